@@ -1,0 +1,28 @@
+# The two commands to begin with: `make demo` and `make test`. Both create the environment in $(VENV) first.
+# TORCH says which PyTorch to install, for example `make test TORCH=torch==2.13.0`.
+PYTHON ?= python3
+TORCH ?= torch
+TRANSFORMERS ?= transformers
+VENV ?= .venv
+CHECKPOINT ?=
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/installed
+	$(VENV)/bin/ssast-hf demo --output_dir demo --overwrite $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet "$(TORCH)"
+	$(VENV)/bin/pip install --quiet "$(TRANSFORMERS)" --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,50 @@
+"""Self-Supervised Audio Spectrogram Transformer (SSAST) for HuggingFace transformers."""
+
+import transformers
+from packaging.version import Version
+
+
+if Version(transformers.__version__).release < (4, 57):
+    raise ImportError(
+        f"ssast_hf needs transformers >= 4.57, found {transformers.__version__}: pip install --upgrade transformers"
+    )
+
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoModelForPreTraining,
+)
+
+from .configuration_ssast import SSASTConfig
+from .feature_extraction_ssast import SSASTFeatureExtractor
+from .modeling_ssast import (
+    SSASTForAudioClassification,
+    SSASTForPretraining,
+    SSASTForPreTraining,
+    SSASTForPretrainingOutput,
+    SSASTModel,
+    SSASTModelOutput,
+    SSASTPreTrainedModel,
+)
+
+
+__version__ = "0.1.0"
+__all__ = [
+    "SSASTConfig",
+    "SSASTFeatureExtractor",
+    "SSASTForAudioClassification",
+    "SSASTForPreTraining",
+    "SSASTForPretraining",
+    "SSASTForPretrainingOutput",
+    "SSASTModel",
+    "SSASTModelOutput",
+    "SSASTPreTrainedModel",
+]
+
+AutoConfig.register(SSASTConfig.model_type, SSASTConfig, exist_ok=True)
+AutoFeatureExtractor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
+AutoModel.register(SSASTConfig, SSASTModel, exist_ok=True)
+AutoModelForAudioClassification.register(SSASTConfig, SSASTForAudioClassification, exist_ok=True)
+AutoModelForPreTraining.register(SSASTConfig, SSASTForPretraining, exist_ok=True)

@@ -1,0 +1,136 @@
+"""The `ssast-hf` command, the same as `python -m ssast_hf`: arguments in, a report or an error message out."""
+
+import argparse
+import sys
+
+
+# Options that set a field of the configuration. What a checkpoint itself determines must not contradict it.
+CONFIG_OPTIONS = {
+    "num_masked_patches": dict(type=int, help="patches to mask per full-length clip"),
+    "mask_strategy": dict(choices=("cluster", "random", "original"), help="how masked patches are drawn"),
+    "objective": dict(choices=("joint", "discriminative", "generative"), help="what continued pretraining trains"),
+    "pooling_mode": dict(choices=("mean", "cls"), help="what the classifier sees"),
+    "num_attention_heads": dict(type=int, help="attention heads per layer (default: one per 64 dimensions)"),
+    "num_mel_bins": dict(type=int, help="mel bins of the input (fine-tuned checkpoints; default 128)"),
+    "max_length": dict(type=int, help="frames of the input (fine-tuned checkpoints: required)"),
+    "frequency_stride": dict(type=int, help="mel bins between patches (fine-tuned checkpoints; default: the patch)"),
+    "time_stride": dict(type=int, help="frames between patches (fine-tuned checkpoints; default: the patch)"),
+}
+IMPORT_OPTIONS = {
+    name: CONFIG_OPTIONS[name] for name in ("num_masked_patches", "mask_strategy", "objective", "pooling_mode")
+} | {"layer_norm_eps": dict(type=float, help="epsilon of the encoder's layer norms; SSAST was trained with 1e-6")}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status: 0, or 1 after an error that the user can do something about."""
+    arguments = vars(build_parser().parse_args(argv))
+    command = arguments.pop("command")
+    # Options that were not given keep the defaults of the functions.
+    given = {name: value for name, value in arguments.items() if value is not None}
+    quiet_transformers()
+    try:
+        for line in COMMANDS[command](**given):
+            print(line)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def quiet_transformers():
+    """The reports say what was loaded and what was not; transformers' own bars and tables would bury them."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ssast-hf", description="SSAST checkpoints for HuggingFace transformers.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=summary, description=summary)
+
+    command = add("convert", "Convert a checkpoint of the original code, lossless, for pretraining or classification.")
+    command.add_argument("checkpoint", help="a .pth file, or the name of a released one such as SSAST-Base-Patch-400")
+    command.add_argument("output_dir", help="the folder to write")
+    command.add_argument("--url", help="download the named checkpoint from here instead of its recorded link")
+    add_overwrite(command)
+    add_config_options(command, CONFIG_OPTIONS)
+
+    command = add("export-ast", "Export a model as a stock AST checkpoint, which needs no custom code.")
+    command.add_argument("ssast_dir", help="a folder of a pretraining, base or classification model")
+    command.add_argument("output_dir", help="the folder to write")
+    command.add_argument(
+        "--allow_pooling_change",
+        action="store_true",
+        help="export a mean-pooled classifier although stock AST pools otherwise, and print the change",
+    )
+    add_overwrite(command)
+
+    command = add("export-original", "Write a model in the layout of the original code, bit for bit.")
+    command.add_argument("ssast_dir", help="a folder of a pretraining or classification model")
+    command.add_argument("output_path", metavar="output.pth", help="the file to write")
+    add_overwrite(command)
+
+    command = add("import-ast", "Make a stock AST checkpoint ready for pretraining, with fresh heads.")
+    command.add_argument("ast_dir_or_repo", help="a folder, or a repository on the Hub")
+    command.add_argument("output_dir", help="the folder to write")
+    add_overwrite(command)
+    add_config_options(command, IMPORT_OPTIONS)
+
+    command = add("demo", "Convert, continue pretraining, draw, export and classify, on bundled clips.")
+    command.add_argument("--output_dir", help="the folder to write (default: demo)")
+    command.add_argument("--checkpoint", help="an original checkpoint (default: a small generated one)")
+    command.add_argument("--steps", type=int, help="pretraining steps (default: 60)")
+    add_overwrite(command)
+    return parser
+
+
+def add_overwrite(command: argparse.ArgumentParser):
+    command.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+
+
+def add_config_options(command: argparse.ArgumentParser, options: dict[str, dict]):
+    for name, option in options.items():
+        command.add_argument(f"--{name}", **option)
+
+
+def convert(**arguments):
+    from .conversion import convert_original_to_hf
+
+    return [*convert_original_to_hf(**arguments), f"Written: {arguments['output_dir']}"]
+
+
+def export_ast(**arguments):
+    from .conversion import convert_hf_to_ast
+
+    return [*convert_hf_to_ast(**arguments), f"Written: {arguments['output_dir']}"]
+
+
+def export_original(**arguments):
+    from .conversion import convert_hf_to_original
+
+    return convert_hf_to_original(**arguments)
+
+
+def import_ast(**arguments):
+    from .conversion import convert_ast_to_hf
+
+    return [*convert_ast_to_hf(**arguments), f"Written: {arguments['output_dir']}"]
+
+
+def demo(**arguments):
+    from .demo import run_demo
+
+    return run_demo(**arguments)
+
+
+COMMANDS = {
+    "convert": convert,
+    "export-ast": export_ast,
+    "export-original": export_original,
+    "import-ast": import_ast,
+    "demo": demo,
+}

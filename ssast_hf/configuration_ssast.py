@@ -1,0 +1,223 @@
+"""Configuration of the Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022)."""
+
+import shutil
+from pathlib import Path
+
+from transformers import PretrainedConfig
+
+
+# Which class of which file every Auto class loads when this folder is used with `trust_remote_code=True`.
+AUTO_MAP = {
+    "AutoConfig": "configuration_ssast.SSASTConfig",
+    "AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor",
+    "AutoModel": "modeling_ssast.SSASTModel",
+    "AutoModelForAudioClassification": "modeling_ssast.SSASTForAudioClassification",
+    "AutoModelForPreTraining": "modeling_ssast.SSASTForPretraining",
+}
+
+CHOICES = {
+    "pooling_mode": ("mean", "cls"),
+    "mask_strategy": ("cluster", "random", "original"),
+    "objective": ("joint", "discriminative", "generative"),
+    "contrastive_axis": ("predictions", "targets"),
+}
+
+
+class SSASTConfig(PretrainedConfig):
+    """
+    Everything that shapes an SSAST model. The encoder's fields are those of
+    [`ASTConfig`](https://huggingface.co/docs/transformers/model_doc/audio-spectrogram-transformer); the others belong
+    to self-supervised pretraining. The defaults are SSAST-Base-Patch-400.
+
+    Args:
+        hidden_size (`int`, defaults to 768): Width of the encoder; a multiple of `num_attention_heads`.
+        num_hidden_layers (`int`, defaults to 12): Number of Transformer layers.
+        num_attention_heads (`int`, defaults to 12): Attention heads per layer. The released models use 64 dimensions
+            per head.
+        intermediate_size (`int`, defaults to 3072): Width of the feed-forward layers.
+        hidden_act (`str`, defaults to `"gelu"`): Activation of the feed-forward layers.
+        hidden_dropout_prob (`float`, defaults to 0.0): Dropout on embeddings and layer outputs.
+        attention_probs_dropout_prob (`float`, defaults to 0.0): Dropout on attention probabilities.
+        initializer_range (`float`, defaults to 0.02): Standard deviation of freshly initialised weights.
+        layer_norm_eps (`float`, defaults to 1e-6): Epsilon of the encoder's layer norms. (Stock AST's default of 1e-12
+            does not reproduce SSAST.)
+        classifier_layer_norm_eps (`float`, defaults to 1e-5): Epsilon of the classifier's layer norm.
+        patch_size (`int` or `[int, int]`, defaults to 16): Patch extent in mel bins and frames,
+            `[frequency, time]`; one number for square patches. Frame models use `[128, 2]`.
+        qkv_bias (`bool`, defaults to `True`): Whether query, key and value projections have a bias.
+        frequency_stride, time_stride (`int`, defaults to the patch size): Steps between patches, in mel bins / frames.
+        max_length (`int`, defaults to 1024): Input length in spectrogram frames (10 ms each).
+        num_mel_bins (`int`, defaults to 128): Number of mel bins of the input.
+        pooling_mode (`"mean"` or `"cls"`, defaults to `"mean"`): What `pooler_output` and the classifier see: the mean
+            of the patch tokens, or the mean of the classification and distillation tokens (what stock AST does).
+        mask_strategy (`"cluster"`, `"random"` or `"original"`, defaults to `"cluster"`): How masked patches are drawn;
+            see `masking_ssast.py`.
+        num_masked_patches (`int`, defaults to 400): Masked patches per full-length clip; clips with fewer patches mask
+            the same share.
+        generative_loss_weight (`float`, defaults to 10.0): Weight of the reconstruction loss in the joint objective.
+        objective (`"joint"`, `"discriminative"` or `"generative"`, defaults to `"joint"`): What is trained. The head
+            of an inactive objective is kept but frozen.
+        contrastive_axis (`"predictions"` or `"targets"`, defaults to `"predictions"`): Axis of the InfoNCE softmax: over
+            the predictions as in the released code, or over the targets as in Equation 1 of the paper.
+        exclude_duplicate_negatives (`bool`, defaults to `True`): Whether patches that are bitwise equal to the target
+            (padding, digital silence) are left out of the InfoNCE denominator.
+        decoder_num_hidden_layers (`int`, defaults to 0): Reserved for encoding visible patches only; must be 0.
+
+    Raises:
+        ValueError: If a value is out of range; the message names the field and the value.
+    """
+
+    model_type = "ssast"
+    # Declared because transformers >= 5.8 refuses to save an undeclared field that is also a generation parameter.
+    max_length: int = 1024
+
+    # transformers >= 5.8 turns configurations into dataclasses whose `__eq__` looks at declared fields only.
+    __eq__ = PretrainedConfig.__eq__
+
+    def __init__(
+        self,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        hidden_act="gelu",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        initializer_range=0.02,
+        layer_norm_eps=1e-6,
+        classifier_layer_norm_eps=1e-5,
+        patch_size=16,
+        qkv_bias=True,
+        frequency_stride=None,
+        time_stride=None,
+        max_length=1024,
+        num_mel_bins=128,
+        pooling_mode="mean",
+        mask_strategy="cluster",
+        num_masked_patches=400,
+        generative_loss_weight=10.0,
+        objective="joint",
+        contrastive_axis="predictions",
+        exclude_duplicate_negatives=True,
+        decoder_num_hidden_layers=0,
+        **kwargs,
+    ):
+        # First, because in transformers 4.57 it resets `max_length` to a text generation default.
+        super().__init__(**kwargs)
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.classifier_layer_norm_eps = classifier_layer_norm_eps
+        # Square patches are written as one number: stock AST reads nothing else.
+        if isinstance(patch_size, (list, tuple)):
+            square = len(patch_size) == 2 and patch_size[0] == patch_size[1]
+            patch_size = patch_size[0] if square else list(patch_size)
+        self.patch_size = patch_size
+        self.qkv_bias = qkv_bias
+        self.frequency_stride = self.patch_shape[0] if frequency_stride is None else frequency_stride
+        self.time_stride = self.patch_shape[1] if time_stride is None else time_stride
+        self.max_length = max_length
+        self.num_mel_bins = num_mel_bins
+        self.pooling_mode = pooling_mode
+        self.mask_strategy = mask_strategy
+        self.num_masked_patches = num_masked_patches
+        self.generative_loss_weight = generative_loss_weight
+        self.objective = objective
+        self.contrastive_axis = contrastive_axis
+        self.exclude_duplicate_negatives = exclude_duplicate_negatives
+        self.decoder_num_hidden_layers = decoder_num_hidden_layers
+        self.check_ranges()
+
+    @property
+    def patch_shape(self) -> tuple[int, int]:
+        """Patch extent as (mel bins, frames)."""
+        if isinstance(self.patch_size, int):
+            return self.patch_size, self.patch_size
+        if not isinstance(self.patch_size, (list, tuple)) or len(self.patch_size) != 2:
+            raise ValueError(f"patch_size must be an integer or [frequency, time], got {self.patch_size!r}.")
+        return self.patch_size[0], self.patch_size[1]
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Number of patches of a full-length input as (frequency, time)."""
+        return (self.num_mel_bins - self.patch_shape[0]) // self.frequency_stride + 1, self.time_grid(self.max_length)
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patches of a full-length input."""
+        return self.grid_shape[0] * self.grid_shape[1]
+
+    def time_grid(self, num_frames: int) -> int:
+        """Number of patches along time of an input of `num_frames` frames."""
+        return (num_frames - self.patch_shape[1]) // self.time_stride + 1
+
+    def check_ranges(self):
+        """Raise a ValueError that names the first field whose value cannot work."""
+        patch_frequency, patch_time = self.patch_shape
+        integers = {
+            name: getattr(self, name)
+            for name in (
+                "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride "
+                "max_length num_mel_bins num_masked_patches"
+            ).split()
+        }
+        integers |= {"patch_size[0]": patch_frequency, "patch_size[1]": patch_time}
+        for name, value in integers.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}.")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)!r}.")
+        for name in ("layer_norm_eps", "classifier_layer_norm_eps"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}.")
+        for name in ("initializer_range", "generative_loss_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)!r}.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}."
+            )
+        if patch_frequency > self.num_mel_bins or patch_time > self.max_length:
+            raise ValueError(
+                f"A patch of {patch_frequency} mel bins x {patch_time} frames is larger than the input of "
+                f"num_mel_bins={self.num_mel_bins} x max_length={self.max_length}."
+            )
+        if self.num_masked_patches >= self.num_patches:
+            raise ValueError(
+                f"num_masked_patches={self.num_masked_patches} must be below the number of patches, {self.num_patches} "
+                f"({self.grid_shape[0]} x {self.grid_shape[1]} for num_mel_bins={self.num_mel_bins}, "
+                f"max_length={self.max_length}); the released models mask 400 of 512, which here is "
+                f"num_masked_patches={round(400 * self.num_patches / 512)}."
+            )
+        if self.decoder_num_hidden_layers != 0:
+            raise ValueError(f"decoder_num_hidden_layers must be 0, got {self.decoder_num_hidden_layers!r}.")
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """Save as in transformers, with the complete `auto_map` and a copy of all the code that it names."""
+        # transformers adds only the class being saved, so another Auto class could not load the folder.
+        self.auto_map = dict(AUTO_MAP)
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        for source in Path(__file__).parent.glob("*_ssast.py"):
+            shutil.copyfile(source, Path(save_directory) / source.name)
+        super().save_pretrained(save_directory, **kwargs)
+
+    def _get_generation_parameters(self):
+        # transformers 5: `max_length` counts spectrogram frames here, it is no generation parameter.
+        return {}
+
+    def _get_non_default_generation_parameters(self):
+        # The same in transformers 4.57.
+        return {}
+
+
+SSASTConfig.register_for_auto_class()

@@ -1,0 +1,116 @@
+"""The main job from end to end, on the clips in the package."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import pipeline
+
+from .configuration_ssast import SSASTConfig
+from .conversion import convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
+from .data import bundled_clips, load_audio
+from .feature_extraction_ssast import SSASTFeatureExtractor
+from .files import staged
+from .modeling_ssast import SSASTForPretraining
+from .visualization import plot_reconstruction
+
+
+def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: bool = False) -> list[str]:
+    """
+    Convert a checkpoint, continue pretraining in a process without this package, draw, export to stock AST, classify.
+
+    Args:
+        output_dir (`str` or `Path`, defaults to `"demo"`): The folder to write.
+        checkpoint (`str` or `Path`, *optional*): An original pretraining checkpoint, or the name of a released one; a
+            small one with random weights is made if not given.
+        steps (`int`, defaults to 60): Pretraining steps on the bundled clips.
+        overwrite (`bool`, defaults to `False`): Whether an earlier demonstration in `output_dir` is replaced.
+
+    Returns:
+        `list[str]`: A table of what was done.
+
+    Raises:
+        ImportError: If the packages of the `train` extra are missing.
+        ValueError, OSError: As in the conversions.
+    """
+    try:
+        clips = {path.stem: load_audio(path) for path in bundled_clips()}
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"The demonstration needs {error.name}: pip install 'ssast_hf[train]'") from error
+
+    folder = Path(output_dir)
+    if folder.exists() and not overwrite:
+        raise FileExistsError(f"{folder} exists. Choose another place, or pass --overwrite to replace what it holds.")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    if checkpoint is None:
+        checkpoint = folder / "original.pth"
+        make_original_checkpoint(checkpoint, overwrite)
+        rows.append(("made an original checkpoint", "small, random weights, seed 0", checkpoint))
+
+    converted, continued, exported = folder / "ssast", folder / "ssast-continued", folder / "ast"
+    audit = convert_original_to_hf(checkpoint, converted, overwrite=overwrite)
+    rows.append(("converted it", audit[-1], converted))
+
+    features = SSASTFeatureExtractor.from_pretrained(converted)(
+        list(clips.values()), sampling_rate=16000, return_attention_mask=True, return_tensors="pt"
+    )
+    losses = continue_pretraining(converted, dict(features), continued, steps, overwrite)
+    first, last = losses[0], losses[-1]
+    rows.append((f"continued for {steps} steps", f"loss {first['loss']:.2f} -> {last['loss']:.2f}", continued))
+
+    picture = folder / "reconstruction.png"
+    draw(continued, features["input_values"][list(clips).index("rooster_16k_mono")], picture, f"after {steps} steps")
+    rows.append(("drew a reconstruction", "a rooster, 1.75 s, and padding", picture))
+
+    comparison = convert_hf_to_ast(continued, exported, overwrite=overwrite)
+    rows.append(("exported to stock AST", comparison[-1], exported))
+
+    # The dictionary is what the pipeline takes for audio that is already decoded.
+    audio = {"raw": clips["rooster_16k_mono"], "sampling_rate": 16000}
+    best = pipeline("audio-classification", model=str(exported))(audio)[0]
+    rows.append(("classified a clip", f"{best['label']}: {best['score']:.2f} (classifier untrained)", "stock pipeline"))
+    widths = [max(len(str(row[column])) for row in rows) for column in range(3)]
+    return ["", *("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)]
+
+
+def make_original_checkpoint(path: Path, overwrite: bool = False):
+    """Write a small pretraining checkpoint with random weights in the original code's layout."""
+    config = SSASTConfig(
+        hidden_size=192,
+        num_hidden_layers=4,
+        num_attention_heads=3,
+        intermediate_size=768,
+        max_length=512,
+        num_masked_patches=200,
+    )
+    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as scratch:
+        torch.manual_seed(0)
+        SSASTForPretraining(config).save_pretrained(scratch)
+        convert_hf_to_original(scratch, path, overwrite)
+
+
+def continue_pretraining(converted: Path, features: dict, continued: Path, steps: int, overwrite: bool) -> list[dict]:
+    """Pretrain in a fresh process that loads the converted folder as a stranger would; returns the losses by step."""
+    script = files(__package__) / "assets" / "continue_pretraining.py"
+    with tempfile.TemporaryDirectory() as scratch, staged(continued, overwrite) as result:
+        save_file(features, Path(scratch, "features.safetensors"))
+        command = [sys.executable, str(script), str(converted), f"{scratch}/features.safetensors", str(result)]
+        subprocess.run([*command, "--steps", str(steps)], check=True)
+        return json.loads((result / "losses.json").read_text())
+
+
+def draw(model_dir: Path, input_values: torch.Tensor, picture: Path, title: str):
+    """Mask one clip, (num_frames, num_mel_bins), and draw what the model makes of it."""
+    model = SSASTForPretraining.from_pretrained(model_dir).eval()
+    with torch.no_grad():
+        outputs = model(input_values[None], generator=torch.Generator().manual_seed(0))
+    plot_reconstruction(
+        input_values, outputs.bool_masked_pos[0], outputs.reconstruction[0], model.config, picture, title
+    )

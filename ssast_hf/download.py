@@ -1,0 +1,133 @@
+"""The released checkpoints: what is known about them, and how to get them."""
+
+import hashlib
+import http.client
+import ipaddress
+import json
+import os
+import urllib.error
+import urllib.request
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from huggingface_hub.constants import HF_HOME
+from huggingface_hub.utils import tqdm
+
+
+CHUNK_BYTES = 1 << 20
+# The largest released file has 0.36 GB; whatever is far above is not one of them.
+MAX_BYTES = 4 << 30
+TIMEOUT_SECONDS = 60
+
+
+def released_checkpoints() -> dict[str, dict]:
+    """The records of `checkpoints.json` by name."""
+    records = json.loads(files(__package__).joinpath("checkpoints.json").read_text())
+    return {record["name"]: record for record in records}
+
+
+def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | None]:
+    """
+    The file behind a path or the name of a released checkpoint, downloaded if need be, and the record of the latter.
+
+    Args:
+        checkpoint (`str` or `Path`): A local file, or one of the names in `checkpoints.json`.
+        url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link.
+
+    Raises:
+        FileNotFoundError: If `checkpoint` is neither.
+        ValueError: If `url` is given with a file, or is not https.
+        OSError: If the download fails; what has arrived is kept, and the next call continues.
+    """
+    records = released_checkpoints()
+    path = Path(checkpoint)
+    if str(checkpoint) not in records or path.is_file():
+        if path.is_file() and url is None:
+            return path, None
+        if path.is_file():
+            raise ValueError(f"{checkpoint} is a local file; a url goes with the name of a released checkpoint.")
+        raise FileNotFoundError(
+            f"{checkpoint} is neither a file nor one of the released checkpoints: {', '.join(records)}."
+        )
+    record = records[str(checkpoint)]
+    url = url or record["url"]
+    path = cache_path(record["name"], url)
+    if not path.exists():
+        download(url, path)
+    return path, record
+
+
+def cache_path(name: str, url: str) -> Path:
+    """Where a download is kept: in `$HF_HOME/ssast_hf`, one file per name and link."""
+    return Path(HF_HOME) / "ssast_hf" / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}.pth"
+
+
+def download(url: str, path: Path):
+    """
+    Download to `path` with a progress bar. An interrupted download leaves `path` + `.incomplete`, which the next call
+    continues if the server can.
+
+    Raises:
+        ValueError: If the link, or what it redirects to, is neither https nor on this machine.
+        OSError: If the server cannot be reached or does not deliver the whole file.
+    """
+    partial = path.with_name(path.name + ".incomplete")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    arrived = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(check_url(url), headers={"User-Agent": "ssast_hf"})
+    if arrived:
+        request.add_header("Range", f"bytes={arrived}-")
+    advice = f"Run the command again to continue, or download the file by other means and pass its path ({url})."
+    try:
+        with urllib.request.build_opener(CheckedRedirects).open(request, timeout=TIMEOUT_SECONDS) as response:
+            if response.headers.get_content_type() == "text/html":
+                raise OSError(f"The link answers with a web page instead of a file; it may be suspended. {advice}")
+            if response.status != http.client.PARTIAL_CONTENT:
+                arrived = 0
+            remaining = response.headers.get("Content-Length")
+            total = None if remaining is None else arrived + int(remaining)
+            if (total or 0) > MAX_BYTES:
+                raise OSError(f"{url} is {total / 1e9:.1f} GB, far more than any released checkpoint.")
+            arrived = _receive(response, partial, arrived, total, path.name)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            partial.unlink()
+            return download(url, path)
+        raise OSError(f"The server answers {error.code} {error.reason}. {advice}") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise OSError(f"The download broke off: {getattr(error, 'reason', error) or type(error).__name__}. {advice}") from error
+    if total is not None and arrived != total:
+        raise OSError(f"The download broke off after {arrived} of {total} bytes. {advice}")
+    os.replace(partial, path)
+
+
+def _receive(response, partial: Path, arrived: int, total: int | None, name: str) -> int:
+    """Append the response to `partial`, which holds `arrived` bytes that count; returns the bytes it holds then."""
+    bar = tqdm(desc=name, initial=arrived, total=total, unit="B", unit_scale=True)
+    with bar, partial.open("ab" if arrived else "wb") as file:
+        while chunk := response.read(CHUNK_BYTES):
+            arrived += file.write(chunk)
+            bar.update(len(chunk))
+            if arrived > MAX_BYTES:
+                raise OSError(f"{name} is larger than {MAX_BYTES / 1e9:.1f} GB, far more than any released checkpoint.")
+    return arrived
+
+
+def check_url(url: str) -> str:
+    """The url, if it is https, or plain http to this very machine; a ValueError otherwise."""
+    parts = urlsplit(url)
+    try:
+        is_loopback = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        is_loopback = False
+    if not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback)):
+        raise ValueError(f"{url} is not https; a checkpoint is downloaded over https only.")
+    return url
+
+
+class CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but only to where a download may start."""
+
+    def redirect_request(self, request, response, code, message, headers, url):
+        return super().redirect_request(request, response, code, message, headers, check_url(url))

@@ -1,0 +1,233 @@
+"""Waveforms in, normalised log-mel filter banks out: what the original computes with torchaudio, in PyTorch alone."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from transformers import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.utils import logging
+
+
+logger = logging.get_logger(__name__)
+
+FRAME_LENGTH_MS, FRAME_SHIFT_MS = 25, 10
+LOWEST_FREQUENCY = 20.0  # Hz
+PREEMPHASIS = 0.97
+
+
+class SSASTFeatureExtractor(SequenceFeatureExtractor):
+    """
+    Kaldi filter banks (25 ms Hann window, 10 ms shift), padded or cut to `max_length` frames, then normalised to
+    `(x - mean) / (2 * std)`. The fields are those of stock AST's feature extractor.
+
+    Args:
+        feature_size (`int`, defaults to 1): Kept for compatibility with stock AST.
+        sampling_rate (`int`, defaults to 16000): Sampling rate of the waveforms in Hz.
+        num_mel_bins (`int`, defaults to 128): Number of mel bins.
+        max_length (`int`, defaults to 1024): Frames to which clips are padded or cut.
+        padding_value (`float`, defaults to 0.0): Padding, before normalisation as in the original.
+        do_normalize (`bool`, defaults to `True`): Whether to normalise.
+        mean, std (`float`, default to AudioSet's -4.2677393 and 4.5689974): Statistics of the log-mel values.
+        return_attention_mask (`bool`, defaults to `False`): Whether to tell audio from padding.
+    """
+
+    model_input_names = ["input_values", "attention_mask"]
+
+    def __init__(
+        self,
+        feature_size=1,
+        sampling_rate=16000,
+        num_mel_bins=128,
+        max_length=1024,
+        padding_value=0.0,
+        do_normalize=True,
+        mean=-4.2677393,
+        std=4.5689974,
+        return_attention_mask=False,
+        **kwargs,
+    ):
+        super().__init__(feature_size, sampling_rate, padding_value, return_attention_mask=return_attention_mask, **kwargs)
+        self.num_mel_bins = num_mel_bins
+        self.max_length = max_length
+        self.do_normalize = do_normalize
+        self.mean = mean
+        self.std = std
+
+    def __call__(
+        self,
+        raw_speech,
+        sampling_rate=None,
+        padding="max_length",
+        max_length=None,
+        truncation=True,
+        return_tensors=None,
+        return_attention_mask=None,
+        device="cpu",
+    ) -> BatchFeature:
+        """
+        Args:
+            raw_speech: One clip or a batch of them, mono, floating point, usually within [-1, 1]. One clip is a list of
+                numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips or `(batch_size,
+                num_samples)`.
+            sampling_rate (`int`, *optional*): Sampling rate of `raw_speech` in Hz; checked against the expected one.
+            padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): Pad to `max_length` frames, to
+                the longest clip of the batch (`True` means the same), or not at all.
+            max_length (`int`, *optional*): Length in frames (10 ms each) instead of the configured one.
+            truncation (`bool`, defaults to `True`): Whether to cut clips that are longer than `max_length`.
+            return_tensors (`"pt"` or `"np"`, *optional*): Stacked tensors or arrays; a list of arrays if not given.
+            return_attention_mask (`bool`, *optional*): Whether to return an attention mask; configured if not given.
+            device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute. With `return_tensors="pt"` the result
+                stays there.
+
+        Returns:
+            [`BatchFeature`] with `input_values` of shape `(batch_size, num_frames, num_mel_bins)`, float32, and, on
+            request, `attention_mask` of shape `(batch_size, num_frames)`, int64: 1 for audio, 0 for padding.
+
+        Raises:
+            ValueError: If the audio is not mono, not floating point, not finite, shorter than one 25 ms frame, of another
+                sampling rate, or if clips of different lengths are to be stacked. The message says what to do.
+        """
+        if sampling_rate is None:
+            logger.warning_once(
+                f"No sampling_rate was passed to {type(self).__name__}: audio of another rate than {self.sampling_rate} Hz "
+                "would go unnoticed."
+            )
+        elif sampling_rate != self.sampling_rate:
+            raise ValueError(
+                f"The audio has a sampling rate of {sampling_rate} Hz, the model expects {self.sampling_rate} Hz. Resample "
+                f"it first, for example with soxr.resample(audio, {sampling_rate}, {self.sampling_rate})."
+            )
+        max_length = self.max_length if max_length is None else max_length
+        if padding not in ("max_length", "longest", "do_not_pad", True, False):
+            raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
+
+        features = [
+            self._filter_banks(clip.to(device), max_length if truncation else None) for clip in self._clips(raw_speech)
+        ]
+        lengths = [len(feature) for feature in features]
+        if padding == "max_length":
+            target_lengths = [max(length, max_length) for length in lengths]
+        elif padding in ("longest", True):
+            target_lengths = [max(lengths)] * len(lengths)
+        else:
+            target_lengths = lengths
+        if return_tensors is not None and len(set(target_lengths)) > 1:
+            raise ValueError(
+                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked with padding={padding!r} "
+                f'and truncation={truncation}. Pass padding="longest", or no return_tensors.'
+            )
+        return_attention_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
+        data = {"input_values": [self._finish(*pair) for pair in zip(features, target_lengths, strict=True)]}
+        if return_attention_mask:
+            data["attention_mask"] = [
+                (torch.arange(target, device=device) < length).long()
+                for length, target in zip(lengths, target_lengths, strict=True)
+            ]
+        if return_tensors == "pt":
+            return BatchFeature({name: torch.stack(values) for name, values in data.items()})
+        arrays = {name: [value.cpu().numpy() for value in values] for name, values in data.items()}
+        return BatchFeature(arrays, tensor_type=return_tensors)
+
+    def _clips(self, raw_speech) -> list[torch.Tensor]:
+        """The clips of a call, checked, as float32 of shape (num_samples,)."""
+        is_array = isinstance(raw_speech, (np.ndarray, torch.Tensor))
+        if not is_array and not isinstance(raw_speech, (list, tuple)):
+            raise ValueError(f"raw_speech must be an array, a tensor or a list of them, got {type(raw_speech).__name__}.")
+        if len(raw_speech) == 0:
+            raise ValueError("raw_speech is empty; pass at least one clip of 25 ms.")
+        if is_array:
+            is_batch = raw_speech.ndim > 1
+        else:
+            is_batch = isinstance(raw_speech[0], (list, tuple, np.ndarray, torch.Tensor)) and np.ndim(raw_speech[0]) > 0
+        return [self._clip(clip, i) for i, clip in enumerate(raw_speech)] if is_batch else [self._clip(raw_speech, 0)]
+
+    def _clip(self, clip, index: int) -> torch.Tensor:
+        try:
+            clip = clip.detach() if isinstance(clip, torch.Tensor) else torch.from_numpy(np.asarray(clip))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Clip {index} is no array of numbers ({error}).") from error
+        if clip.ndim != 1:
+            raise ValueError(
+                f"Clip {index} has the shape {tuple(clip.shape)}; expected mono audio of shape (num_samples,). Mix the "
+                "channels down first, for example with audio.mean(axis=channel_axis)."
+            )
+        if not clip.is_floating_point():
+            raise ValueError(
+                f"Clip {index} has the data type {clip.dtype}; expected floating point. Divide integer samples by their "
+                "full scale (32768 for 16 bits)."
+            )
+        if len(clip) < self._samples(FRAME_LENGTH_MS):
+            raise ValueError(
+                f"Clip {index} has {len(clip)} samples, fewer than one frame of {self._samples(FRAME_LENGTH_MS)} "
+                f"({FRAME_LENGTH_MS} ms). Drop or pad it. If it is one row of a transposed stereo array, mix that down."
+            )
+        clip = clip.float()
+        if not clip.sum().isfinite():  # one bad sample spoils the sum; cheaper than to look at each
+            raise ValueError(f"Clip {index} holds NaN or infinite samples; repair or drop it.")
+        return clip
+
+    def _samples(self, milliseconds: int) -> int:
+        return int(self.sampling_rate * milliseconds * 0.001)
+
+    def _filter_banks(self, waveform: torch.Tensor, max_frames: int | None) -> torch.Tensor:
+        """
+        Log-mel filter banks (num_frames, num_mel_bins) of (num_samples,), before padding and normalisation.
+
+        On the CPU bitwise what `torchaudio.compliance.kaldi.fbank` returns, so the order of operations matters. One clip at
+        a time, because the intermediate results of a batch would not fit into the processor's cache.
+        """
+        length, shift = self._samples(FRAME_LENGTH_MS), self._samples(FRAME_SHIFT_MS)
+        waveform = waveform - waveform.mean()  # of the whole clip, even if it is cut
+        if max_frames is not None:
+            waveform = waveform[: (max_frames - 1) * shift + length]
+        frames = waveform.unfold(0, length, shift)
+        # One sample more in front, so that each sample has a predecessor; Kaldi repeats the first.
+        centred = frames.new_empty(len(frames), length + 1)
+        torch.sub(frames, frames.mean(dim=1, keepdim=True), out=centred[:, 1:])
+        centred[:, 0] = centred[:, 1]
+        # The transform's input with its zeros at the end, written in place: copies would cost more than arithmetic.
+        fft_length = 1 << (length - 1).bit_length()
+        padded = frames.new_empty(len(frames), fft_length)
+        padded[:, length:] = 0.0
+        windowed = torch.mul(centred[:, :-1], PREEMPHASIS, out=padded[:, :length])
+        torch.sub(centred[:, 1:], windowed, out=windowed).mul_(_window(length, waveform.device))
+        spectrum = torch.fft.rfft(padded)
+        # The same numbers as spectrum.abs(), in half the time.
+        power = torch.hypot(spectrum.real, spectrum.imag).square_()
+        bank = _mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveform.device)
+        return (power @ bank).clamp_(min=torch.finfo(torch.float32).eps).log_()
+
+    def _finish(self, features: torch.Tensor, length: int) -> torch.Tensor:
+        """Pad (num_frames, num_mel_bins) to `length` frames, then normalise: padding is part of what is normalised."""
+        if length > len(features):
+            features = torch.nn.functional.pad(features, (0, 0, 0, length - len(features)), value=self.padding_value)
+        return features.sub_(self.mean).div_(2 * self.std) if self.do_normalize else features
+
+
+@lru_cache(maxsize=8)
+def _window(length: int, device: torch.device) -> torch.Tensor:
+    return torch.hann_window(length, periodic=False, device=device)
+
+
+@lru_cache(maxsize=8)
+def _mel_bank(num_mel_bins: int, fft_length: int, sampling_rate: int, device: torch.device) -> torch.Tensor:
+    """
+    Kaldi's triangular mel filters, `(fft_length // 2 + 1, num_mel_bins)`.
+
+    In float32 and in torchaudio's order of operations: the same formula in float64 moves features by up to 3e-4.
+    """
+    lowest, highest = (1127.0 * math.log(1.0 + hertz / 700.0) for hertz in (LOWEST_FREQUENCY, sampling_rate / 2))
+    step = (highest - lowest) / (num_mel_bins + 1)
+    index = torch.arange(num_mel_bins).unsqueeze(1)
+    left, centre, right = lowest + index * step, lowest + (index + 1.0) * step, lowest + (index + 2.0) * step
+    frequencies = sampling_rate / fft_length * torch.arange(fft_length // 2, dtype=torch.float32)
+    mel = 1127.0 * (1.0 + frequencies / 700.0).log()
+    rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)
+    bank = torch.minimum(rising, falling).clamp(min=0.0)
+    # Kaldi leaves out the highest frequency.
+    return torch.nn.functional.pad(bank, (0, 1)).T.to(device)
+
+
+SSASTFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")

@@ -1,0 +1,140 @@
+"""Reading weights without running code, and writing results whole or not at all."""
+
+import os
+import pickle
+import shutil
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+
+def read_pth(path) -> dict[str, torch.Tensor]:
+    """
+    Read a PyTorch file that holds nothing but named tensors; no code in it is run.
+
+    Args:
+        path (`str` or `Path`): A file written by `torch.save(model.state_dict(), path)`.
+
+    Returns:
+        `dict[str, torch.Tensor]` on the CPU. The data stay on disk until they are used.
+
+    Raises:
+        ValueError: If the file is damaged, holds anything but tensors, or would have to run code to be read.
+        OSError: If there is no such file.
+    """
+    path = Path(path)
+    # Opened first, so that a missing or unreadable file is reported as what it is.
+    with path.open("rb"):
+        is_zip = zipfile.is_zipfile(path)
+    try:
+        if is_zip:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch does not look at the checksums
+            if damaged is not None:
+                raise ValueError(f"{path} is damaged: the checksum of {damaged} is wrong. Download or copy it again.")
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        # PyTorch's own message proposes `weights_only=False`, which would run the code.
+        raise ValueError(
+            f"{path} is damaged, or holds Python objects whose loading would run code; it was not loaded. Expected a "
+            "file of plain tensors, as written by torch.save(model.state_dict(), path)."
+        ) from error
+    except (RuntimeError, EOFError, zipfile.BadZipFile, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is truncated, damaged or no PyTorch file. Download or copy it again.") from error
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{path} holds a {type(content).__name__}; expected a dictionary of named tensors.")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise ValueError(
+                f"{path} holds a {type(value).__name__} under {key!r}; expected a state dict, names and tensors only."
+            )
+    return dict(content)
+
+
+def read_folder(folder) -> dict[str, torch.Tensor]:
+    """
+    Read the weights of a saved model, in one or several safetensors files, in the data types stored.
+
+    Raises:
+        ValueError: If there are none, or if a file is damaged.
+    """
+    paths = sorted(Path(folder).glob("model*.safetensors"))
+    if not paths:
+        raise ValueError(f"{folder} holds no model.safetensors. Is it a folder written by save_pretrained?")
+    state = {}
+    for path in paths:
+        state |= read_safetensors(path)
+    return state
+
+
+def read_safetensors(path) -> dict[str, torch.Tensor]:
+    """All tensors of one safetensors file; ValueError if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or damaged ({error}). Download or copy it again.") from error
+
+
+def check_output(path, overwrite: bool = False):
+    """
+    Raise what would prevent `path` from being written, before any work is done.
+
+    Raises:
+        FileExistsError: If `path` exists, unless `overwrite`.
+        ValueError: If `overwrite` would delete a folder that holds no model.
+        NotADirectoryError, PermissionError: If `path` cannot be created where it is.
+    """
+    path = Path(path).absolute()
+    if path.exists() or path.is_symlink():
+        if not overwrite:
+            raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
+        if path.is_dir() and any(path.iterdir()) and not (path / "config.json").exists():
+            raise ValueError(f"{path} has no config.json: not a model's folder, so it is not replaced.")
+    parent = path.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise NotADirectoryError(f"{path} cannot be written: {parent} is not a folder.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: no permission to write in {parent}.")
+
+
+@contextmanager
+def staged(path, overwrite: bool = False):
+    """
+    Write a file or folder whole or not at all.
+
+    Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one step
+    at the end; after an exception nothing is left, and whatever was at `path` is untouched.
+
+    Raises:
+        The errors of [`check_output`].
+    """
+    check_output(path, overwrite)
+    path = Path(path).absolute()
+    missing = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield workshop / path.name
+        if path.is_dir() and not path.is_symlink():
+            # A folder cannot be replaced in one step; the old one steps aside and returns if the new one fails.
+            os.rename(path, workshop / "replaced")
+            try:
+                os.rename(workshop / path.name, path)
+            except BaseException:
+                os.rename(workshop / "replaced", path)
+                raise
+        else:
+            os.replace(workshop / path.name, path)
+    except BaseException:
+        shutil.rmtree(workshop, ignore_errors=True)
+        for parent in missing:
+            parent.rmdir()
+        raise
+    shutil.rmtree(workshop)

@@ -1,0 +1,733 @@
+"""
+The Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022), https://arxiv.org/abs/2110.09784.
+
+In the order in which data flows: outputs, embeddings, attention, layer, encoder, `SSASTModel`, pretraining, audio
+classification. Parameter names are those of stock AST's checkpoints. Shapes are written with B clips, N patches
+(frequency-major: `index = frequency * grid_time + time`), L = N + 2 tokens, D hidden size and A patch area.
+"""
+
+import copy
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_ssast import SSASTConfig
+from .masking_ssast import count_masked_patches, sample_mask
+
+
+# The classification and the distillation token precede the patches.
+NUM_PREFIX_TOKENS = 2
+
+
+@dataclass
+class SSASTModelOutput(ModelOutput):
+    """
+    Output of [`SSASTModel`].
+
+    Args:
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Normalised tokens:
+            classification, distillation, then patches, frequency-major.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): One vector per clip, see
+            `config.pooling_mode`.
+        frame_hidden_states (`torch.FloatTensor` of shape `(batch_size, grid_time, hidden_size)`): One vector per time
+            step: the mean of its patches over frequency. Steps made of padding hold no meaning.
+        hidden_states (`tuple[torch.FloatTensor]`, *optional*): Embeddings and the output of every layer, before the
+            final layer norm; each `(batch_size, num_patches + 2, hidden_size)`.
+        attentions (`tuple[torch.FloatTensor]`, *optional*): Attention probabilities of every layer, each
+            `(batch_size, num_heads, num_patches + 2, num_patches + 2)`.
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    pooler_output: torch.FloatTensor | None = None
+    frame_hidden_states: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class SSASTForPretrainingOutput(ModelOutput):
+    """
+    Output of [`SSASTForPretraining`]. Every mean runs over all masked patches of the batch.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`): What `config.objective` trains: the discriminative loss, the generative
+            loss, or `discriminative_loss + config.generative_loss_weight * generative_loss`.
+        discriminative_loss (`torch.FloatTensor` of shape `()`): InfoNCE in nats: which of the clip's patches is it?
+        generative_loss (`torch.FloatTensor` of shape `()`): Mean squared error: what does the patch look like?
+        accuracy (`torch.FloatTensor` of shape `()`): Share of masked patches that are told apart from all others.
+        reconstruction (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Predicted patches, each
+            flattened row by row (mel bins x frames); zero where not masked.
+        bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`): The mask used; True = masked.
+        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): As in [`SSASTModelOutput`].
+    """
+
+    loss: torch.FloatTensor | None = None
+    discriminative_loss: torch.FloatTensor | None = None
+    generative_loss: torch.FloatTensor | None = None
+    accuracy: torch.FloatTensor | None = None
+    reconstruction: torch.FloatTensor | None = None
+    bool_masked_pos: torch.BoolTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+class SSASTPatchEmbeddings(nn.Module):
+    """Linear projection of patches, (B, frames, mels) -> (B, N, D)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.projection = nn.Conv2d(
+            1,
+            config.hidden_size,
+            kernel_size=config.patch_shape,
+            stride=(config.frequency_stride, config.time_stride),
+        )
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        spectrogram = input_values.transpose(1, 2).unsqueeze(1)  # (B, 1, mels, frames)
+        return self.projection(spectrogram.to(self.projection.weight.dtype)).flatten(2).transpose(1, 2)
+
+
+class SSASTEmbeddings(nn.Module):
+    """Patches, of which masked ones are replaced by the mask token; two tokens in front; positions added to all."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.config = config
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        self.position_embeddings = nn.Parameter(
+            torch.zeros(1, NUM_PREFIX_TOKENS + config.num_patches, config.hidden_size)
+        )
+        self.patch_embeddings = SSASTPatchEmbeddings(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        input_values: torch.Tensor,  # (B, frames, mels)
+        bool_masked_pos: torch.Tensor | None = None,  # (B, N), True = masked
+    ) -> torch.Tensor:  # (B, L, D)
+        patches = self.patch_embeddings(input_values)
+        if bool_masked_pos is not None:
+            patches = torch.where(bool_masked_pos.unsqueeze(-1), self.mask_token.to(patches.dtype), patches)
+        tokens = torch.cat((self.cls_token, self.distillation_token), dim=1).expand(len(patches), -1, -1)
+        embeddings = torch.cat((tokens.to(patches.dtype), patches), dim=1)
+        return self.dropout(embeddings + self.positions(input_values.shape[1]))
+
+    def positions(self, num_frames: int) -> torch.Tensor:
+        """
+        Position embeddings (1, L, D) for an input of `num_frames`. Fewer frames than configured use the first columns,
+        so that a short clip and the same clip padded (with an attention mask) agree; more frames interpolate.
+        """
+        time = self.config.time_grid(num_frames)
+        if time == self.config.grid_shape[1]:
+            return self.position_embeddings
+        prefix, grid = self._split_positions()
+        return torch.cat((prefix, _fit_axis(grid, 3, time, start=0).flatten(2).transpose(1, 2)), dim=1)
+
+    @torch.no_grad()
+    def resize(self, config: SSASTConfig):
+        """Adapt strides and position embeddings to the geometry of `config`; see `set_input_geometry`."""
+        prefix, grid = self._split_positions()
+        frequency, time = config.grid_shape
+        for axis, size in ((3, time), (2, frequency)):
+            grid = _fit_axis(grid, axis, size, start=grid.shape[axis] // 2 - size // 2)
+        positions = torch.cat((prefix, grid.flatten(2).transpose(1, 2)), dim=1)
+        self.position_embeddings = nn.Parameter(positions, requires_grad=self.position_embeddings.requires_grad)
+        self.patch_embeddings.projection.stride = (config.frequency_stride, config.time_stride)
+
+    def _split_positions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Position embeddings of the two tokens (1, 2, D), and of the patches as an image (1, D, frequency, time)."""
+        prefix, patches = self.position_embeddings.tensor_split((NUM_PREFIX_TOKENS,), dim=1)
+        return prefix, patches.transpose(1, 2).unflatten(2, self.config.grid_shape)
+
+
+def _fit_axis(grid: torch.Tensor, axis: int, size: int, start: int) -> torch.Tensor:
+    """Cut `size` entries of (1, D, frequency, time) from `start` along `axis`, or interpolate if there are fewer."""
+    if size <= grid.shape[axis]:
+        return grid.narrow(axis, start, size)
+    shape = (size, grid.shape[3]) if axis == 2 else (grid.shape[2], size)
+    return interpolate(grid.float(), shape, mode="bilinear").to(grid.dtype)
+
+
+class SSASTSelfAttention(nn.Module):
+    """Multi-head attention through transformers' attention interface, without the output projection."""
+
+    # Read by the sdpa and flash functions of the interface.
+    is_causal = False
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.config = config
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=config.qkv_bias)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size, bias=config.qkv_bias)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size, bias=config.qkv_bias)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,  # (B, L, D)
+        attention_mask: torch.Tensor | None = None,  # (B, 1, 1, L) bool, True = attended to
+        output_attentions: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # (B, L, D) and (B, heads, L, L)
+        query, key, value = (
+            projection(hidden_states).unflatten(-1, (-1, self.head_size)).transpose(1, 2)  # (B, heads, L, D / heads)
+            for projection in (self.query, self.key, self.value)
+        )
+        # Only the eager function returns the probabilities.
+        implementation = "eager" if output_attentions else self.config._attn_implementation
+        attend = eager_attention if implementation == "eager" else ALL_ATTENTION_FUNCTIONS[implementation]
+        context, probabilities = attend(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=self.config.attention_probs_dropout_prob if self.training else 0.0,
+            scaling=self.head_size**-0.5,
+        )
+        return context.flatten(2), probabilities
+
+
+def eager_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=1.0, **kwargs):
+    """Attention written out; query, key, value (B, heads, L, D / heads) -> (B, L, heads, D / heads), (B, heads, L, L)."""
+    scores = query @ key.transpose(2, 3) * scaling
+    if attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    probabilities = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    context = nn.functional.dropout(probabilities, dropout, module.training) @ value
+    return context.transpose(1, 2), probabilities
+
+
+class SSASTDense(nn.Module):
+    """A linear layer named `dense`, where stock AST's checkpoints have one."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__()
+        self.dense = nn.Linear(in_features, out_features)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.dense(hidden_states)
+
+
+class SSASTAttention(nn.Module):
+    """Self-attention and its output projection."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.attention = SSASTSelfAttention(config)
+        self.output = SSASTDense(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_states, attention_mask=None, output_attentions=False):
+        context, probabilities = self.attention(hidden_states, attention_mask, output_attentions)
+        return self.output(context), probabilities
+
+
+class SSASTLayer(GradientCheckpointingLayer):
+    """Transformer layer with the layer norms in front (pre-norm)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.layernorm_before = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention = SSASTAttention(config)
+        self.layernorm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.intermediate = SSASTDense(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.output = SSASTDense(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,  # (B, L, D)
+        attention_mask: torch.Tensor | None = None,  # (B, 1, 1, L) bool, True = attended to
+        output_attentions: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        context, probabilities = self.attention(
+            self.layernorm_before(hidden_states), attention_mask, output_attentions
+        )
+        hidden_states = hidden_states + self.dropout(context)
+        expanded = self.activation(self.intermediate(self.layernorm_after(hidden_states)))
+        return hidden_states + self.dropout(self.output(expanded)), probabilities
+
+
+class SSASTEncoder(nn.Module):
+    """The stack of layers."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.layer = nn.ModuleList(SSASTLayer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
+        all_hidden_states, all_attentions = [hidden_states], []
+        for layer in self.layer:
+            hidden_states, probabilities = layer(hidden_states, attention_mask, output_attentions)
+            all_hidden_states.append(hidden_states)
+            all_attentions.append(probabilities)
+        return (
+            hidden_states,
+            tuple(all_hidden_states) if output_hidden_states else None,
+            tuple(all_attentions) if output_attentions else None,
+        )
+
+
+class SSASTPreTrainedModel(PreTrainedModel):
+    """Weight initialisation, input geometry, and what transformers needs to know about all SSAST models."""
+
+    config_class = SSASTConfig
+    base_model_prefix = "audio_spectrogram_transformer"
+    main_input_name = "input_values"
+    input_modalities = ("audio",)
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["SSASTEmbeddings", "SSASTLayer"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    # The losses are means over masked patches: Trainer must not rescale them by a number of labels.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: SSASTConfig):
+        # Again, because `from_pretrained(..., name=value)` sets fields behind the configuration's back.
+        config.check_ranges()
+        super().__init__(config)
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        # transformers would otherwise search this file for the one spelling that its own version uses.
+        return True
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        # transformers 5 guards loaded parameters inside torch.nn.init.*; other ways to write would overwrite them.
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.trunc_normal_(module.weight, std=self.config.initializer_range)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, SSASTEmbeddings):
+            for parameter in (module.cls_token, module.distillation_token, module.position_embeddings):
+                nn.init.trunc_normal_(parameter, std=self.config.initializer_range)
+            # The original's initialisation: a standard deviation of 1 / sqrt(hidden_size).
+            nn.init.xavier_normal_(module.mask_token)
+
+    def set_input_geometry(
+        self,
+        max_length: int | None = None,
+        frequency_stride: int | None = None,
+        time_stride: int | None = None,
+    ):
+        """
+        Adapt the model to another input length or to overlapping patches, for good (for example before fine-tuning).
+
+        Position embeddings are cut around the centre along an axis that shrinks and interpolated bilinearly along one
+        that grows, and `config` is updated; `config.num_masked_patches` keeps its share of the patches. Feature
+        extraction has to follow: `SSASTFeatureExtractor.from_pretrained(..., max_length=max_length)`. An optimizer made
+        before this call still holds the old position embeddings.
+
+        Args:
+            max_length (`int`, *optional*): New input length in frames; unchanged if not given.
+            frequency_stride, time_stride (`int`, *optional*): New steps between patches, in mel bins and frames.
+
+        Raises:
+            ValueError: If the geometry is impossible; the model is then unchanged.
+        """
+        config = copy.deepcopy(self.config)
+        changes = {"max_length": max_length, "frequency_stride": frequency_stride, "time_stride": time_stride}
+        for name, value in changes.items():
+            if value is not None:
+                setattr(config, name, value)
+        # Range-checked with a mask that fits any grid first: the grid is only known to make sense afterwards.
+        config.num_masked_patches = 1
+        config.check_ranges()
+        same_share = round(self.config.num_masked_patches * config.num_patches / self.config.num_patches)
+        config.num_masked_patches = min(max(same_share, 1), config.num_patches - 1)
+        self.base_model.embeddings.resize(config)
+        for name in (*changes, "num_masked_patches"):
+            setattr(self.config, name, getattr(config, name))
+
+
+class SSASTModel(SSASTPreTrainedModel):
+    """The encoder without a head: spectrogram in, one vector per token, time step and clip out."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__(config)
+        self.embeddings = SSASTEmbeddings(config)
+        self.encoder = SSASTEncoder(config)
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.post_init()
+
+    def get_input_embeddings(self) -> SSASTPatchEmbeddings:
+        return self.embeddings.patch_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,  # (B, frames, mels)
+        attention_mask: torch.Tensor | None = None,  # (B, frames), nonzero = audio
+        bool_masked_pos: torch.Tensor | None = None,  # (B, N), True = masked
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> SSASTModelOutput:
+        """
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_frames, num_mel_bins)`): Normalised log-mel
+                filter banks. Any number of frames from one patch up.
+            attention_mask (`torch.Tensor` of shape `(batch_size, num_frames)`, *optional*): Nonzero for audio, 0 for
+                padding. A patch counts as audio if all its frames do; the others are neither attended to nor pooled.
+                Without a mask, padding is input like any other, which is what the original does.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): Patches to replace
+                by the mask token; True = masked.
+            output_attentions, output_hidden_states (`bool`, *optional*): Whether to return attention probabilities
+                (computed eagerly, whatever the attention implementation) and the hidden states of all layers.
+            return_dict (`bool`, *optional*): `False` for a plain tuple.
+
+        Raises:
+            ValueError: If a shape does not fit, or if an attention mask meets an attention implementation other than
+                `"eager"` and `"sdpa"`.
+        """
+        output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+
+        grid_shape = self.grid_shape(input_values)
+        valid = self.valid_patches(input_values, attention_mask)
+        if bool_masked_pos is not None and bool_masked_pos.shape != valid.shape:
+            raise ValueError(
+                f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
+                f"got {tuple(bool_masked_pos.shape)}."
+            )
+        hidden_states, all_hidden_states, attentions = self.encoder(
+            self.embeddings(input_values, None if bool_masked_pos is None else bool_masked_pos.bool()),
+            None if attention_mask is None else self._token_mask(valid),
+            output_attentions,
+            output_hidden_states,
+        )
+        last_hidden_state = self.layernorm(hidden_states)
+        patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
+        return SSASTModelOutput(
+            last_hidden_state=last_hidden_state,
+            pooler_output=self._pool(last_hidden_state, valid),
+            frame_hidden_states=patches.unflatten(1, grid_shape).mean(dim=1),
+            hidden_states=all_hidden_states,
+            attentions=attentions,
+        )
+
+    def grid_shape(self, input_values: torch.Tensor) -> tuple[int, int]:
+        """Patches along (frequency, time) of `(batch_size, num_frames, num_mel_bins)`; ValueError if there is none."""
+        if input_values.ndim != 3 or input_values.shape[2] != self.config.num_mel_bins:
+            raise ValueError(
+                f"input_values must have the shape (batch_size, num_frames, {self.config.num_mel_bins}), "
+                f"got {tuple(input_values.shape)}."
+            )
+        if input_values.shape[1] < self.config.patch_shape[1]:
+            raise ValueError(
+                f"input_values has {input_values.shape[1]} frames, fewer than the {self.config.patch_shape[1]} of one "
+                "patch; pad the clip to at least that."
+            )
+        return self.config.grid_shape[0], self.config.time_grid(input_values.shape[1])
+
+    def valid_patches(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Patches that hold no padding, `(batch_size, num_patches)` bool: all frames of their window are audio."""
+        frequency, time = self.grid_shape(input_values)
+        batch_size, num_frames, _ = input_values.shape
+        if attention_mask is None:
+            return torch.ones(batch_size, frequency * time, dtype=torch.bool, device=input_values.device)
+        if attention_mask.shape != (batch_size, num_frames):
+            raise ValueError(
+                f"attention_mask must have the shape (batch_size, num_frames) = {(batch_size, num_frames)}, "
+                f"got {tuple(attention_mask.shape)}."
+            )
+        windows = attention_mask.bool().unfold(1, self.config.patch_shape[1], self.config.time_stride)
+        return windows.all(dim=-1).repeat(1, frequency)
+
+    def _token_mask(self, valid: torch.Tensor) -> torch.Tensor:
+        """What may be attended to, (B, 1, 1, L) bool: the two tokens in front and the valid patches (B, N)."""
+        if self.config._attn_implementation not in ("eager", "sdpa"):
+            raise ValueError(
+                f"attention_mask is not supported with attn_implementation={self.config._attn_implementation!r}. "
+                'Use "sdpa" or "eager", or group clips of equal length and pass no mask.'
+            )
+        return nn.functional.pad(valid, (NUM_PREFIX_TOKENS, 0), value=True)[:, None, None, :]
+
+    def _pool(self, last_hidden_state: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """One vector per clip, (B, L, D) -> (B, D)."""
+        if self.config.pooling_mode == "cls":
+            return last_hidden_state[:, :NUM_PREFIX_TOKENS].mean(dim=1)
+        weight = valid.to(last_hidden_state.dtype).unsqueeze(-1)  # (B, N, 1)
+        return (last_hidden_state[:, NUM_PREFIX_TOKENS:] * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
+class SSASTPredictionHead(nn.Module):
+    """Maps the encoder's output for a patch into the space of the patch's pixels, (..., D) -> (..., A)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.patch_shape[0] * config.patch_shape[1])
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.out_proj(self.dense(hidden_states).relu())
+
+
+class SSASTForPretraining(SSASTPreTrainedModel):
+    """SSAST with its two self-supervised heads: which patch was masked here, and what did it look like?"""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__(config)
+        self.audio_spectrogram_transformer = SSASTModel(config)
+        self.discrimination_head = SSASTPredictionHead(config)
+        self.reconstruction_head = SSASTPredictionHead(config)
+        # A head without a loss keeps its weights and must not look like a forgotten parameter to DDP.
+        self.discrimination_head.requires_grad_(config.objective != "generative")
+        self.reconstruction_head.requires_grad_(config.objective != "discriminative")
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,  # (B, frames, mels)
+        attention_mask: torch.Tensor | None = None,  # (B, frames), nonzero = audio
+        bool_masked_pos: torch.Tensor | None = None,  # (B, N), True = masked
+        generator: torch.Generator | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_loss: bool = True,
+    ) -> SSASTForPretrainingOutput:
+        """
+        One pass for both losses. (The released code makes two, with a mask each; call twice to reproduce it.)
+
+        Args:
+            input_values, attention_mask, output_attentions, output_hidden_states, return_dict: As in
+                [`SSASTModel.forward`]. Padded patches are never masked and never targets.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): The mask to use, True =
+                masked; the number of masked patches may differ between clips. Drawn by `config.mask_strategy` if not
+                given.
+            generator (`torch.Generator`, *optional*): Source of randomness for the mask, of any device; PyTorch's
+                global one if not given.
+            return_loss (`bool`, defaults to `True`): Without effect; its presence makes `Trainer.evaluate` report the
+                loss although there are no labels.
+
+        Raises:
+            ValueError: As in [`SSASTModel.forward`].
+        """
+        valid = self.audio_spectrogram_transformer.valid_patches(input_values, attention_mask)
+        if bool_masked_pos is None:
+            bool_masked_pos = self.draw_mask(input_values, valid, generator)
+        elif bool_masked_pos.shape == valid.shape:  # if not, the encoder says what is wrong
+            bool_masked_pos = bool_masked_pos.bool() & valid
+        outputs = self.audio_spectrogram_transformer(
+            input_values,
+            attention_mask,
+            bool_masked_pos,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        patches = outputs.last_hidden_state[:, NUM_PREFIX_TOKENS:]
+        targets = self.patchify(input_values)
+        discriminative_loss, accuracy = self.discriminate(patches, targets, bool_masked_pos)
+        generative_loss, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
+        if self.config.objective == "joint":
+            loss = discriminative_loss + self.config.generative_loss_weight * generative_loss
+        else:
+            loss = discriminative_loss if self.config.objective == "discriminative" else generative_loss
+        return SSASTForPretrainingOutput(
+            loss=loss,
+            discriminative_loss=discriminative_loss,
+            generative_loss=generative_loss,
+            accuracy=accuracy,
+            reconstruction=reconstruction,
+            bool_masked_pos=bool_masked_pos,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def draw_mask(self, input_values, valid, generator=None) -> torch.Tensor:
+        """Draw the patches to mask, (B, N) bool, among the `valid` ones (B, N); True = masked."""
+        count = count_masked_patches(self.config.num_masked_patches, self.config.num_patches, valid.sum(dim=1))
+        grid_shape = self.audio_spectrogram_transformer.grid_shape(input_values)
+        return sample_mask(self.config.mask_strategy, grid_shape, count, valid, generator)
+
+    def patchify(self, input_values: torch.Tensor) -> torch.Tensor:
+        """Spectrogram (B, frames, mels) -> patches (B, N, A) in float32, each flattened row by row."""
+        patch_frequency, patch_time = self.config.patch_shape
+        windows = input_values.float().transpose(1, 2).unfold(1, patch_frequency, self.config.frequency_stride)
+        windows = windows.unfold(2, patch_time, self.config.time_stride)  # (B, frequency, time, *patch_shape)
+        return windows.flatten(3).flatten(1, 2)
+
+    def discriminate(
+        self,
+        patches: torch.Tensor,  # (B, N, D), the encoder's output
+        targets: torch.Tensor,  # (B, N, A)
+        bool_masked_pos: torch.Tensor,  # (B, N), True = masked
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """InfoNCE loss and accuracy: each masked patch against all masked patches of its clip."""
+        # All patches are compared and unmasked ones struck out, because a selection would have a size only the device
+        # knows. Relative to the encoder the cost is nil.
+        with self._gradient_for("discriminative"):
+            predictions = self.discrimination_head(patches)
+        with self._gradient_for("discriminative"), _float32(predictions):
+            similarity = targets @ predictions.float().transpose(1, 2)  # (B, N targets, N predictions)
+            never = torch.finfo(similarity.dtype).min
+            axis = 2 if self.config.contrastive_axis == "predictions" else 1
+            struck_out = ~bool_masked_pos.unsqueeze(3 - axis)
+            if self.config.exclude_duplicate_negatives:
+                struck_out = struck_out | duplicates_of_others(targets)
+            partition = similarity.masked_fill(struck_out, never).logsumexp(dim=axis)  # (B, N)
+            positive = similarity.diagonal(dim1=1, dim2=2)
+            loss = _masked_mean(partition - positive, bool_masked_pos)
+        with torch.no_grad():
+            # As in the released code: normalised over predictions, then the best target of each prediction is sought.
+            probability = similarity.masked_fill(~bool_masked_pos.unsqueeze(1), never).softmax(dim=2)
+            best = probability.masked_fill(~bool_masked_pos.unsqueeze(2), -1.0).argmax(dim=1)
+            correct = best == torch.arange(best.shape[1], device=best.device)
+            accuracy = _masked_mean(correct.float(), bool_masked_pos)
+        return loss, accuracy
+
+    def reconstruct(
+        self,
+        patches: torch.Tensor,  # (B, N, D), the encoder's output
+        targets: torch.Tensor,  # (B, N, A)
+        bool_masked_pos: torch.Tensor,  # (B, N), True = masked
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean squared error over masked patches, and the predicted patches (B, N, A), zero where not masked."""
+        with self._gradient_for("generative"):
+            predictions = self.reconstruction_head(patches)
+            error = (predictions.float() - targets).square().mean(dim=2)  # (B, N)
+            loss = _masked_mean(error, bool_masked_pos)
+        return loss, predictions * bool_masked_pos.unsqueeze(2)
+
+    def _gradient_for(self, objective: str):
+        """Context in which a loss is computed: without a graph if it is not trained."""
+        return nullcontext() if self.config.objective in ("joint", objective) else torch.no_grad()
+
+
+def duplicates_of_others(targets: torch.Tensor) -> torch.Tensor:
+    """
+    Which patches of a clip are bitwise equal although they are different ones.
+
+    Args:
+        targets (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Patches in float32.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch_size, num_patches, num_patches)`; False on the diagonal.
+    """
+    bits = targets.contiguous().view(torch.int32).long()
+    # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would take
+    # gigabytes. Integers do not round: equal patches have equal values.
+    powers = torch.full(bits.shape[2:], 6364136223846793005, device=bits.device).cumprod(dim=0)
+    fingerprint = (bits * powers).sum(dim=2)  # (B, N)
+    first_alike = (fingerprint.unsqueeze(2) == fingerprint.unsqueeze(1)).byte().argmax(dim=2)
+    # And to be certain of the converse, each patch is compared with the first one that has its value.
+    is_equal = (bits == bits.gather(1, first_alike.unsqueeze(2).expand_as(bits))).all(dim=2)
+    own = torch.arange(bits.shape[1], device=bits.device)
+    group = torch.where(is_equal, first_alike, own)
+    return (group.unsqueeze(2) == group.unsqueeze(1)) & (own.unsqueeze(1) != own)
+
+
+def _masked_mean(values: torch.Tensor, bool_masked_pos: torch.Tensor) -> torch.Tensor:
+    """Mean of (B, N) over the masked patches of the whole batch; 0 if there are none."""
+    return (values * bool_masked_pos).sum() / bool_masked_pos.sum().clamp(min=1)
+
+
+def _float32(tensor: torch.Tensor):
+    """Autocast off: similarities are sums over a patch that bfloat16 could not tell apart."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+class SSASTClassificationHead(nn.Module):
+    """Layer norm and linear classifier, (B, D) -> (B, num_labels)."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__()
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.classifier_layer_norm_eps)
+        self.dense = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, pooler_output: torch.Tensor) -> torch.Tensor:
+        return self.dense(self.layernorm(pooler_output))
+
+
+class SSASTForAudioClassification(SSASTPreTrainedModel):
+    """SSAST with a linear classifier on the pooled output, for fine-tuning."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.audio_spectrogram_transformer = SSASTModel(config)
+        # Nothing is masked here: kept for the way back to pretraining, but not a parameter that DDP waits for.
+        self.audio_spectrogram_transformer.embeddings.mask_token.requires_grad_(False)
+        self.classifier = SSASTClassificationHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,  # (B, frames, mels)
+        attention_mask: torch.Tensor | None = None,  # (B, frames), nonzero = audio
+        labels: torch.Tensor | None = None,  # (B,) or (B, num_labels)
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> SequenceClassifierOutput:
+        """
+        Args:
+            input_values, attention_mask, output_attentions, output_hidden_states, return_dict: As in
+                [`SSASTModel.forward`].
+            labels (`torch.Tensor`, *optional*): Class indices of shape `(batch_size,)`, int64, for one label per clip;
+                `(batch_size, num_labels)` with 0 and 1, floating point, for any number of labels per clip; floating
+                point numbers for regression. `config.problem_type` decides, or else the number and type of labels do.
+
+        Returns:
+            `SequenceClassifierOutput` with `loss` if there are labels, and `logits` of shape `(batch_size, num_labels)`.
+        """
+        outputs = self.audio_spectrogram_transformer(
+            input_values,
+            attention_mask,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        logits = self.classifier(outputs.pooler_output)
+        return SequenceClassifierOutput(
+            loss=None if labels is None else self.classification_loss(logits, labels),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Loss by problem type, named as everywhere in transformers."""
+        problem_type = self.config.problem_type
+        if problem_type is None:
+            if self.num_labels == 1:
+                problem_type = "regression"
+            elif labels.is_floating_point():
+                problem_type = "multi_label_classification"
+            else:
+                problem_type = "single_label_classification"
+        if problem_type == "regression":
+            return nn.functional.mse_loss(logits.float().view(-1), labels.float().view(-1))
+        if problem_type == "multi_label_classification":
+            return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
+        return nn.functional.cross_entropy(logits.float(), labels)
+
+
+# The spelling of transformers' other pretraining classes.
+SSASTForPreTraining = SSASTForPretraining
+
+SSASTModel.register_for_auto_class("AutoModel")
+SSASTForPretraining.register_for_auto_class("AutoModelForPreTraining")
+SSASTForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")

@@ -189,7 +189,7 @@ class SSASTConfig(PretrainedConfig):
             )
         if patch_frequency > self.num_mel_bins or patch_time > self.max_length:
             raise ValueError(
-                f"A patch of {patch_frequency} mel bins x {patch_time} frames is larger than the input of "
+                f"patch_size={self.patch_size} (mel bins, frames) is larger than the input of "
                 f"num_mel_bins={self.num_mel_bins} x max_length={self.max_length}."
             )
         if self.num_masked_patches >= self.num_patches:

@@ -243,8 +243,7 @@ def read_config(state, pretraining: bool, masked_share: float, config_fields: di
                 "--num_attention_heads."
             )
         fields["num_attention_heads"] = hidden_size // HEAD_SIZE
-    fields.setdefault("num_masked_patches", count_masked(masked_share, num_patches))
-    config = SSASTConfig(**fields)
+    config = SSASTConfig(**fields | {"num_masked_patches": 1})  # fits any grid; the right number follows the check
     if config.num_patches != num_patches:
         raise ConversionError(
             f"misshapen: v.pos_embed has {num_patches} patches, but num_mel_bins={config.num_mel_bins} and "
@@ -252,7 +251,7 @@ def read_config(state, pretraining: bool, masked_share: float, config_fields: di
             f"{(config.frequency_stride, config.time_stride)} make {config.grid_shape[0]} x {config.grid_shape[1]} = "
             f"{config.num_patches}"
         )
-    return config
+    return SSASTConfig(**{"num_masked_patches": count_masked(masked_share, num_patches)} | fields)
 
 
 def count_masked(share: float, num_patches: int) -> int:

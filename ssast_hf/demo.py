@@ -49,7 +49,9 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
         raise FileExistsError(f"{folder} exists. Choose another place, or pass --overwrite to replace what it holds.")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
+    learning_rate = 1e-4  # the original's for base models
     if checkpoint is None:
+        learning_rate = 1e-3  # small and untrained: nothing to spoil
         checkpoint = folder / "original.pth"
         make_original_checkpoint(checkpoint, overwrite)
         rows.append(("made an original checkpoint", "small, random weights, seed 0", checkpoint))
@@ -58,16 +60,13 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     audit = convert_original_to_hf(checkpoint, converted, overwrite=overwrite)
     rows.append(("converted it", audit[-1], converted))
 
-    features = SSASTFeatureExtractor.from_pretrained(converted)(
-        list(clips.values()), sampling_rate=16000, return_attention_mask=True, return_tensors="pt"
-    )
-    losses = continue_pretraining(converted, dict(features), continued, steps, overwrite)
+    losses = continue_pretraining(converted, list(clips.values()), continued, steps, learning_rate, overwrite)
     first, last = losses[0], losses[-1]
     rows.append((f"continued for {steps} steps", f"loss {first['loss']:.2f} -> {last['loss']:.2f}", continued))
 
     picture = folder / "reconstruction.png"
-    draw(continued, features["input_values"][list(clips).index("rooster_16k_mono")], picture, f"after {steps} steps")
-    rows.append(("drew a reconstruction", "a rooster, 1.75 s, and padding", picture))
+    draw(continued, clips["rooster_16k_mono"], picture, f"A rooster, after {steps} steps of continued pretraining")
+    rows.append(("drew a reconstruction", "original, masked, reconstructed", picture))
 
     comparison = convert_hf_to_ast(continued, exported, overwrite=overwrite)
     rows.append(("exported to stock AST", comparison[-1], exported))
@@ -96,21 +95,26 @@ def make_original_checkpoint(path: Path, overwrite: bool = False):
         convert_hf_to_original(scratch, path, overwrite)
 
 
-def continue_pretraining(converted: Path, features: dict, continued: Path, steps: int, overwrite: bool) -> list[dict]:
+def continue_pretraining(converted: Path, clips: list, continued: Path, steps, learning_rate, overwrite) -> list[dict]:
     """Pretrain in a fresh process that loads the converted folder as a stranger would; returns the losses by step."""
+    feature_extractor = SSASTFeatureExtractor.from_pretrained(converted)
+    features = feature_extractor(clips, sampling_rate=16000, return_attention_mask=True, return_tensors="pt")
     script = files(__package__) / "assets" / "continue_pretraining.py"
     with tempfile.TemporaryDirectory() as scratch, staged(continued, overwrite) as result:
-        save_file(features, Path(scratch, "features.safetensors"))
-        command = [sys.executable, str(script), str(converted), f"{scratch}/features.safetensors", str(result)]
-        subprocess.run([*command, "--steps", str(steps)], check=True)
+        save_file(dict(features), Path(scratch, "features.safetensors"))
+        command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]
+        options = ["--steps", str(steps), "--learning_rate", str(learning_rate)]
+        subprocess.run([*map(str, command), *options], check=True)
         return json.loads((result / "losses.json").read_text())
 
 
-def draw(model_dir: Path, input_values: torch.Tensor, picture: Path, title: str):
-    """Mask one clip, (num_frames, num_mel_bins), and draw what the model makes of it."""
+def draw(model_dir: Path, clip, picture: Path, title: str):
+    """Mask one clip, (num_samples,) at 16 kHz, and draw what the model makes of it."""
     model = SSASTForPretraining.from_pretrained(model_dir).eval()
+    feature_extractor = SSASTFeatureExtractor.from_pretrained(model_dir)
+    input_values = feature_extractor(clip, sampling_rate=16000, padding=False, return_tensors="pt")["input_values"]
     with torch.no_grad():
-        outputs = model(input_values[None], generator=torch.Generator().manual_seed(0))
+        outputs = model(input_values, generator=torch.Generator().manual_seed(0))
     plot_reconstruction(
-        input_values, outputs.bool_masked_pos[0], outputs.reconstruction[0], model.config, picture, title
+        input_values[0], outputs.bool_masked_pos[0], outputs.reconstruction[0], model.config, picture, title
     )

@@ -31,20 +31,19 @@ def read_pth(path) -> dict[str, torch.Tensor]:
     with path.open("rb"):
         is_zip = zipfile.is_zipfile(path)
     try:
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()  # torch does not look at the checksums
-            if damaged is not None:
-                raise ValueError(f"{path} is damaged: the checksum of {damaged} is wrong. Download or copy it again.")
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        # torch does not look at the checksums
+        damaged = zipfile.ZipFile(path).testzip() if is_zip else None
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip) if damaged is None else None
     except pickle.UnpicklingError as error:
         # PyTorch's own message proposes `weights_only=False`, which would run the code.
         raise ValueError(
             f"{path} is damaged, or holds Python objects whose loading would run code; it was not loaded. Expected a "
             "file of plain tensors, as written by torch.save(model.state_dict(), path)."
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, KeyError, AttributeError, UnicodeDecodeError) as error:
+    except Exception as error:  # damaged bytes can make the reader fail in any way
         raise ValueError(f"{path} is truncated, damaged or no PyTorch file. Download or copy it again.") from error
+    if damaged is not None:
+        raise ValueError(f"{path} is damaged: the checksum of {damaged} is wrong. Download or copy it again.")
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{path} holds a {type(content).__name__}; expected a dictionary of named tensors.")
     for key, value in content.items():

@@ -304,6 +304,17 @@ class SSASTPreTrainedModel(PreTrainedModel):
         super().__init__(config)
 
     @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As in transformers; parameters that no loss reaches stay frozen."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        # transformers 5 replaces parameters by trainable ones. With output_loading_info=True there are two results.
+        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze_unused()
+        return loaded
+
+    def freeze_unused(self):
+        """Freeze parameters that get no gradient: DDP would wait for them."""
+
+    @classmethod
     def _can_set_attn_implementation(cls) -> bool:
         # transformers would otherwise search this file for the one spelling that its own version uses.
         return True
@@ -491,10 +502,13 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         self.audio_spectrogram_transformer = SSASTModel(config)
         self.discrimination_head = SSASTPredictionHead(config)
         self.reconstruction_head = SSASTPredictionHead(config)
-        # A head without a loss keeps its weights and must not look like a forgotten parameter to DDP.
-        self.discrimination_head.requires_grad_(config.objective != "generative")
-        self.reconstruction_head.requires_grad_(config.objective != "discriminative")
+        self.freeze_unused()
         self.post_init()
+
+    def freeze_unused(self):
+        # The head of an inactive objective: its weights are kept.
+        self.discrimination_head.requires_grad_(self.config.objective != "generative")
+        self.reconstruction_head.requires_grad_(self.config.objective != "discriminative")
 
     @can_return_tuple
     def forward(
@@ -668,10 +682,13 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.audio_spectrogram_transformer = SSASTModel(config)
-        # Nothing is masked here: kept for the way back to pretraining, but not a parameter that DDP waits for.
-        self.audio_spectrogram_transformer.embeddings.mask_token.requires_grad_(False)
         self.classifier = SSASTClassificationHead(config)
+        self.freeze_unused()
         self.post_init()
+
+    def freeze_unused(self):
+        # Nothing is masked here; the token is kept for the way back to pretraining.
+        self.audio_spectrogram_transformer.embeddings.mask_token.requires_grad_(False)
 
     @can_return_tuple
     def forward(

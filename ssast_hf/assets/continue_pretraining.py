@@ -23,13 +23,13 @@ def main():
     parser.add_argument("features")
     parser.add_argument("output_dir")
     parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--learning_rate", type=float, default=5e-4)
+    parser.add_argument("--learning_rate", type=float, default=1e-4)
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
     model = AutoModelForPreTraining.from_pretrained(arguments.model_dir, trust_remote_code=True).train()
     batch = load_file(arguments.features)
-    # The original's optimizer settings.
+    # The original's optimizer.
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=arguments.learning_rate, betas=(0.95, 0.999), weight_decay=5e-7)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, arguments.learning_rate, arguments.steps, pct_start=0.2)
@@ -38,6 +38,7 @@ def main():
         for _ in bar:
             outputs = model(**batch)
             outputs.loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()

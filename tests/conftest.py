@@ -1,0 +1,70 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from original import original_checkpoint
+
+from ssast_hf import SSASTConfig, SSASTForPretraining
+
+
+def pytest_configure(config):
+    # Two processes with as many threads as cores are slower than with one each.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))))
+
+
+@pytest.fixture
+def config():
+    """A small model with 4 x 8 patches."""
+    return SSASTConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        patch_size=8,
+        num_mel_bins=32,
+        max_length=64,
+        num_masked_patches=20,
+    )
+
+
+@pytest.fixture
+def model(config):
+    """The same small model for every test, in training mode."""
+    torch.manual_seed(0)
+    return SSASTForPretraining(config).train()
+
+
+@pytest.fixture
+def input_values():
+    """A batch of three clips, (3, 64, 32)."""
+    return torch.randn(3, 64, 32, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def original_file(tmp_path):
+    """A small pretraining checkpoint in the original layout, on disk."""
+    path = tmp_path / "original.pth"
+    torch.save(original_checkpoint(), path)
+    return path
+
+
+@pytest.fixture
+def run_without_package(tmp_path):
+    """Run Python code in a fresh process in which `ssast_hf` cannot be imported; returns what it prints."""
+
+    def run(code: str, *arguments) -> str:
+        blocked = "import sys; sys.modules['ssast_hf'] = None\n" + code
+        environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"}
+        result = subprocess.run(
+            [sys.executable, "-c", blocked, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run

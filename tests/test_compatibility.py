@@ -1,0 +1,160 @@
+"""What strangers do: load saved folders in a fresh process, with the package as a plugin and without it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ssast_hf.conversion import convert_hf_to_ast, convert_original_to_hf
+
+
+pytestmark = pytest.mark.compatibility
+
+AUTO_CLASSES = {
+    "AutoModel": SSASTModel,
+    "AutoModelForPreTraining": SSASTForPretraining,
+    "AutoModelForAudioClassification": SSASTForAudioClassification,
+}
+# Loads a folder, compares every tensor with the file's, saves the outputs for a fixed input, and saves the model again.
+LOAD = """
+import json, sys, torch, transformers
+from safetensors.torch import load_file, save_file
+folder, auto_class, again, trust = sys.argv[1:]
+loaded, info = getattr(transformers, auto_class).from_pretrained(
+    folder, trust_remote_code=trust == "True", output_loading_info=True
+)
+loaded.eval()
+stored = load_file(f"{folder}/model.safetensors")
+assert stored.keys() == loaded.state_dict().keys()
+for name, tensor in loaded.state_dict().items():
+    assert torch.equal(tensor, stored[name]), name
+assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+features = transformers.AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=trust == "True")
+audio = torch.sin(torch.arange(8000) / 10) * torch.linspace(0.1, 1, 8000)
+inputs = features(audio.numpy(), sampling_rate=16000, return_tensors="pt")
+with torch.no_grad():
+    outputs = loaded(**inputs, **({"generator": torch.Generator().manual_seed(0)} if "PreTraining" in auto_class else {}))
+loaded.save_pretrained(again)
+features.save_pretrained(again)
+save_file({"outputs": outputs[0].reshape(-1).contiguous(), "inputs": inputs["input_values"]}, f"{again}/outputs")
+print(type(loaded).__module__)
+"""
+PLUGIN = "import ssast_hf\n" + LOAD
+
+
+def perturbed_folder(config, auto_class, path):
+    """A saved model in which every tensor differs from its initialisation and from every other."""
+    torch.manual_seed(0)
+    model = AUTO_CLASSES[auto_class](config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.1)
+    model.save_pretrained(path)
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64, mean=-5.0).save_pretrained(path)
+    return model
+
+
+@pytest.mark.parametrize("patch_size", [8, [32, 2]])
+@pytest.mark.parametrize("auto_class", AUTO_CLASSES)
+def test_folder_loads_everywhere_and_survives_saving_again(
+    config, tmp_path, run_without_package, auto_class, patch_size
+):
+    config = SSASTConfig(
+        **config.to_dict() | {"patch_size": patch_size, "frequency_stride": None, "time_stride": None}
+    )
+    perturbed_folder(config, auto_class, tmp_path / "first")
+    command = [sys.executable, "-c", PLUGIN, tmp_path / "first", auto_class, tmp_path / "second", "False"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "ssast_hf.modeling_ssast"
+    # the second generation was saved by the plugin, the third by the code in the folder
+    module = run_without_package(LOAD, tmp_path / "second", auto_class, tmp_path / "third", True)
+    assert module.startswith("transformers_modules.")
+    run_without_package(LOAD, tmp_path / "third", auto_class, tmp_path / "fourth", True)
+    outputs = [load_file(tmp_path / name / "outputs") for name in ("second", "third", "fourth")]
+    for name in ("inputs", "outputs"):
+        assert torch.equal(outputs[0][name], outputs[1][name])
+        assert torch.equal(outputs[0][name], outputs[2][name])
+    auto_maps = [json.loads((tmp_path / name / "config.json").read_text())["auto_map"] for name in ("first", "fourth")]
+    assert auto_maps[0] == auto_maps[1]
+    assert len(auto_maps[0]) == 5
+
+
+def test_converted_folder_serves_every_auto_class(original_file, tmp_path, run_without_package):
+    convert_original_to_hf(original_file, tmp_path / "ssast")
+    code = """
+import sys, torch, transformers
+folder = sys.argv[1]
+encoders = []
+for name in ("AutoModel", "AutoModelForPreTraining", "AutoModelForAudioClassification"):
+    model = getattr(transformers, name).from_pretrained(folder, trust_remote_code=True)
+    encoders.append(model.base_model.state_dict())
+for name, tensor in encoders[0].items():
+    assert torch.equal(tensor, encoders[1][name]) and torch.equal(tensor, encoders[2][name]), name
+print(type(transformers.AutoProcessor.from_pretrained(folder, trust_remote_code=True)).__name__)
+print(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True).num_masked_patches)
+"""
+    assert run_without_package(code, tmp_path / "ssast").split() == ["SSASTFeatureExtractor", "50"]
+
+
+def test_stock_export_runs_in_a_pipeline_without_custom_code(original_file, tmp_path, run_without_package):
+    convert_original_to_hf(original_file, tmp_path / "ssast")
+    convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+    state = load_file(tmp_path / "ast" / "model.safetensors")
+    save_file({name: tensor + 0.01 * torch.randn_like(tensor) for name, tensor in state.items()},
+              tmp_path / "ast" / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+    code = """
+import sys, torch
+from transformers import ASTForAudioClassification, AutoModelForAudioClassification, pipeline
+model, info = AutoModelForAudioClassification.from_pretrained(sys.argv[1], output_loading_info=True)
+assert type(model) is ASTForAudioClassification
+assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+model.save_pretrained(sys.argv[2])
+audio = torch.sin(torch.arange(16000) / 10).numpy()
+results = pipeline("audio-classification", model=sys.argv[1])({"raw": audio, "sampling_rate": 16000})
+print(len(results))
+"""
+    assert run_without_package(code, tmp_path / "ast", tmp_path / "again").strip() == "2"
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("ast", "again"))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_pipeline_with_custom_code(config, tmp_path, run_without_package):
+    perturbed_folder(config, "AutoModelForAudioClassification", tmp_path / "ssast")
+    code = """
+import sys, numpy as np
+from transformers import pipeline
+classify = pipeline("audio-classification", model=sys.argv[1], trust_remote_code=True)
+print(len(classify({"raw": np.ones(16000, dtype=np.float32), "sampling_rate": 16000})))
+"""
+    assert run_without_package(code, tmp_path / "ssast").strip() == "2"
+
+
+def test_trainer_reports_the_loss_and_scales_accumulation(model, tmp_path):
+    from transformers import Trainer, TrainingArguments
+
+    dataset = [{"input_values": torch.randn(64, 32), "bool_masked_pos": torch.arange(32) < 20} for _ in range(8)]
+    norms = []
+    for batch_size, accumulation in ((4, 1), (1, 4)):
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path / f"run{accumulation}"),
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=1,
+            logging_steps=1,
+            report_to=[],
+            use_cpu=True,
+            data_seed=0,
+            seed=0,
+        )
+        torch.manual_seed(0)
+        trainer = Trainer(SSASTForPretraining(model.config), arguments, train_dataset=dataset, eval_dataset=dataset)
+        assert trainer.evaluate()["eval_loss"] > 0
+        trainer.train()
+        norms.append(trainer.state.log_history[-2]["grad_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)

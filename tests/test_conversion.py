@@ -1,0 +1,445 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from original import finetuned_checkpoint, original_checkpoint
+from safetensors.torch import load_file, save_file
+from transformers import ASTConfig, ASTForAudioClassification, ASTModel
+
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ssast_hf import conversion
+from ssast_hf.cli import main
+from ssast_hf.conversion import convert_ast_to_hf, convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
+
+
+def run(*arguments, capsys=None):
+    """Run the command; returns the exit status and what it printed."""
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def assert_same_tensors(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        assert a[key].dtype == b[key].dtype, key
+        assert torch.equal(a[key], b[key]), key
+
+
+# --- original -> here -> original --------------------------------------------------------------------------------
+
+
+@pytest.mark.compatibility
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"patch_shape": (128, 2), "max_length": 65, "seed": 1},
+        {"patch_shape": (32, 8), "num_layers": 3, "seed": 2},
+        {"hidden_size": 128, "num_layers": 1, "max_length": 100, "seed": 3},
+    ],
+    ids=str,
+)
+def test_round_trip_is_bitwise(tmp_path, shape):
+    checkpoint = original_checkpoint(**shape)
+    torch.save(checkpoint, tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
+
+
+def test_half_precision_stays_as_it_is(tmp_path):
+    checkpoint = {k: v.half() if v.is_floating_point() else v for k, v in original_checkpoint().items()}
+    torch.save(checkpoint, tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_files_without_prefix_and_of_the_old_format(tmp_path, legacy):
+    checkpoint = original_checkpoint(prefix="")
+    torch.save(checkpoint, tmp_path / "in.pth", _use_new_zipfile_serialization=not legacy)
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    result = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert_same_tensors(result, {f"module.{key}": tensor for key, tensor in checkpoint.items()})
+
+
+def test_every_tensor_arrives_where_it_belongs(original_file, tmp_path):
+    convert_original_to_hf(original_file, tmp_path / "ssast")
+    state = SSASTForPretraining.from_pretrained(tmp_path / "ssast").state_dict()
+    source = {key.removeprefix("module."): tensor for key, tensor in torch.load(original_file).items()}
+    layer = "audio_spectrogram_transformer.encoder.layer.1."
+    for i, part in enumerate(("query", "key", "value")):
+        rows = slice(64 * i, 64 * (i + 1))
+        for kind in ("weight", "bias"):
+            ours = state[f"{layer}attention.attention.{part}.{kind}"]
+            assert torch.equal(ours, source[f"v.blocks.1.attn.qkv.{kind}"][rows])
+    assert torch.equal(state[f"{layer}intermediate.dense.weight"], source["v.blocks.1.mlp.fc1.weight"])
+    assert torch.equal(state[f"{layer}layernorm_after.bias"], source["v.blocks.1.norm2.bias"])
+    assert torch.equal(state["discrimination_head.out_proj.weight"], source["cpredlayer.2.weight"])
+    assert torch.equal(state["audio_spectrogram_transformer.embeddings.mask_token"], source["mask_embed"])
+
+
+def test_geometry_comes_from_the_tensors(original_file, tmp_path):
+    convert_original_to_hf(original_file, tmp_path / "ssast")
+    config = SSASTConfig.from_pretrained(tmp_path / "ssast")
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (64, 2, 1)
+    assert (config.intermediate_size, config.patch_size, config.grid_shape) == (256, 16, (8, 8))
+    assert (config.max_length, config.num_mel_bins) == (128, 128)
+    assert config.num_masked_patches == 50  # the share of 400 in 512
+    assert config.mask_strategy == "cluster"
+    assert SSASTFeatureExtractor.from_pretrained(tmp_path / "ssast").max_length == 128
+    assert {path.name for path in (tmp_path / "ssast").iterdir()} == {
+        "config.json",
+        "configuration_ssast.py",
+        "feature_extraction_ssast.py",
+        "masking_ssast.py",
+        "model.safetensors",
+        "modeling_ssast.py",
+        "original_extras.safetensors",
+        "preprocessor_config.json",
+    }
+
+
+def test_audit_accounts_for_every_key(original_file, tmp_path, capsys):
+    status, out, _ = run(
+        "convert", original_file, tmp_path / "ssast", "--num_masked_patches", 7, "--mask_strategy", "original",
+        capsys=capsys,
+    )  # fmt: skip
+    assert status == 0
+    for key in original_checkpoint():
+        assert f" {key} " in out
+    assert "renamed  module.v.cls_token -> audio_spectrogram_transformer.embeddings.cls_token" in out
+    assert "split    module.v.blocks.0.attn.qkv.weight" in out
+    assert "dropped  module.v.head.weight" in out
+    config = SSASTConfig.from_pretrained(tmp_path / "ssast")
+    assert (config.num_masked_patches, config.mask_strategy) == (7, "original")
+
+
+# --- fine-tuned files --------------------------------------------------------------------------------------------
+
+
+def test_fine_tuned_file_becomes_a_classifier(tmp_path, capsys):
+    checkpoint = finetuned_checkpoint(num_labels=5)
+    torch.save(checkpoint, tmp_path / "in.pth")
+    status, _, err = run("convert", tmp_path / "in.pth", tmp_path / "ssast", capsys=capsys)
+    assert status == 1
+    assert "--max_length" in err
+    status, out, _ = run("convert", tmp_path / "in.pth", tmp_path / "ssast", "--max_length", 128, capsys=capsys)
+    assert status == 0
+    assert "absent   audio_spectrogram_transformer.embeddings.mask_token" in out
+    model = SSASTForAudioClassification.from_pretrained(tmp_path / "ssast")
+    assert torch.equal(model.classifier.dense.weight, checkpoint["module.mlp_head.1.weight"])
+    assert model.config.num_labels == 5
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
+
+
+def test_fine_tuned_file_with_overlap_needs_its_strides(tmp_path):
+    checkpoint = finetuned_checkpoint()
+    checkpoint["module.v.pos_embed"] = torch.randn(1, 12 * 12 + 2, 64)
+    torch.save(checkpoint, tmp_path / "in.pth")
+    with pytest.raises(ValueError, match=r"144 patches.* 8 x 8 = 64"):
+        convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast", max_length=128)
+    convert_original_to_hf(
+        tmp_path / "in.pth", tmp_path / "ssast", max_length=128, frequency_stride=10, time_stride=10
+    )
+    assert SSASTForAudioClassification.from_pretrained(tmp_path / "ssast").config.grid_shape == (12, 12)
+
+
+# --- bad input ---------------------------------------------------------------------------------------------------
+
+
+def without(*keys):
+    return lambda state: [state.pop(f"module.{key}") for key in keys]
+
+
+def with_tensor(key, value):
+    return lambda state: state.update({f"module.{key}": value(state.get(f"module.{key}"))})
+
+
+@pytest.mark.parametrize(
+    ("damage", "messages"),
+    [
+        (without("v.blocks.0.norm1.weight"), ["missing: module.v.blocks.0.norm1.weight, shape (64,)"]),
+        (
+            lambda state: [state.pop(key) for key in list(state) if "blocks.0." in key],
+            ["missing: module.v.blocks.0.attn.qkv.weight, shape (192, 64)"],
+        ),
+        (
+            with_tensor("v.blocks.1.attn.qkv.weight", lambda tensor: tensor.T.contiguous()),
+            ["misshapen: module.v.blocks.1.attn.qkv.weight is (64, 192)", "expected (192, 64)"],
+        ),
+        (with_tensor("v.norm.bias", lambda tensor: tensor * float("nan")), ["not finite: module.v.norm.bias (64,)"]),
+        (with_tensor("extra.weight", lambda _: torch.zeros(3)), ["unknown: module.extra.weight, shape (3,)"]),
+        (
+            with_tensor("cpredlayer.2.weight", lambda _: torch.zeros(128, 64)),
+            ["module.cpredlayer.2.weight is (128, 64)", "expected (256, 64)"],
+        ),
+        (with_tensor("v.pos_embed", lambda tensor: tensor[:, :-1]), ["63 patches", "8 x 8 = 64"]),
+        (without("v.dist_token"), ["base_nokd"]),
+        (without("p_input_tdim"), ["p_input_tdim"]),
+        (without("v.pos_embed"), ["not an SSAST checkpoint", "v.pos_embed"]),
+        (with_tensor("p_input_tdim", lambda _: torch.tensor([1, 2])), ["p_input_tdim is (2,)"]),
+        (with_tensor("v.norm.bias", lambda tensor: tensor.long()), ["v.norm.bias", "int64"]),
+    ],
+)
+def test_checkpoint_that_does_not_fit(tmp_path, capsys, damage, messages):
+    checkpoint = original_checkpoint()
+    damage(checkpoint)
+    torch.save(checkpoint, tmp_path / "in.pth")
+    status, out, err = run("convert", tmp_path / "in.pth", tmp_path / "ssast", capsys=capsys)
+    assert status == 1
+    assert out == ""
+    for message in messages:
+        assert message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pth"]
+
+
+def test_width_that_leaves_the_number_of_heads_open(tmp_path):
+    torch.save(original_checkpoint(hidden_size=96), tmp_path / "in.pth")
+    with pytest.raises(ValueError, match="--num_attention_heads"):
+        convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast", num_attention_heads=4)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--num_masked_patches", 64, "num_masked_patches=64"),
+        ("--num_attention_heads", 5, "not divisible"),
+        ("--max_length", 256, "contradicts the checkpoint, which says 128"),
+        ("--time_stride", 10, "contradicts"),
+        ("--url", "https://example.org", "local file"),
+    ],
+)
+def test_option_that_does_not_fit(original_file, tmp_path, capsys, option, value, message):
+    status, _, err = run("convert", original_file, tmp_path / "ssast", option, value, capsys=capsys)
+    assert status == 1
+    assert message in err
+    assert not (tmp_path / "ssast").exists()
+
+
+def test_existing_output_is_replaced_only_on_request(original_file, tmp_path, capsys):
+    output = tmp_path / "ssast"
+    output.mkdir()
+    (output / "precious.txt").write_text("mine")
+    for arguments in ([], ["--overwrite"]):  # not a model's folder: never deleted
+        status, _, err = run("convert", original_file, output, *arguments, capsys=capsys)
+        assert status == 1
+        assert str(output) in err
+    assert (output / "precious.txt").read_text() == "mine"
+
+    output = tmp_path / "model"
+    assert run("convert", original_file, output, capsys=capsys)[0] == 0
+    (output / "note.txt").write_text("old")
+    assert run("convert", original_file, output, capsys=capsys)[0] == 1
+    assert run("convert", original_file, output, "--overwrite", "--num_masked_patches", 3, capsys=capsys)[0] == 0
+    assert SSASTConfig.from_pretrained(output).num_masked_patches == 3
+    assert not (output / "note.txt").exists()
+
+
+# --- here -> stock AST -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.compatibility
+@pytest.mark.parametrize(
+    ("patch_shape", "max_length", "stock_length"),
+    [((16, 16), 128, 128), ((128, 2), 64, 190), ((32, 8), 100, 124), ((16, 16), 75, 75)],
+)
+def test_stock_ast_gives_the_same_hidden_states(tmp_path, patch_shape, max_length, stock_length):
+    torch.save(original_checkpoint(patch_shape=patch_shape, max_length=max_length), tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    report = convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+    assert any("classifier" in line and line.startswith("fresh") for line in report)
+    saved = json.loads((tmp_path / "ast" / "config.json").read_text())
+    assert saved["model_type"] == "audio-spectrogram-transformer"
+    assert saved["architectures"] == ["ASTForAudioClassification"]
+    assert "auto_map" not in saved
+    assert {path.name for path in (tmp_path / "ast").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    }
+    stock, info = ASTModel.from_pretrained(tmp_path / "ast", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert stock.config.max_length == stock_length
+    inputs = torch.randn(2, stock_length, 128)
+    ours = SSASTModel.from_pretrained(tmp_path / "ssast").eval()
+    with torch.no_grad():
+        expected = ours(inputs[:, :max_length]).last_hidden_state
+        difference = (stock.eval()(inputs).last_hidden_state - expected).abs().max()
+    assert difference < 1e-5
+
+
+def test_adapted_and_base_models_export_too(model, tmp_path):
+    model.set_input_geometry(max_length=50, frequency_stride=4, time_stride=3)
+    model.base_model.save_pretrained(tmp_path / "base")
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=50, mean=-5.0).save_pretrained(tmp_path / "base")
+    report = convert_hf_to_ast(tmp_path / "base", tmp_path / "ast")
+    assert "hidden states agree" in report[-1]
+    config = ASTConfig.from_pretrained(tmp_path / "ast")
+    assert (config.frequency_stride, config.time_stride, config.layer_norm_eps) == (4, 3, 1e-6)
+    assert json.loads((tmp_path / "ast" / "preprocessor_config.json").read_text())["mean"] == -5.0
+
+
+def classifier_folder(config, path, **changes):
+    config = SSASTConfig(**config.to_dict() | {"id2label": {0: "dog", 1: "rain", 2: "rooster"}} | changes)
+    torch.manual_seed(0)
+    model = SSASTForAudioClassification(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(path)
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(path)
+    return model
+
+
+def test_classifier_exports_with_its_labels(config, tmp_path):
+    model = classifier_folder(config, tmp_path / "ssast", pooling_mode="cls")
+    report = convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+    assert "logits change by at most" in report[-1]
+    stock = ASTForAudioClassification.from_pretrained(tmp_path / "ast").eval()
+    assert stock.config.id2label == {0: "dog", 1: "rain", 2: "rooster"}
+    inputs = torch.randn(2, 64, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(stock(inputs).logits, model(inputs).logits, rtol=0, atol=1e-3)
+
+
+def test_mean_pooled_classifier_is_refused_unless_allowed(config, tmp_path, capsys):
+    classifier_folder(config, tmp_path / "ssast")
+    status, _, err = run("export-ast", tmp_path / "ssast", tmp_path / "ast", capsys=capsys)
+    assert status == 1
+    assert "mean of the patch tokens" in err
+    assert not (tmp_path / "ast").exists()
+    status, out, _ = run("export-ast", tmp_path / "ssast", tmp_path / "ast", "--allow_pooling_change", capsys=capsys)
+    assert status == 0
+    assert "another pooling" in out
+
+
+def test_patch_wider_than_high_is_refused(config, tmp_path):
+    config = SSASTConfig(**config.to_dict() | {"patch_size": [4, 8], "frequency_stride": 4})
+    SSASTForPretraining(config).save_pretrained(tmp_path / "ssast")
+    with pytest.raises(ValueError, match="wider than high"):
+        convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+
+
+def test_export_that_differs_is_refused(config, tmp_path, monkeypatch):
+    """As it would if the conversion forgot a field of the configuration."""
+    classifier_folder(config, tmp_path / "ssast", pooling_mode="cls", hidden_act="relu")
+    monkeypatch.setattr(conversion, "SHARED_FIELDS", [f for f in conversion.SHARED_FIELDS if f != "hidden_act"])
+    with pytest.raises(ValueError, match="Hidden states differ"):
+        convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+    assert [path.name for path in tmp_path.iterdir()] == ["ssast"]
+
+
+# --- stock AST -> here -------------------------------------------------------------------------------------------
+
+
+def stock_folder(path, model_class=ASTModel, **changes):
+    fields = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    fields |= {"patch_size": 8, "frequency_stride": 8, "time_stride": 8, "max_length": 64, "num_mel_bins": 32}
+    torch.manual_seed(0)
+    model = model_class(ASTConfig(**fields | changes)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(path)
+    return model
+
+
+@pytest.mark.compatibility
+@pytest.mark.parametrize("model_class", [ASTModel, ASTForAudioClassification])
+def test_stock_ast_becomes_a_pretraining_model(tmp_path, model_class):
+    stock = stock_folder(tmp_path / "ast", model_class, layer_norm_eps=1e-6)
+    report = convert_ast_to_hf(tmp_path / "ast", tmp_path / "ssast")
+    model = SSASTForPretraining.from_pretrained(tmp_path / "ssast").eval()
+    inputs = torch.randn(2, 64, 32)
+    with torch.no_grad():
+        expected = stock.base_model(inputs).last_hidden_state
+        torch.testing.assert_close(model.base_model(inputs).last_hidden_state, expected, rtol=0, atol=1e-5)
+    fresh = [line.split()[1] for line in report if line.startswith("fresh")]
+    heads = [name for name in model.state_dict() if not name.startswith("audio_spectrogram_transformer.")]
+    assert sorted(fresh) == sorted([*heads, "audio_spectrogram_transformer.embeddings.mask_token"])
+    assert model.config.num_masked_patches == 25
+    assert model.reconstruction_head.dense.weight.std() > 0.01
+    assert model(inputs).loss.isfinite()
+
+
+def test_epsilon_of_a_stock_copy_is_kept_with_a_note(tmp_path):
+    stock_folder(tmp_path / "ast")
+    report = convert_ast_to_hf(tmp_path / "ast", tmp_path / "ssast")
+    assert any("--layer_norm_eps 1e-6" in line for line in report)
+    assert SSASTConfig.from_pretrained(tmp_path / "ssast").layer_norm_eps == 1e-12
+    convert_ast_to_hf(tmp_path / "ast", tmp_path / "mended", layer_norm_eps=1e-6)
+    assert SSASTConfig.from_pretrained(tmp_path / "mended").layer_norm_eps == 1e-6
+
+
+@pytest.mark.parametrize("key", ["layernorm.weight", "embeddings.cls_token"])
+def test_incomplete_stock_checkpoint_is_refused(tmp_path, key):
+    stock_folder(tmp_path / "ast")
+    path = tmp_path / "ast" / "model.safetensors"
+    state = load_file(path)
+    del state[key]
+    save_file(state, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=f"missing: audio_spectrogram_transformer.{key}"):
+        convert_ast_to_hf(tmp_path / "ast", tmp_path / "ssast")
+
+
+@pytest.mark.parametrize("command", ["export-ast", "export-original", "import-ast"])
+def test_folders_of_another_kind_are_refused(tmp_path, capsys, command):
+    (tmp_path / "bert").mkdir()
+    for content, message in ((None, "config.json"), ("{}", "model_type"), ("{", "not a valid configuration")):
+        if content is not None:
+            (tmp_path / "bert" / "config.json").write_text(content)
+        status, _, err = run(command, tmp_path / "bert", tmp_path / "out", capsys=capsys)
+        assert status == 1
+        assert message in err
+    assert not (tmp_path / "out").exists()
+    assert run(command, tmp_path / "absent", tmp_path / "out", capsys=capsys)[0] == 1
+
+
+def test_damaged_weights_of_a_folder_are_refused(model, tmp_path):
+    model.save_pretrained(tmp_path / "ssast")
+    path = tmp_path / "ssast" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"model\.safetensors is truncated or damaged"):
+        convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_base_model_has_no_place_in_the_original(model, tmp_path):
+    model.base_model.save_pretrained(tmp_path / "base")
+    with pytest.raises(ValueError, match="encoder alone"):
+        convert_hf_to_original(tmp_path / "base", tmp_path / "out.pth")
+
+
+def test_unused_heads_are_optional(tmp_path):
+    checkpoint = {key: tensor for key, tensor in original_checkpoint().items() if "v.head" not in key}
+    torch.save(checkpoint, tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    report = convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert "v.head.weight" in report[-1]
+    assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
+
+
+def test_scripts_are_the_commands(original_file, tmp_path):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    scripts = Path(__file__).parent.parent / "conversion_scripts"
+
+    def script(name, *arguments):
+        command = [sys.executable, str(scripts / f"{name}.py"), *map(str, arguments)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+
+    script("convert_original_to_hf", original_file, tmp_path / "ssast")
+    script("convert_hf_to_ast", tmp_path / "ssast", tmp_path / "ast")
+    script("convert_hf_to_original", tmp_path / "ssast", tmp_path / "out.pth")
+    script("convert_ast_to_hf", tmp_path / "ast", tmp_path / "again")
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("ssast", "again"))
+    key = "audio_spectrogram_transformer.encoder.layer.0.output.dense.weight"
+    np.testing.assert_array_equal(first[key], second[key])

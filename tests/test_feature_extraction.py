@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.data import bundled_clips, load_audio
+
+
+REFERENCES = np.load(Path(__file__).parent / "references" / "fbank_fixtures.npz")
+PADDING = 4.2677393 / (2 * 4.5689974)  # what zeros become
+
+
+@pytest.fixture
+def extractor():
+    return SSASTFeatureExtractor(max_length=64)
+
+
+def clip(num_samples=8000, seed=0):
+    return np.random.RandomState(seed).uniform(-0.5, 0.5, num_samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", REFERENCES.files)
+def test_filter_banks_are_the_original_ones(name):
+    path = next(path for path in bundled_clips() if path.stem == name)
+    extractor = SSASTFeatureExtractor(do_normalize=False)
+    ours = extractor(load_audio(path), sampling_rate=16000, padding=False)["input_values"][0]
+    difference = np.abs(ours - REFERENCES[name])
+    assert difference.max() < 2e-3
+    assert difference.mean() < 2e-5
+
+
+def test_normalisation_comes_after_padding(extractor):
+    outputs = extractor(clip(), sampling_rate=16000, return_tensors="pt")["input_values"]
+    assert outputs.shape == (1, 64, 128)
+    raw = SSASTFeatureExtractor(do_normalize=False)(clip(), padding=False)["input_values"][0]
+    assert raw.shape == (48, 128)
+    np.testing.assert_allclose(outputs[0, :48], (raw + 4.2677393) / (2 * 4.5689974), rtol=1e-5, atol=1e-6)
+    assert torch.equal(outputs[0, 48:], torch.full((16, 128), PADDING))
+
+
+def test_cut_clip_is_the_start_of_the_whole(extractor):
+    """Also the mean is that of the whole clip, as in the original."""
+    long = clip(40000) + np.linspace(0, 0.4, 40000, dtype=np.float32)
+    cut = extractor(long, return_tensors="np")["input_values"]
+    whole = extractor(long, truncation=False, return_tensors="np")["input_values"]
+    assert cut.shape == (1, 64, 128)
+    assert whole.shape == (1, 248, 128)
+    np.testing.assert_allclose(cut, whole[:, :64], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("padding", "lengths"),
+    [("max_length", [64, 64]), ("longest", [48, 48]), (True, [48, 48]), (False, [48, 23]), ("do_not_pad", [48, 23])],
+)
+def test_padding(extractor, padding, lengths):
+    outputs = extractor([clip(), clip(4000)], sampling_rate=16000, padding=padding, return_attention_mask=True)
+    assert [len(values) for values in outputs["input_values"]] == lengths
+    assert [mask.sum() for mask in outputs["attention_mask"]] == [48, 23]
+    assert all(isinstance(values, np.ndarray) and values.dtype == np.float32 for values in outputs["input_values"])
+    alone = extractor(clip(4000), padding=False)["input_values"][0]
+    np.testing.assert_array_equal(outputs["input_values"][1][:23], alone)
+
+
+def test_max_length_of_a_call(extractor):
+    assert extractor(clip(), max_length=30, return_tensors="pt")["input_values"].shape == (1, 30, 128)
+
+
+def test_attention_mask_is_off_by_default_and_configurable(extractor):
+    assert set(extractor(clip())) == {"input_values"}
+    extractor.return_attention_mask = True
+    mask = extractor(clip(), return_tensors="pt")["attention_mask"]
+    assert mask.dtype == torch.int64
+    assert mask[0].tolist() == [1] * 48 + [0] * 16
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        lambda x: x,
+        lambda x: x.tolist(),
+        lambda x: torch.from_numpy(x),
+        lambda x: x.astype(np.float64),
+        lambda x: [x],
+        lambda x: [x.tolist()],
+        lambda x: (torch.from_numpy(x),),
+        lambda x: x[None],
+    ],
+)
+def test_forms_of_one_clip(extractor, batch):
+    expected = extractor(clip(), return_tensors="pt")["input_values"]
+    assert torch.equal(extractor(batch(clip()), return_tensors="pt")["input_values"], expected)
+
+
+def test_rows_of_an_array_are_a_batch(extractor):
+    rows = np.stack([clip(seed=seed) for seed in range(3)])
+    outputs = extractor(rows, return_tensors="pt")["input_values"]
+    assert torch.equal(outputs, extractor(list(rows), return_tensors="pt")["input_values"])
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.zeros((8000, 2), dtype=np.float32), "stereo"),
+        ([np.zeros((2, 8000), dtype=np.float32)], "Mix the channels down"),
+        (np.zeros((1, 2, 8000), dtype=np.float32), "mono"),
+        (np.zeros(0, dtype=np.float32), "empty"),
+        ([], "empty"),
+        ([clip(), np.zeros(0, dtype=np.float32)], "Clip 1 has 0 samples"),
+        (np.zeros(399, dtype=np.float32), "fewer than one frame of 400"),
+        (np.zeros(8000, dtype=np.int16), "32768"),
+        ([0] * 8000, "int64"),
+        ([clip(), np.full(8000, np.nan, dtype=np.float32)], "Clip 1 holds NaN"),
+        (np.array([0.1] * 8000 + [np.inf], dtype=np.float32), "infinite"),
+        (["a.wav"], "Clip 0"),
+        ("a.wav", "got str"),
+    ],
+)
+def test_bad_audio_gets_advice(extractor, audio, message):
+    with pytest.raises(ValueError, match=message):
+        extractor(audio, sampling_rate=16000)
+
+
+def test_bad_arguments_get_advice(extractor):
+    with pytest.raises(ValueError, match=r"soxr.resample\(audio, 44100, 16000\)"):
+        extractor(clip(), sampling_rate=44100)
+    with pytest.raises(ValueError, match='padding="longest"'):
+        extractor([clip(), clip(4000)], padding=False, return_tensors="pt")
+    with pytest.raises(ValueError, match="'both'"):
+        extractor(clip(), padding="both")
+
+
+def test_round_trip(tmp_path):
+    SSASTFeatureExtractor(max_length=77, mean=-5.0, return_attention_mask=True).save_pretrained(tmp_path)
+    loaded = SSASTFeatureExtractor.from_pretrained(tmp_path)
+    assert (loaded.max_length, loaded.mean, loaded.return_attention_mask) == (77, -5.0, True)
+    assert SSASTFeatureExtractor.from_pretrained(tmp_path, max_length=10).max_length == 10
+
+
+def test_other_rates_and_formats_are_read(tmp_path):
+    import soundfile
+
+    stereo = np.stack([clip(44100), clip(44100, seed=1)], axis=1)
+    soundfile.write(tmp_path / "stereo.wav", stereo, 44100, subtype="FLOAT")
+    audio = load_audio(tmp_path / "stereo.wav")
+    assert audio.shape == (16000,)
+    assert audio.dtype == np.float32
+    assert len(bundled_clips()) == 8
+    (tmp_path / "no.wav").write_bytes(b"no audio")
+    with pytest.raises(ValueError, match=r"no\.wav"):
+        load_audio(tmp_path / "no.wav")

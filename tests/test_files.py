@@ -1,0 +1,102 @@
+import os
+import pickle
+import stat
+import zipfile
+
+import pytest
+import torch
+
+from ssast_hf.cli import main
+from ssast_hf.files import read_pth, staged
+
+
+class Bomb:
+    """Unpickling this creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path):
+    torch.save({"module.v.cls_token": torch.zeros(1), "x": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    for name in ("bomb.pth", "plain.pth"):
+        with pytest.raises(ValueError, match=name) as error:
+            read_pth(tmp_path / name)
+        assert "weights_only=False" not in str(error.value)  # no advice to run it after all
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_truncated_file(original_file, tmp_path, capsys, share):
+    data = original_file.read_bytes()
+    original_file.write_bytes(data[: int(len(data) * share)])
+    assert main(["convert", str(original_file), str(tmp_path / "ssast")]) == 1
+    assert f"{original_file} is" in capsys.readouterr().err
+    assert not (tmp_path / "ssast").exists()
+
+
+def test_one_flipped_byte_is_noticed(original_file):
+    with zipfile.ZipFile(original_file) as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+    data = bytearray(original_file.read_bytes())
+    data[largest.header_offset + 500] ^= 1
+    original_file.write_bytes(data)
+    with pytest.raises(ValueError, match="checksum"):
+        read_pth(original_file)
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), {}, {"a": 1}, {"model": {"a": torch.zeros(1)}}, {3: torch.zeros(1)}])
+def test_anything_but_named_tensors_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x\.pth holds a"):
+        read_pth(tmp_path / "x.pth")
+
+
+def test_random_bytes_are_refused(tmp_path):
+    (tmp_path / "x.pth").write_bytes(os.urandom(1000))
+    with pytest.raises(ValueError, match=r"x\.pth"):
+        read_pth(tmp_path / "x.pth")
+
+
+def test_failure_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), staged(tmp_path / "new" / "deep" / "folder") as folder:
+        folder.mkdir()
+        (folder / "half").write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_leaves_the_old_folder(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text("old")
+    with pytest.raises(KeyboardInterrupt), staged(tmp_path / "old", overwrite=True) as folder:
+        folder.mkdir()
+        raise KeyboardInterrupt
+    assert (tmp_path / "old" / "config.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_result_is_as_accessible_as_any_new_folder(tmp_path):
+    with staged(tmp_path / "folder") as folder:
+        folder.mkdir()
+    (tmp_path / "usual").mkdir()
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "usual"]
+
+
+def test_place_that_cannot_be_written(original_file, tmp_path, capsys):
+    assert main(["convert", str(original_file), str(original_file / "ssast")]) == 1
+    assert f"{original_file} is not a folder" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "absent.pth"), str(tmp_path / "ssast")]) == 1
+    assert "SSAST-Base-Patch-400" in capsys.readouterr().err  # the names that exist
+
+
+def test_read_only_place(original_file, tmp_path, monkeypatch, capsys):
+    """Checked by asking the system, since a superuser may write anywhere."""
+    monkeypatch.setattr("ssast_hf.files.os.access", lambda path, mode: False)
+    assert main(["convert", str(original_file), str(tmp_path / "ssast")]) == 1
+    assert f"no permission to write in {tmp_path}" in capsys.readouterr().err

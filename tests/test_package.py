@@ -1,0 +1,52 @@
+"""Promises about the package as a whole."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ssast_hf
+from ssast_hf.configuration_ssast import AUTO_MAP
+
+
+PACKAGE = Path(ssast_hf.__file__).parent
+ISLAND = sorted(PACKAGE.glob("*_ssast.py"))
+
+
+@pytest.mark.parametrize("path", ISLAND, ids=lambda path: path.name)
+def test_files_that_travel_with_a_model_import_nothing_else_of_the_package(path):
+    names = {other.stem for other in ISLAND}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1
+            assert node.module in names
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            for module in modules:
+                assert module.split(".")[0] in {"numpy", "torch", "transformers"} | sys.stdlib_module_names
+
+
+def test_auto_map_names_existing_classes():
+    for target in AUTO_MAP.values():
+        module, name = target.split(".")
+        assert f"\nclass {name}(" in (PACKAGE / f"{module}.py").read_text()
+
+
+def test_all_is_true():
+    public = {name for name in vars(ssast_hf) if name.startswith("SSAST")}
+    assert set(ssast_hf.__all__) == public
+    assert ssast_hf.SSASTForPreTraining is ssast_hf.SSASTForPretraining
+
+
+def test_old_transformers_is_refused_with_a_clear_message():
+    code = "import transformers; transformers.__version__ = '4.56.2'; import ssast_hf"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "ImportError: ssast_hf needs transformers >= 4.57, found 4.56.2" in result.stderr
+
+
+def test_version_is_that_of_the_distribution():
+    pyproject = (PACKAGE.parent / "pyproject.toml").read_text()
+    assert f'version = "{ssast_hf.__version__}"' in pyproject

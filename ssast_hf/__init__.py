@@ -21,8 +21,8 @@ from .configuration_ssast import SSASTConfig
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .modeling_ssast import (
     SSASTForAudioClassification,
-    SSASTForPretraining,
     SSASTForPreTraining,
+    SSASTForPretraining,
     SSASTForPretrainingOutput,
     SSASTModel,
     SSASTModelOutput,

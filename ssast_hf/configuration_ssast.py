@@ -23,6 +23,15 @@ CHOICES = {
 }
 
 
+# What most released models mask: so many of so many patches.
+RELEASED_MASK = (400, 512)
+
+
+def same_share(num_masked: int, num_patches: int, other_num_patches: int) -> int:
+    """The share that `num_masked` is of `num_patches`, of another number of patches; at least one, never all."""
+    return min(max(round(num_masked * other_num_patches / num_patches), 1), other_num_patches - 1)
+
+
 class SSASTConfig(PretrainedConfig):
     """
     Everything that shapes an SSAST model. The encoder's fields are those of
@@ -57,8 +66,8 @@ class SSASTConfig(PretrainedConfig):
         generative_loss_weight (`float`, defaults to 10.0): Weight of the reconstruction loss in the joint objective.
         objective (`"joint"`, `"discriminative"` or `"generative"`, defaults to `"joint"`): What is trained. The head
             of an inactive objective is kept but frozen.
-        contrastive_axis (`"predictions"` or `"targets"`, defaults to `"predictions"`): Axis of the InfoNCE softmax: over
-            the predictions as in the released code, or over the targets as in Equation 1 of the paper.
+        contrastive_axis (`"predictions"` or `"targets"`, defaults to `"predictions"`): Axis of the InfoNCE softmax:
+            over the predictions as in the released code, or over the targets as in Equation 1 of the paper.
         exclude_duplicate_negatives (`bool`, defaults to `True`): Whether patches that are bitwise equal to the target
             (padding, digital silence) are left out of the InfoNCE denominator.
         decoder_num_hidden_layers (`int`, defaults to 0): Reserved for encoding visible patches only; must be 0.
@@ -194,10 +203,10 @@ class SSASTConfig(PretrainedConfig):
             )
         if self.num_masked_patches >= self.num_patches:
             raise ValueError(
-                f"num_masked_patches={self.num_masked_patches} must be below the number of patches, {self.num_patches} "
-                f"({self.grid_shape[0]} x {self.grid_shape[1]} for num_mel_bins={self.num_mel_bins}, "
-                f"max_length={self.max_length}); the released models mask 400 of 512, which here is "
-                f"num_masked_patches={round(400 * self.num_patches / 512)}."
+                f"num_masked_patches={self.num_masked_patches} must be below the number of patches, "
+                f"{self.num_patches} ({self.grid_shape[0]} x {self.grid_shape[1]} for "
+                f"num_mel_bins={self.num_mel_bins}, max_length={self.max_length}); the released models mask 400 of "
+                f"512, which here is num_masked_patches={same_share(*RELEASED_MASK, self.num_patches)}."
             )
         if self.decoder_num_hidden_layers != 0:
             raise ValueError(f"decoder_num_hidden_layers must be 0, got {self.decoder_num_hidden_layers!r}.")

@@ -34,6 +34,6 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
 
 
 def bundled_clips() -> list[Path]:
-    """Paths of the eight short recordings in the package; `assets/clips/README.md` tells their sources and licences."""
+    """Paths of the eight short recordings in the package; `assets/clips/README.md` has sources and licences."""
     folder = Path(str(files(__package__))) / "assets" / "clips"
     return sorted(path for path in folder.iterdir() if path.suffix in (".flac", ".wav"))

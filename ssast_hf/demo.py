@@ -74,7 +74,9 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     # The dictionary is what the pipeline takes for audio that is already decoded.
     audio = {"raw": clips["rooster_16k_mono"], "sampling_rate": 16000}
     best = pipeline("audio-classification", model=str(exported))(audio)[0]
-    rows.append(("classified a clip", f"{best['label']}: {best['score']:.2f} (classifier untrained)", "stock pipeline"))
+    rows.append(
+        ("classified a clip", f"{best['label']}: {best['score']:.2f} (classifier untrained)", "stock pipeline")
+    )
     widths = [max(len(str(row[column])) for row in rows) for column in range(3)]
     return ["", *("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)]
 

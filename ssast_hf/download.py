@@ -96,7 +96,9 @@ def download(url: str, path: Path):
             return download(url, path)
         raise OSError(f"The server answers {error.code} {error.reason}. {advice}") from error
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise OSError(f"The download broke off: {getattr(error, 'reason', error) or type(error).__name__}. {advice}") from error
+        raise OSError(
+            f"The download broke off: {getattr(error, 'reason', error) or type(error).__name__}. {advice}"
+        ) from error
     if total is not None and arrived != total:
         raise OSError(f"The download broke off after {arrived} of {total} bytes. {advice}")
     os.replace(partial, path)
@@ -110,7 +112,9 @@ def _receive(response, partial: Path, arrived: int, total: int | None, name: str
             arrived += file.write(chunk)
             bar.update(len(chunk))
             if arrived > MAX_BYTES:
-                raise OSError(f"{name} is larger than {MAX_BYTES / 1e9:.1f} GB, far more than any released checkpoint.")
+                raise OSError(
+                    f"{name} is larger than {MAX_BYTES / 1e9:.1f} GB, far more than any released checkpoint."
+                )
     return arrived
 
 

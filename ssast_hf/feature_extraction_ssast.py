@@ -48,7 +48,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         return_attention_mask=False,
         **kwargs,
     ):
-        super().__init__(feature_size, sampling_rate, padding_value, return_attention_mask=return_attention_mask, **kwargs)
+        super().__init__(
+            feature_size, sampling_rate, padding_value, return_attention_mask=return_attention_mask, **kwargs
+        )
         self.num_mel_bins = num_mel_bins
         self.max_length = max_length
         self.do_normalize = do_normalize
@@ -68,36 +70,37 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
     ) -> BatchFeature:
         """
         Args:
-            raw_speech: One clip or a batch of them, mono, floating point, usually within [-1, 1]. One clip is a list of
-                numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips or `(batch_size,
+            raw_speech: One clip or a batch of them, mono, floating point, usually within [-1, 1]. One clip is a list
+                of numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips or `(batch_size,
                 num_samples)`.
             sampling_rate (`int`, *optional*): Sampling rate of `raw_speech` in Hz; checked against the expected one.
-            padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): Pad to `max_length` frames, to
+            padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): Pad to `max_length` frames,
+                to
                 the longest clip of the batch (`True` means the same), or not at all.
             max_length (`int`, *optional*): Length in frames (10 ms each) instead of the configured one.
             truncation (`bool`, defaults to `True`): Whether to cut clips that are longer than `max_length`.
             return_tensors (`"pt"` or `"np"`, *optional*): Stacked tensors or arrays; a list of arrays if not given.
             return_attention_mask (`bool`, *optional*): Whether to return an attention mask; configured if not given.
-            device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute. With `return_tensors="pt"` the result
-                stays there.
+            device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute. With `return_tensors="pt"` the
+                result stays there.
 
         Returns:
             [`BatchFeature`] with `input_values` of shape `(batch_size, num_frames, num_mel_bins)`, float32, and, on
             request, `attention_mask` of shape `(batch_size, num_frames)`, int64: 1 for audio, 0 for padding.
 
         Raises:
-            ValueError: If the audio is not mono, not floating point, not finite, shorter than one 25 ms frame, of another
-                sampling rate, or if clips of different lengths are to be stacked. The message says what to do.
+            ValueError: If the audio is not mono, not floating point, not finite, shorter than one 25 ms frame, of
+                another sampling rate, or if clips of different lengths are to be stacked. The message says what to do.
         """
         if sampling_rate is None:
             logger.warning_once(
-                f"No sampling_rate was passed to {type(self).__name__}: audio of another rate than {self.sampling_rate} Hz "
-                "would go unnoticed."
+                f"No sampling_rate was passed to {type(self).__name__}: audio of another rate than "
+                f"{self.sampling_rate} Hz would go unnoticed."
             )
         elif sampling_rate != self.sampling_rate:
             raise ValueError(
-                f"The audio has a sampling rate of {sampling_rate} Hz, the model expects {self.sampling_rate} Hz. Resample "
-                f"it first, for example with soxr.resample(audio, {sampling_rate}, {self.sampling_rate})."
+                f"The audio has a sampling rate of {sampling_rate} Hz, the model expects {self.sampling_rate} Hz. "
+                f"Resample it first, for example with soxr.resample(audio, {sampling_rate}, {self.sampling_rate})."
             )
         max_length = self.max_length if max_length is None else max_length
         if padding not in ("max_length", "longest", "do_not_pad", True, False):
@@ -115,7 +118,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             target_lengths = lengths
         if return_tensors is not None and len(set(target_lengths)) > 1:
             raise ValueError(
-                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked with padding={padding!r} "
+                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked with "
+                f"padding={padding!r} "
                 f'and truncation={truncation}. Pass padding="longest", or no return_tensors.'
             )
         return_attention_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
@@ -134,13 +138,17 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         """The clips of a call, checked, as float32 of shape (num_samples,)."""
         is_array = isinstance(raw_speech, (np.ndarray, torch.Tensor))
         if not is_array and not isinstance(raw_speech, (list, tuple)):
-            raise ValueError(f"raw_speech must be an array, a tensor or a list of them, got {type(raw_speech).__name__}.")
+            raise ValueError(
+                f"raw_speech must be an array, a tensor or a list of them, got {type(raw_speech).__name__}."
+            )
         if len(raw_speech) == 0:
             raise ValueError("raw_speech is empty; pass at least one clip of 25 ms.")
         if is_array:
             is_batch = raw_speech.ndim > 1
         else:
-            is_batch = isinstance(raw_speech[0], (list, tuple, np.ndarray, torch.Tensor)) and np.ndim(raw_speech[0]) > 0
+            is_batch = (
+                isinstance(raw_speech[0], (list, tuple, np.ndarray, torch.Tensor)) and np.ndim(raw_speech[0]) > 0
+            )
         return [self._clip(clip, i) for i, clip in enumerate(raw_speech)] if is_batch else [self._clip(raw_speech, 0)]
 
     def _clip(self, clip, index: int) -> torch.Tensor:
@@ -150,18 +158,19 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             raise ValueError(f"Clip {index} is no array of numbers ({error}).") from error
         if clip.ndim != 1:
             raise ValueError(
-                f"Clip {index} has the shape {tuple(clip.shape)}; expected mono audio of shape (num_samples,). Mix the "
-                "channels down first, for example with audio.mean(axis=channel_axis)."
+                f"Clip {index} has the shape {tuple(clip.shape)}; expected mono audio of shape (num_samples,). Mix "
+                "the channels down first, for example with audio.mean(axis=channel_axis)."
             )
         if not clip.is_floating_point():
             raise ValueError(
-                f"Clip {index} has the data type {clip.dtype}; expected floating point. Divide integer samples by their "
-                "full scale (32768 for 16 bits)."
+                f"Clip {index} has the data type {clip.dtype}; expected floating point. Divide integer samples by "
+                "their full scale (32768 for 16 bits)."
             )
         if len(clip) < self._samples(FRAME_LENGTH_MS):
             raise ValueError(
                 f"Clip {index} has {len(clip)} samples, fewer than one frame of {self._samples(FRAME_LENGTH_MS)} "
-                f"({FRAME_LENGTH_MS} ms). Drop or pad it. If it is one row of a transposed stereo array, mix that down."
+                f"({FRAME_LENGTH_MS} ms). Drop or pad it. If it is one row of a transposed stereo array, mix that "
+                "down."
             )
         clip = clip.float()
         if not clip.sum().isfinite():  # one bad sample spoils the sum; cheaper than to look at each
@@ -175,8 +184,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         """
         Log-mel filter banks (num_frames, num_mel_bins) of (num_samples,), before padding and normalisation.
 
-        On the CPU bitwise what `torchaudio.compliance.kaldi.fbank` returns, so the order of operations matters. One clip at
-        a time, because the intermediate results of a batch would not fit into the processor's cache.
+        On the CPU bitwise what `torchaudio.compliance.kaldi.fbank` returns, so the order of operations matters. One
+        clip at a time, because the intermediate results of a batch would not fit into the processor's cache.
         """
         length, shift = self._samples(FRAME_LENGTH_MS), self._samples(FRAME_SHIFT_MS)
         waveform = waveform - waveform.mean()  # of the whole clip, even if it is cut

@@ -74,7 +74,7 @@ def read_safetensors(path) -> dict[str, torch.Tensor]:
     """All tensors of one safetensors file; ValueError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dictionary
     except SafetensorError as error:
         raise ValueError(f"{path} is truncated or damaged ({error}). Download or copy it again.") from error
 
@@ -108,8 +108,8 @@ def staged(path, overwrite: bool = False):
     """
     Write a file or folder whole or not at all.
 
-    Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one step
-    at the end; after an exception nothing is left, and whatever was at `path` is untouched.
+    Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one
+    step at the end; after an exception nothing is left, and whatever was at `path` is untouched.
 
     Raises:
         The errors of [`check_output`].

@@ -1,5 +1,7 @@
 """
-Which patches of a spectrogram to hide. Pure functions: shape, count and generator in, boolean mask out (True = masked).
+Which patches of a spectrogram to hide. Pure functions: shape, count and generator in, boolean mask out.
+
+True = masked, everywhere in this package.
 
 Patches are indexed frequency-major, as everywhere in SSAST: `index = frequency * grid_time + time`. Nothing here loops
 over clips or waits for the device, and a mask depends on nothing but the arguments and the generator's state.

@@ -21,7 +21,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_ssast import SSASTConfig
+from .configuration_ssast import SSASTConfig, same_share
 from .masking_ssast import count_masked_patches, sample_mask
 
 
@@ -35,8 +35,8 @@ class SSASTModelOutput(ModelOutput):
     Output of [`SSASTModel`].
 
     Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Normalised tokens:
-            classification, distillation, then patches, frequency-major.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Normalised
+            tokens: classification, distillation, then patches, frequency-major.
         pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): One vector per clip, see
             `config.pooling_mode`.
         frame_hidden_states (`torch.FloatTensor` of shape `(batch_size, grid_time, hidden_size)`): One vector per time
@@ -60,8 +60,8 @@ class SSASTForPretrainingOutput(ModelOutput):
     Output of [`SSASTForPretraining`]. Every mean runs over all masked patches of the batch.
 
     Args:
-        loss (`torch.FloatTensor` of shape `()`): What `config.objective` trains: the discriminative loss, the generative
-            loss, or `discriminative_loss + config.generative_loss_weight * generative_loss`.
+        loss (`torch.FloatTensor` of shape `()`): What `config.objective` trains: the discriminative loss, the
+            generative loss, or `discriminative_loss + config.generative_loss_weight * generative_loss`.
         discriminative_loss (`torch.FloatTensor` of shape `()`): InfoNCE in nats: which of the clip's patches is it?
         generative_loss (`torch.FloatTensor` of shape `()`): Mean squared error: what does the patch look like?
         accuracy (`torch.FloatTensor` of shape `()`): Share of masked patches that are told apart from all others.
@@ -201,7 +201,7 @@ class SSASTSelfAttention(nn.Module):
 
 
 def eager_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=1.0, **kwargs):
-    """Attention written out; query, key, value (B, heads, L, D / heads) -> (B, L, heads, D / heads), (B, heads, L, L)."""
+    """Attention written out; query, key, value are (B, heads, L, D / heads), the result (B, L, heads, D / heads)."""
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
@@ -346,8 +346,8 @@ class SSASTPreTrainedModel(PreTrainedModel):
 
         Position embeddings are cut around the centre along an axis that shrinks and interpolated bilinearly along one
         that grows, and `config` is updated; `config.num_masked_patches` keeps its share of the patches. Feature
-        extraction has to follow: `SSASTFeatureExtractor.from_pretrained(..., max_length=max_length)`. An optimizer made
-        before this call still holds the old position embeddings.
+        extraction has to follow: `SSASTFeatureExtractor.from_pretrained(..., max_length=max_length)`. An optimizer
+        made before this call still holds the old position embeddings.
 
         Args:
             max_length (`int`, *optional*): New input length in frames; unchanged if not given.
@@ -364,8 +364,9 @@ class SSASTPreTrainedModel(PreTrainedModel):
         # Range-checked with a mask that fits any grid first: the grid is only known to make sense afterwards.
         config.num_masked_patches = 1
         config.check_ranges()
-        same_share = round(self.config.num_masked_patches * config.num_patches / self.config.num_patches)
-        config.num_masked_patches = min(max(same_share, 1), config.num_patches - 1)
+        config.num_masked_patches = same_share(
+            self.config.num_masked_patches, self.config.num_patches, config.num_patches
+        )
         self.base_model.embeddings.resize(config)
         for name in (*changes, "num_masked_patches"):
             setattr(self.config, name, getattr(config, name))
@@ -527,9 +528,9 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         Args:
             input_values, attention_mask, output_attentions, output_hidden_states, return_dict: As in
                 [`SSASTModel.forward`]. Padded patches are never masked and never targets.
-            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): The mask to use, True =
-                masked; the number of masked patches may differ between clips. Drawn by `config.mask_strategy` if not
-                given.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): The mask to use,
+                True = masked; the number of masked patches may differ between clips. Drawn by
+                `config.mask_strategy` if not given.
             generator (`torch.Generator`, *optional*): Source of randomness for the mask, of any device; PyTorch's
                 global one if not given.
             return_loss (`bool`, defaults to `True`): Without effect; its presence makes `Trainer.evaluate` report the
@@ -641,8 +642,8 @@ def duplicates_of_others(targets: torch.Tensor) -> torch.Tensor:
         `torch.BoolTensor` of shape `(batch_size, num_patches, num_patches)`; False on the diagonal.
     """
     bits = targets.contiguous().view(torch.int32).long()
-    # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would take
-    # gigabytes. Integers do not round: equal patches have equal values.
+    # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would
+    # take gigabytes. Integers do not round: equal patches have equal values.
     powers = torch.full(bits.shape[2:], 6364136223846793005, device=bits.device).cumprod(dim=0)
     fingerprint = (bits * powers).sum(dim=2)  # (B, N)
     first_alike = (fingerprint.unsqueeze(2) == fingerprint.unsqueeze(1)).byte().argmax(dim=2)
@@ -708,7 +709,8 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
                 point numbers for regression. `config.problem_type` decides, or else the number and type of labels do.
 
         Returns:
-            `SequenceClassifierOutput` with `loss` if there are labels, and `logits` of shape `(batch_size, num_labels)`.
+            `SequenceClassifierOutput` with `loss` if there are labels, and `logits` of shape `(batch_size,
+            num_labels)`.
         """
         outputs = self.audio_spectrogram_transformer(
             input_values,

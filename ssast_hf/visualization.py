@@ -52,7 +52,13 @@ def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, p
         axis.set_facecolor("0.6")
         extent = (0, original.shape[1] / 100, 0, original.shape[0])
         image = axis.imshow(
-            values, origin="lower", aspect="auto", extent=extent, vmin=original.min(), vmax=original.max(), cmap="magma"
+            values,
+            origin="lower",
+            aspect="auto",
+            extent=extent,
+            vmin=original.min(),
+            vmax=original.max(),
+            cmap="magma",
         )
         axis.set(title=name, ylabel="mel bin")
     axes[-1].set_xlabel("time in seconds")

@@ -19,7 +19,8 @@ AUTO_CLASSES = {
     "AutoModelForPreTraining": SSASTForPretraining,
     "AutoModelForAudioClassification": SSASTForAudioClassification,
 }
-# Loads a folder, compares every tensor with the file's, saves the outputs for a fixed input, and saves the model again.
+# Loads a folder, compares every tensor with the file's, saves the outputs for a fixed input, and saves the model
+# again.
 LOAD = """
 import json, sys, torch, transformers
 from safetensors.torch import load_file, save_file
@@ -36,8 +37,10 @@ assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "misma
 features = transformers.AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=trust == "True")
 audio = torch.sin(torch.arange(8000) / 10) * torch.linspace(0.1, 1, 8000)
 inputs = features(audio.numpy(), sampling_rate=16000, return_tensors="pt")
+if "PreTraining" in auto_class:
+    inputs["generator"] = torch.Generator().manual_seed(0)
 with torch.no_grad():
-    outputs = loaded(**inputs, **({"generator": torch.Generator().manual_seed(0)} if "PreTraining" in auto_class else {}))
+    outputs = loaded(**inputs)
 loaded.save_pretrained(again)
 features.save_pretrained(again)
 save_file({"outputs": outputs[0].reshape(-1).contiguous(), "inputs": inputs["input_values"]}, f"{again}/outputs")
@@ -77,8 +80,9 @@ def test_folder_loads_everywhere_and_survives_saving_again(
     run_without_package(LOAD, tmp_path / "third", auto_class, tmp_path / "fourth", True)
     outputs = [load_file(tmp_path / name / "outputs") for name in ("second", "third", "fourth")]
     for name in ("inputs", "outputs"):
-        assert torch.equal(outputs[0][name], outputs[1][name])
-        assert torch.equal(outputs[0][name], outputs[2][name])
+        for other in outputs[1:]:
+            # Weights are compared exactly, results not quite: sums round by how memory happens to be aligned.
+            torch.testing.assert_close(other[name], outputs[0][name], rtol=0, atol=1e-5)
     auto_maps = [json.loads((tmp_path / name / "config.json").read_text())["auto_map"] for name in ("first", "fourth")]
     assert auto_maps[0] == auto_maps[1]
     assert len(auto_maps[0]) == 5

@@ -7,8 +7,13 @@ from original import finetuned_checkpoint, original_checkpoint
 from safetensors.torch import load_file, save_file
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
-from ssast_hf import conversion
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForPretraining,
+    SSASTModel,
+)
 from ssast_hf.cli import main
 from ssast_hf.conversion import convert_ast_to_hf, convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
 
@@ -329,7 +334,9 @@ def test_patch_wider_than_high_is_refused(config, tmp_path):
 def test_export_that_differs_is_refused(config, tmp_path, monkeypatch):
     """As it would if the conversion forgot a field of the configuration."""
     classifier_folder(config, tmp_path / "ssast", pooling_mode="cls", hidden_act="relu")
-    monkeypatch.setattr(conversion, "SHARED_FIELDS", [f for f in conversion.SHARED_FIELDS if f != "hidden_act"])
+    monkeypatch.setattr(
+        conversion_ast, "SHARED_FIELDS", [f for f in conversion_ast.SHARED_FIELDS if f != "hidden_act"]
+    )
     with pytest.raises(ValueError, match="Hidden states differ"):
         convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
     assert [path.name for path in tmp_path.iterdir()] == ["ssast"]

@@ -98,7 +98,13 @@ def test_errors_name_the_link_and_what_to_do(server, tmp_path):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.org/a.pth", "ftp://example.org/a.pth", "file:///etc/passwd", "http://127.0.0.1.example.org/a", "a.pth"],
+    [
+        "http://example.org/a.pth",
+        "ftp://example.org/a.pth",
+        "file:///etc/passwd",
+        "http://127.0.0.1.example.org/a",
+        "a.pth",
+    ],
 )
 def test_only_https_or_this_machine(url):
     with pytest.raises(ValueError, match="https only"):

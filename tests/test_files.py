@@ -49,7 +49,9 @@ def test_one_flipped_byte_is_noticed(original_file):
         read_pth(original_file)
 
 
-@pytest.mark.parametrize("content", [torch.zeros(3), {}, {"a": 1}, {"model": {"a": torch.zeros(1)}}, {3: torch.zeros(1)}])
+@pytest.mark.parametrize(
+    "content", [torch.zeros(3), {}, {"a": 1}, {"model": {"a": torch.zeros(1)}}, {3: torch.zeros(1)}]
+)
 def test_anything_but_named_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "x.pth")
     with pytest.raises(ValueError, match=r"x\.pth holds a"):
@@ -63,19 +65,28 @@ def test_random_bytes_are_refused(tmp_path):
 
 
 def test_failure_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), staged(tmp_path / "new" / "deep" / "folder") as folder:
-        folder.mkdir()
-        (folder / "half").write_text("half")
-        raise RuntimeError
+    def write_half():
+        with staged(tmp_path / "new" / "deep" / "folder") as folder:
+            folder.mkdir()
+            (folder / "half").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_failure_leaves_the_old_folder(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.json").write_text("old")
-    with pytest.raises(KeyboardInterrupt), staged(tmp_path / "old", overwrite=True) as folder:
-        folder.mkdir()
-        raise KeyboardInterrupt
+
+    def interrupt():
+        with staged(tmp_path / "old", overwrite=True) as folder:
+            folder.mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
     assert (tmp_path / "old" / "config.json").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 

@@ -47,7 +47,9 @@ def main():
             bar.set_postfix({name: f"{value:.3f}" for name, value in losses[-1].items()})
 
     model.save_pretrained(arguments.output_dir)
-    AutoFeatureExtractor.from_pretrained(arguments.model_dir, trust_remote_code=True).save_pretrained(arguments.output_dir)
+    AutoFeatureExtractor.from_pretrained(arguments.model_dir, trust_remote_code=True).save_pretrained(
+        arguments.output_dir
+    )
     Path(arguments.output_dir, "losses.json").write_text(json.dumps(losses, indent=1))
 
 

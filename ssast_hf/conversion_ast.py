@@ -1,0 +1,234 @@
+"""
+Between this package's checkpoints and stock AST's (`model_type: audio-spectrogram-transformer`).
+
+The encoders have the same tensors by the same names; what differs is the shape of the kernel, the pooling before the
+classifier, and what a stock checkpoint has no place for.
+"""
+
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors.torch import save_file
+from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel
+
+from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
+from .feature_extraction_ssast import SSASTFeatureExtractor
+from .files import check_output, read_folder, staged
+from .model_folders import (
+    ENCODER,
+    ConversionError,
+    check_keys,
+    check_reloaded,
+    hidden_states,
+    load_ssast_folder,
+    random_input,
+    read_model_config,
+    with_encoder_prefix,
+)
+from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+
+
+# Fields with one meaning in SSASTConfig and ASTConfig, and in the two feature extractors.
+SHARED_FIELDS = (
+    "hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act hidden_dropout_prob "
+    "attention_probs_dropout_prob initializer_range layer_norm_eps qkv_bias frequency_stride time_stride num_mel_bins"
+).split()
+SHARED_EXTRACTOR_FIELDS = (
+    "feature_size sampling_rate num_mel_bins padding_value do_normalize mean std return_attention_mask"
+).split()
+# The largest accepted difference between hidden states of the two sides, in float32.
+TOLERANCE = 1e-4
+
+
+def convert_hf_to_ast(ssast_dir, output_dir, allow_pooling_change=False, overwrite=False) -> list[str]:
+    """
+    Write a saved SSAST model as a stock AST checkpoint, which needs no custom code.
+
+    A stock kernel is square. One of `height x width` with `height > width` becomes `height x height`, zero after its
+    first `width` columns; `max_length` grows by the `height - width` frames that only meet zeros.
+
+    Args:
+        ssast_dir (`str` or `Path`): A folder of an [`SSASTForPretraining`], [`SSASTModel`] or
+            [`SSASTForAudioClassification`]. The first two get a fresh classifier.
+        output_dir (`str` or `Path`): The folder to write.
+        allow_pooling_change (`bool`, defaults to `False`): Whether a classifier on mean-pooled tokens is exported
+            although stock AST will feed it another vector.
+        overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced.
+
+    Returns:
+        `list[str]`: What was written, with the measured differences.
+
+    Raises:
+        ConversionError: If stock AST cannot express the model, or if the result differs by more than 1e-4.
+        OSError: If `output_dir` cannot be written or exists.
+    """
+    check_output(output_dir, overwrite)
+    with staged(output_dir, overwrite) as folder:
+        has_classifier, report = write_stock_folder(ssast_dir, folder, allow_pooling_change)
+        return report + compare_with_stock(ssast_dir, folder, has_classifier)
+
+
+def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> tuple[bool, list[str]]:
+    """Write the stock checkpoint; returns whether its classifier comes from the source, and what was written."""
+    config, state = load_ssast_folder(ssast_dir)
+    height, width = config.patch_shape
+    if width > height:
+        raise ConversionError(
+            f"Stock AST's kernels are square; a patch wider than high ({height} x {width}) does not fit."
+        )
+    has_classifier = any(key.startswith("classifier.") for key in state)
+    if has_classifier and config.pooling_mode == "mean" and not allow_pooling_change:
+        raise ConversionError(
+            "This classifier was trained on the mean of the patch tokens; stock AST always feeds it the mean of the "
+            "classification and distillation tokens, so its predictions would change. Keep the SSAST folder, "
+            'fine-tune with pooling_mode="cls", or pass --allow_pooling_change.'
+        )
+    mask_token, kernel = ENCODER + "embeddings.mask_token", ENCODER + "embeddings.patch_embeddings.projection.weight"
+    dropped = [key for key in state if key == mask_token or not key.startswith((ENCODER, "classifier."))]
+    report = [f"dropped  {key}" for key in dropped]
+    for key in dropped:
+        del state[key]
+    state[kernel] = torch.nn.functional.pad(state[kernel], (0, height - width)).contiguous()
+    if not has_classifier:
+        state |= fresh_classifier(config, state[kernel].dtype)
+        report.append(f"fresh    classifier ({config.num_labels} labels): the source has none; fine-tune before use")
+    stock_config = ASTConfig(
+        architectures=["ASTForAudioClassification"],
+        patch_size=height,
+        max_length=config.max_length + height - width,
+        id2label=config.id2label,
+        label2id=config.label2id,
+        problem_type=config.problem_type,
+        **{name: getattr(config, name) for name in SHARED_FIELDS},
+    )
+    features = SSASTFeatureExtractor.from_pretrained(ssast_dir)
+    stock_config.save_pretrained(folder)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    ASTFeatureExtractor(
+        **{name: getattr(features, name) for name in SHARED_EXTRACTOR_FIELDS}, max_length=stock_config.max_length
+    ).save_pretrained(folder)
+    return has_classifier, report
+
+
+def fresh_classifier(config: SSASTConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """An untrained classifier, the same for the same configuration."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(config.num_labels, config.hidden_size, generator=generator) * config.initializer_range
+    return {
+        "classifier.layernorm.weight": torch.ones(config.hidden_size, dtype=dtype),
+        "classifier.layernorm.bias": torch.zeros(config.hidden_size, dtype=dtype),
+        "classifier.dense.weight": weight.to(dtype),
+        "classifier.dense.bias": torch.zeros(config.num_labels, dtype=dtype),
+    }
+
+
+def compare_with_stock(ssast_dir, stock_dir, compare_logits: bool) -> list[str]:
+    """Load both folders, compare their outputs on the same random input, and report; refuse above [`TOLERANCE`]."""
+    stock, info = ASTForAudioClassification.from_pretrained(stock_dir, dtype=torch.float32, output_loading_info=True)
+    if any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")):
+        raise ConversionError(f"Stock AST does not load the result cleanly: {info}")
+    model_class = SSASTForAudioClassification if compare_logits else SSASTModel
+    model = model_class.from_pretrained(ssast_dir, dtype=torch.float32).eval()
+    stock_input = random_input(stock.config)
+    own_input = stock_input[:, : model.config.max_length]
+    report = [
+        check_difference(
+            hidden_states(model.base_model, own_input), hidden_states(stock.eval().base_model, stock_input)
+        )
+    ]
+    if compare_logits:
+        with torch.no_grad():
+            difference = (model(own_input).logits - stock(stock_input).logits).abs().max()
+        reason = "another pooling, and " if model.config.pooling_mode == "mean" else ""
+        report.append(
+            f"logits change by at most {difference:.1e} on a random input ({reason}the classifier's layer norm has "
+            f"epsilon {model.config.layer_norm_eps} in stock AST, {model.config.classifier_layer_norm_eps} here)"
+        )
+    return report
+
+
+def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **config_fields) -> list[str]:
+    """
+    Turn a stock AST checkpoint into an [`SSASTForPretraining`] with fresh pretraining heads and mask token.
+
+    Args:
+        ast_dir_or_repo (`str` or `Path`): A folder, or the name of a repository on the Hub.
+        output_dir (`str` or `Path`): The folder to write.
+        overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced.
+        config_fields: Fields of [`SSASTConfig`] to set, such as `num_masked_patches`.
+
+    Returns:
+        `list[str]`: Which tensors are fresh, which were dropped, and the measured difference to the source.
+
+    Raises:
+        ConversionError: If the source is not an AST checkpoint, or if the result differs by more than 1e-4.
+        OSError: If the source cannot be found, or `output_dir` cannot be written or exists.
+    """
+    check_output(output_dir, overwrite)
+    source = Path(ast_dir_or_repo)
+    if not source.is_dir():
+        if source.exists() or str(ast_dir_or_repo).count("/") != 1:
+            raise FileNotFoundError(
+                f"{ast_dir_or_repo} is neither a folder nor the name of a repository (owner/name)."
+            )
+        files = ["config.json", "preprocessor_config.json", "*.safetensors"]
+        source = Path(snapshot_download(str(ast_dir_or_repo), allow_patterns=files))
+    stock_config = read_model_config(source, ASTConfig)
+    fields = {name: getattr(stock_config, name) for name in (*SHARED_FIELDS, "patch_size", "max_length")}
+    for name in ("frequency_stride", "time_stride", "num_mel_bins", "patch_size", "max_length"):
+        if config_fields.get(name, fields[name]) != fields[name]:
+            raise ConversionError(
+                f"{name}={config_fields[name]} contradicts the checkpoint, which says {fields[name]}."
+            )
+    grid = SSASTConfig(**fields, num_masked_patches=1)
+    config = SSASTConfig(
+        **fields | {"num_masked_patches": same_share(*RELEASED_MASK, grid.num_patches)} | config_fields
+    )
+    model, report = model_from_stock(source, config)
+    if config.layer_norm_eps == 1e-12:
+        report.append(
+            "note     layer_norm_eps=1e-12 is kept from the source. SSAST was trained with 1e-6: if this is a copy of "
+            "an SSAST checkpoint, pass --layer_norm_eps 1e-6."
+        )
+    if config.layer_norm_eps == stock_config.layer_norm_eps:
+        inputs = random_input(config)
+        stock = hidden_states(ASTModel.from_pretrained(source, dtype=torch.float32).eval(), inputs)
+        report.append(check_difference(hidden_states(model.eval().base_model, inputs), stock))
+    with staged(output_dir, overwrite) as folder:
+        model.save_pretrained(folder)
+        stock_extractor = {}
+        if (source / "preprocessor_config.json").exists():
+            features = ASTFeatureExtractor.from_pretrained(source)
+            stock_extractor = {name: getattr(features, name) for name in SHARED_EXTRACTOR_FIELDS}
+        stock_extractor |= {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
+        SSASTFeatureExtractor(**stock_extractor).save_pretrained(folder)
+        check_reloaded(SSASTForPretraining, folder, model.state_dict())
+    return report
+
+
+def model_from_stock(source: Path, config: SSASTConfig) -> tuple[SSASTForPretraining, list[str]]:
+    """A pretraining model with the encoder of a stock checkpoint, and which tensors are fresh or dropped."""
+    state = with_encoder_prefix(read_folder(source))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SSASTForPretraining(config)
+    expected = model.state_dict()
+    fresh = [key for key in expected if key.endswith(".mask_token") or not key.startswith(ENCODER)]
+    dropped = [key for key in state if key.startswith("classifier.")]
+    check_keys(state, {key: tensor for key, tensor in expected.items() if key not in fresh}, ignore=dropped)
+    dtype = state[ENCODER + "embeddings.cls_token"].dtype
+    model.load_state_dict({key: state.get(key, tensor).to(dtype) for key, tensor in expected.items()}, assign=True)
+    report = [f"fresh    {key} {tuple(expected[key].shape)}" for key in fresh]
+    return model, report + [f"dropped  {key}" for key in dropped]
+
+
+def check_difference(own: torch.Tensor, stock: torch.Tensor) -> str:
+    """Report the largest difference of hidden states; ConversionError above [`TOLERANCE`]."""
+    difference = (own - stock).abs().max().item()
+    if not difference <= TOLERANCE:  # also refuses NaN
+        raise ConversionError(
+            f"Hidden states differ from stock AST's by {difference:.1e}, more than {TOLERANCE:.0e}; nothing was "
+            "written."
+        )
+    return f"hidden states agree with stock AST within {difference:.1e} on a random input"

@@ -1,0 +1,93 @@
+"""Saved models as tensors by name: read them, check that nothing is missing, and run them for comparison."""
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+
+from .configuration_ssast import SSASTConfig
+from .files import read_folder
+from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+
+
+# What the names of the encoder's tensors begin with inside a model with a head.
+ENCODER = "audio_spectrogram_transformer."
+
+
+class ConversionError(ValueError):
+    """The input does not fit; the message names what and, for tensors, the shapes."""
+
+
+def load_ssast_folder(folder) -> tuple[SSASTConfig, dict[str, torch.Tensor]]:
+    """Configuration and checked weights of any saved SSAST model; the encoder's keys have their prefix."""
+    config = read_model_config(folder, SSASTConfig)
+    state = with_encoder_prefix(read_folder(folder))
+    if any(key.startswith("classifier.") for key in state):
+        model_class = SSASTForAudioClassification
+    else:
+        model_class = SSASTForPretraining
+    with torch.device("meta"):
+        expected = model_class(config).state_dict()
+    if all(key.startswith(ENCODER) for key in state):
+        expected = {key: tensor for key, tensor in expected.items() if key.startswith(ENCODER)}
+    check_keys(state, expected)
+    return config, state
+
+
+def read_model_config(folder, config_class):
+    """The configuration in a folder, if it is of `config_class`."""
+    path = Path(folder) / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} is not a model's folder: it has no config.json.")
+    try:
+        model_type = json.loads(path.read_text()).get("model_type")
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise ConversionError(f"{path} is not a valid configuration ({error}).") from error
+    if model_type != config_class.model_type:
+        raise ConversionError(f"{path} has model_type {model_type!r}, expected {config_class.model_type!r}.")
+    return config_class.from_pretrained(folder)
+
+
+def with_encoder_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors with the names they have inside a model with a head."""
+    if any(key.startswith(ENCODER) for key in state):
+        return state
+    return {ENCODER + key: tensor for key, tensor in state.items()}
+
+
+def check_keys(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], ignore=()):
+    """Raise a ConversionError that names every key that is missing, unknown, misshapen or not finite."""
+    problems = [f"missing: {key}, shape {tuple(expected[key].shape)}" for key in expected if key not in state]
+    for key, tensor in state.items():
+        if key in ignore:
+            continue
+        if key not in expected:
+            problems.append(f"unknown: {key}, shape {tuple(tensor.shape)}")
+        elif tensor.shape != expected[key].shape:
+            problems.append(f"misshapen: {key} is {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}")
+        elif not tensor.isfinite().all():
+            problems.append(f"not finite: {key} holds NaN or infinity")
+    if problems:
+        raise ConversionError("The checkpoint does not fit:\n  " + "\n  ".join(problems))
+
+
+def random_input(config) -> torch.Tensor:
+    """One normalised clip, (1, max_length, num_mel_bins), the same every time."""
+    return torch.randn(1, config.max_length, config.num_mel_bins, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def hidden_states(encoder, input_values: torch.Tensor) -> torch.Tensor:
+    """What the encoder makes of an input; computed in float32, whatever the weights are stored in."""
+    if encoder.dtype != torch.float32:
+        encoder = copy.deepcopy(encoder).float()
+    return encoder(input_values).last_hidden_state
+
+
+def check_reloaded(model_class, folder: Path, state: dict[str, torch.Tensor]):
+    """Raise a ConversionError unless the saved folder loads and holds exactly `state`."""
+    model = model_class.from_pretrained(folder, dtype="auto")
+    for key, tensor in model.state_dict().items():
+        if not torch.equal(tensor, state[key]):
+            raise ConversionError(f"{key} changed when it was saved and loaded; nothing was written.")

@@ -12,6 +12,7 @@ def interleaved_medians(candidates: dict, repeats: int, warmup: int = 1) -> dict
     seconds = {name: [] for name in candidates}
     for round_index in tqdm(range(warmup + repeats), desc="rounds"):
         for name, function in candidates.items():
+            time.sleep(0.2)  # threads of the candidate before may spin a while and take the cores
             start = time.perf_counter()
             function()
             if round_index >= warmup:

@@ -39,10 +39,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def quiet_transformers():
     """The reports say what was loaded and what was not; transformers' own bars and tables would bury them."""
+    import warnings
+
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    # Stock AST's extractor says so of itself whenever it is made; one of Kaldi's 128 filters is indeed empty.
+    warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -182,9 +182,8 @@ def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **co
                 f"{name}={config_fields[name]} contradicts the checkpoint, which says {fields[name]}."
             )
     grid = SSASTConfig(**fields, num_masked_patches=1)
-    config = SSASTConfig(
-        **fields | {"num_masked_patches": same_share(*RELEASED_MASK, grid.num_patches)} | config_fields
-    )
+    fields |= {"num_masked_patches": same_share(*RELEASED_MASK, grid.num_patches)} | config_fields
+    config = SSASTConfig(**fields)
     model, report = model_from_stock(source, config)
     if config.layer_norm_eps == 1e-12:
         report.append(

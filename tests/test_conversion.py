@@ -13,6 +13,7 @@ from ssast_hf import (
     SSASTForAudioClassification,
     SSASTForPretraining,
     SSASTModel,
+    conversion_ast,
 )
 from ssast_hf.cli import main
 from ssast_hf.conversion import convert_ast_to_hf, convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
@@ -334,9 +335,8 @@ def test_patch_wider_than_high_is_refused(config, tmp_path):
 def test_export_that_differs_is_refused(config, tmp_path, monkeypatch):
     """As it would if the conversion forgot a field of the configuration."""
     classifier_folder(config, tmp_path / "ssast", pooling_mode="cls", hidden_act="relu")
-    monkeypatch.setattr(
-        conversion_ast, "SHARED_FIELDS", [f for f in conversion_ast.SHARED_FIELDS if f != "hidden_act"]
-    )
+    fields = [name for name in conversion_ast.SHARED_FIELDS if name != "hidden_act"]
+    monkeypatch.setattr(conversion_ast, "SHARED_FIELDS", fields)
     with pytest.raises(ValueError, match="Hidden states differ"):
         convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
     assert [path.name for path in tmp_path.iterdir()] == ["ssast"]
@@ -372,6 +372,14 @@ def test_stock_ast_becomes_a_pretraining_model(tmp_path, model_class):
     assert model.config.num_masked_patches == 25
     assert model.reconstruction_head.dense.weight.std() > 0.01
     assert model(inputs).loss.isfinite()
+
+
+def test_half_precision_stock_checkpoint(tmp_path):
+    stock = stock_folder(tmp_path / "ast", layer_norm_eps=1e-6).half()
+    stock.save_pretrained(tmp_path / "half")
+    convert_ast_to_hf(tmp_path / "half", tmp_path / "ssast")
+    saved = load_file(tmp_path / "ssast" / "model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float16}
 
 
 def test_epsilon_of_a_stock_copy_is_kept_with_a_note(tmp_path):

@@ -1,7 +1,6 @@
 """
-Which patches of a spectrogram to hide. Pure functions: shape, count and generator in, boolean mask out.
-
-True = masked, everywhere in this package.
+Which patches of a spectrogram to hide, and which ones cannot be told apart. Pure functions with boolean results; for a
+mask, True = masked, everywhere in this package.
 
 Patches are indexed frequency-major, as everywhere in SSAST: `index = frequency * grid_time + time`. Nothing here loops
 over clips or waits for the device, and a mask depends on nothing but the arguments and the generator's state.
@@ -101,6 +100,29 @@ def original_mask(grid_shape, num_masked, valid, generator=None):
     last_block = arrival.sort(dim=1).values.gather(1, num_masked[:, None])
     covered = (arrival <= last_block) & valid
     return covered & (covered.cumsum(dim=1) <= num_masked[:, None])
+
+
+def duplicates_of_others(targets: torch.Tensor) -> torch.Tensor:
+    """
+    Which patches of a clip are bitwise equal although they are different ones.
+
+    Args:
+        targets (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Patches in float32.
+
+    Returns:
+        `torch.BoolTensor` of shape `(batch_size, num_patches, num_patches)`; False on the diagonal.
+    """
+    bits = targets.contiguous().view(torch.int32).long()
+    # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would
+    # take gigabytes. Integers do not round: equal patches have equal values.
+    powers = torch.full(bits.shape[2:], 6364136223846793005, device=bits.device).cumprod(dim=0)
+    fingerprint = (bits * powers).sum(dim=2)  # (B, N)
+    first_alike = (fingerprint.unsqueeze(2) == fingerprint.unsqueeze(1)).byte().argmax(dim=2)
+    # And to be certain of the converse, each patch is compared with the first one that has its value.
+    is_equal = (bits == bits.gather(1, first_alike.unsqueeze(2).expand_as(bits))).all(dim=2)
+    own = torch.arange(bits.shape[1], device=bits.device)
+    group = torch.where(is_equal, first_alike, own)
+    return (group.unsqueeze(2) == group.unsqueeze(1)) & (own.unsqueeze(1) != own)
 
 
 def earliest(score, count, valid):

@@ -22,7 +22,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_ssast import SSASTConfig, same_share
-from .masking_ssast import count_masked_patches, sample_mask
+from .masking_ssast import count_masked_patches, duplicates_of_others, sample_mask
 
 
 # The classification and the distillation token precede the patches.
@@ -86,12 +86,8 @@ class SSASTPatchEmbeddings(nn.Module):
 
     def __init__(self, config: SSASTConfig):
         super().__init__()
-        self.projection = nn.Conv2d(
-            1,
-            config.hidden_size,
-            kernel_size=config.patch_shape,
-            stride=(config.frequency_stride, config.time_stride),
-        )
+        stride = (config.frequency_stride, config.time_stride)
+        self.projection = nn.Conv2d(1, config.hidden_size, kernel_size=config.patch_shape, stride=stride)
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         spectrogram = input_values.transpose(1, 2).unsqueeze(1)  # (B, 1, mels, frames)
@@ -269,16 +265,15 @@ class SSASTEncoder(nn.Module):
         self.layer = nn.ModuleList(SSASTLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
-        all_hidden_states, all_attentions = [hidden_states], []
+        all_hidden_states = (hidden_states,) if output_hidden_states else None
+        all_attentions = () if output_attentions else None
         for layer in self.layer:
             hidden_states, probabilities = layer(hidden_states, attention_mask, output_attentions)
-            all_hidden_states.append(hidden_states)
-            all_attentions.append(probabilities)
-        return (
-            hidden_states,
-            tuple(all_hidden_states) if output_hidden_states else None,
-            tuple(all_attentions) if output_attentions else None,
-        )
+            if output_hidden_states:
+                all_hidden_states += (hidden_states,)
+            if output_attentions:
+                all_attentions += (probabilities,)
+        return hidden_states, all_hidden_states, all_attentions
 
 
 class SSASTPreTrainedModel(PreTrainedModel):
@@ -417,13 +412,10 @@ class SSASTModel(SSASTPreTrainedModel):
 
         grid_shape = self.grid_shape(input_values)
         valid = self.valid_patches(input_values, attention_mask)
-        if bool_masked_pos is not None and bool_masked_pos.shape != valid.shape:
-            raise ValueError(
-                f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
-                f"got {tuple(bool_masked_pos.shape)}."
-            )
+        if bool_masked_pos is not None:
+            bool_masked_pos = self.check_mask(bool_masked_pos, valid)
         hidden_states, all_hidden_states, attentions = self.encoder(
-            self.embeddings(input_values, None if bool_masked_pos is None else bool_masked_pos.bool()),
+            self.embeddings(input_values, bool_masked_pos),
             None if attention_mask is None else self._token_mask(valid),
             output_attentions,
             output_hidden_states,
@@ -465,6 +457,15 @@ class SSASTModel(SSASTPreTrainedModel):
             )
         windows = attention_mask.bool().unfold(1, self.config.patch_shape[1], self.config.time_stride)
         return windows.all(dim=-1).repeat(1, frequency)
+
+    def check_mask(self, bool_masked_pos: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """The mask as bool, if it has the shape of `valid`, (B, N); ValueError if not."""
+        if bool_masked_pos.shape != valid.shape:
+            raise ValueError(
+                f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
+                f"got {tuple(bool_masked_pos.shape)}."
+            )
+        return bool_masked_pos.bool()
 
     def _token_mask(self, valid: torch.Tensor) -> torch.Tensor:
         """What may be attended to, (B, 1, 1, L) bool: the two tokens in front and the valid patches (B, N)."""
@@ -532,18 +533,18 @@ class SSASTForPretraining(SSASTPreTrainedModel):
                 True = masked; the number of masked patches may differ between clips. Drawn by
                 `config.mask_strategy` if not given.
             generator (`torch.Generator`, *optional*): Source of randomness for the mask, of any device; PyTorch's
-                global one if not given.
+                global one if not given. `torch.compile` cannot trace one: draw the mask with [`draw_mask`] then.
             return_loss (`bool`, defaults to `True`): Without effect; its presence makes `Trainer.evaluate` report the
                 loss although there are no labels.
 
         Raises:
             ValueError: As in [`SSASTModel.forward`].
         """
-        valid = self.audio_spectrogram_transformer.valid_patches(input_values, attention_mask)
         if bool_masked_pos is None:
-            bool_masked_pos = self.draw_mask(input_values, valid, generator)
-        elif bool_masked_pos.shape == valid.shape:  # if not, the encoder says what is wrong
-            bool_masked_pos = bool_masked_pos.bool() & valid
+            bool_masked_pos = self.draw_mask(input_values, attention_mask, generator)
+        else:
+            valid = self.base_model.valid_patches(input_values, attention_mask)
+            bool_masked_pos = self.base_model.check_mask(bool_masked_pos, valid) & valid
         outputs = self.audio_spectrogram_transformer(
             input_values,
             attention_mask,
@@ -571,10 +572,11 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             attentions=outputs.attentions,
         )
 
-    def draw_mask(self, input_values, valid, generator=None) -> torch.Tensor:
-        """Draw the patches to mask, (B, N) bool, among the `valid` ones (B, N); True = masked."""
+    def draw_mask(self, input_values, attention_mask=None, generator=None) -> torch.Tensor:
+        """Draw the patches to mask, (B, N) bool, True = masked; arguments as in [`forward`], which does just this."""
+        valid = self.base_model.valid_patches(input_values, attention_mask)
         count = count_masked_patches(self.config.num_masked_patches, self.config.num_patches, valid.sum(dim=1))
-        grid_shape = self.audio_spectrogram_transformer.grid_shape(input_values)
+        grid_shape = self.base_model.grid_shape(input_values)
         return sample_mask(self.config.mask_strategy, grid_shape, count, valid, generator)
 
     def patchify(self, input_values: torch.Tensor) -> torch.Tensor:
@@ -584,19 +586,18 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         windows = windows.unfold(2, patch_time, self.config.time_stride)  # (B, frequency, time, *patch_shape)
         return windows.flatten(3).flatten(1, 2)
 
-    def discriminate(
-        self,
-        patches: torch.Tensor,  # (B, N, D), the encoder's output
-        targets: torch.Tensor,  # (B, N, A)
-        bool_masked_pos: torch.Tensor,  # (B, N), True = masked
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """InfoNCE loss and accuracy: each masked patch against all masked patches of its clip."""
+    def discriminate(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        InfoNCE loss and accuracy, each masked patch against all masked patches of its clip: the encoder's output
+        (B, N, D), targets (B, N, A), mask (B, N), True = masked -> two scalars.
+        """
         # All patches are compared and unmasked ones struck out, because a selection would have a size only the device
         # knows. Relative to the encoder the cost is nil.
         with self._gradient_for("discriminative"):
-            predictions = self.discrimination_head(patches)
-        with self._gradient_for("discriminative"), _float32(predictions):
-            similarity = targets @ predictions.float().transpose(1, 2)  # (B, N targets, N predictions)
+            predictions = self.discrimination_head(patches).float()
+            # Sums over a patch, which bfloat16 could not tell apart.
+            with torch.autocast(targets.device.type, enabled=False):
+                similarity = targets @ predictions.transpose(1, 2)  # (B, N targets, N predictions)
             never = torch.finfo(similarity.dtype).min
             axis = 2 if self.config.contrastive_axis == "predictions" else 1
             struck_out = ~bool_masked_pos.unsqueeze(3 - axis)
@@ -613,13 +614,8 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             accuracy = _masked_mean(correct.float(), bool_masked_pos)
         return loss, accuracy
 
-    def reconstruct(
-        self,
-        patches: torch.Tensor,  # (B, N, D), the encoder's output
-        targets: torch.Tensor,  # (B, N, A)
-        bool_masked_pos: torch.Tensor,  # (B, N), True = masked
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean squared error over masked patches, and the predicted patches (B, N, A), zero where not masked."""
+    def reconstruct(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean squared error over masked patches, and predicted patches (B, N, A); arguments as in [`discriminate`]."""
         with self._gradient_for("generative"):
             predictions = self.reconstruction_head(patches)
             error = (predictions.float() - targets).square().mean(dim=2)  # (B, N)
@@ -631,37 +627,9 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         return nullcontext() if self.config.objective in ("joint", objective) else torch.no_grad()
 
 
-def duplicates_of_others(targets: torch.Tensor) -> torch.Tensor:
-    """
-    Which patches of a clip are bitwise equal although they are different ones.
-
-    Args:
-        targets (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Patches in float32.
-
-    Returns:
-        `torch.BoolTensor` of shape `(batch_size, num_patches, num_patches)`; False on the diagonal.
-    """
-    bits = targets.contiguous().view(torch.int32).long()
-    # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would
-    # take gigabytes. Integers do not round: equal patches have equal values.
-    powers = torch.full(bits.shape[2:], 6364136223846793005, device=bits.device).cumprod(dim=0)
-    fingerprint = (bits * powers).sum(dim=2)  # (B, N)
-    first_alike = (fingerprint.unsqueeze(2) == fingerprint.unsqueeze(1)).byte().argmax(dim=2)
-    # And to be certain of the converse, each patch is compared with the first one that has its value.
-    is_equal = (bits == bits.gather(1, first_alike.unsqueeze(2).expand_as(bits))).all(dim=2)
-    own = torch.arange(bits.shape[1], device=bits.device)
-    group = torch.where(is_equal, first_alike, own)
-    return (group.unsqueeze(2) == group.unsqueeze(1)) & (own.unsqueeze(1) != own)
-
-
 def _masked_mean(values: torch.Tensor, bool_masked_pos: torch.Tensor) -> torch.Tensor:
     """Mean of (B, N) over the masked patches of the whole batch; 0 if there are none."""
     return (values * bool_masked_pos).sum() / bool_masked_pos.sum().clamp(min=1)
-
-
-def _float32(tensor: torch.Tensor):
-    """Autocast off: similarities are sums over a patch that bfloat16 could not tell apart."""
-    return torch.autocast(tensor.device.type, enabled=False)
 
 
 class SSASTClassificationHead(nn.Module):
@@ -681,6 +649,8 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
 
     def __init__(self, config: SSASTConfig):
         super().__init__(config)
+        # Which of transformers' losses `loss_function` is; it cannot tell from the name of this class.
+        self.loss_type = "ForSequenceClassification"
         self.num_labels = config.num_labels
         self.audio_spectrogram_transformer = SSASTModel(config)
         self.classifier = SSASTClassificationHead(config)
@@ -704,13 +674,9 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
         Args:
             input_values, attention_mask, output_attentions, output_hidden_states, return_dict: As in
                 [`SSASTModel.forward`].
-            labels (`torch.Tensor`, *optional*): Class indices of shape `(batch_size,)`, int64, for one label per clip;
-                `(batch_size, num_labels)` with 0 and 1, floating point, for any number of labels per clip; floating
-                point numbers for regression. `config.problem_type` decides, or else the number and type of labels do.
-
-        Returns:
-            `SequenceClassifierOutput` with `loss` if there are labels, and `logits` of shape `(batch_size,
-            num_labels)`.
+            labels (`torch.Tensor`, *optional*): Class indices of shape `(batch_size,)`, int64; or 0 and 1 of shape
+                `(batch_size, num_labels)`, floating point, for any number of labels per clip; or, with one label,
+                numbers for regression. As everywhere in transformers, `config.problem_type` decides if it is set.
         """
         outputs = self.audio_spectrogram_transformer(
             input_values,
@@ -721,27 +687,11 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
         )
         logits = self.classifier(outputs.pooler_output)
         return SequenceClassifierOutput(
-            loss=None if labels is None else self.classification_loss(logits, labels),
+            loss=None if labels is None else self.loss_function(labels, logits.float(), self.config),
             logits=logits,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-
-    def classification_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Loss by problem type, named as everywhere in transformers."""
-        problem_type = self.config.problem_type
-        if problem_type is None:
-            if self.num_labels == 1:
-                problem_type = "regression"
-            elif labels.is_floating_point():
-                problem_type = "multi_label_classification"
-            else:
-                problem_type = "single_label_classification"
-        if problem_type == "regression":
-            return nn.functional.mse_loss(logits.float().view(-1), labels.float().view(-1))
-        if problem_type == "multi_label_classification":
-            return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float())
-        return nn.functional.cross_entropy(logits.float(), labels)
 
 
 # The spelling of transformers' other pretraining classes.

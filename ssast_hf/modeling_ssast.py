@@ -591,8 +591,7 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         InfoNCE loss and accuracy, each masked patch against all masked patches of its clip: the encoder's output
         (B, N, D), targets (B, N, A), mask (B, N), True = masked -> two scalars.
         """
-        # All patches are compared and unmasked ones struck out, because a selection would have a size only the device
-        # knows. Relative to the encoder the cost is nil.
+        # All patches are compared and unmasked ones struck out: only the device knows the size of a selection.
         with self._gradient_for("discriminative"):
             predictions = self.discrimination_head(patches).float()
             # Sums over a patch, which bfloat16 could not tell apart.
@@ -604,8 +603,7 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             if self.config.exclude_duplicate_negatives:
                 struck_out = struck_out | duplicates_of_others(targets)
             partition = similarity.masked_fill(struck_out, never).logsumexp(dim=axis)  # (B, N)
-            positive = similarity.diagonal(dim1=1, dim2=2)
-            loss = _masked_mean(partition - positive, bool_masked_pos)
+            loss = _masked_mean(partition - similarity.diagonal(dim1=1, dim2=2), bool_masked_pos)
         with torch.no_grad():
             # As in the released code: normalised over predictions, then the best target of each prediction is sought.
             probability = similarity.masked_fill(~bool_masked_pos.unsqueeze(1), never).softmax(dim=2)
@@ -615,7 +613,7 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         return loss, accuracy
 
     def reconstruct(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean squared error over masked patches, and predicted patches (B, N, A); arguments as in [`discriminate`]."""
+        """Mean squared error over masked patches, and the predicted patches (B, N, A); arguments as above."""
         with self._gradient_for("generative"):
             predictions = self.reconstruction_head(patches)
             error = (predictions.float() - targets).square().mean(dim=2)  # (B, N)

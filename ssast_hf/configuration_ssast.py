@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from transformers import PretrainedConfig
+from transformers.activations import ACT2FN
 
 
 # Which class of which file every Auto class loads when this folder is used with `trust_remote_code=True`.
@@ -20,6 +21,23 @@ CHOICES = {
     "mask_strategy": ("cluster", "random", "original"),
     "objective": ("joint", "discriminative", "generative"),
     "contrastive_axis": ("predictions", "targets"),
+    "hidden_act": tuple(ACT2FN),
+    "qkv_bias": (True, False),
+    "exclude_duplicate_negatives": (True, False),
+    "decoder_num_hidden_layers": (0,),
+}
+POSITIVE_INTEGERS = (
+    "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride max_length "
+    "num_mel_bins num_masked_patches"
+).split()
+# The lowest possible value, and the first that is too large.
+RANGES = {
+    "hidden_dropout_prob": (0, 1),
+    "attention_probs_dropout_prob": (0, 1),
+    "layer_norm_eps": (1e-30, 1),
+    "classifier_layer_norm_eps": (1e-30, 1),
+    "initializer_range": (0, float("inf")),
+    "generative_loss_weight": (0, float("inf")),
 }
 
 
@@ -169,29 +187,18 @@ class SSASTConfig(PretrainedConfig):
     def check_ranges(self):
         """Raise a ValueError that names the first field whose value cannot work."""
         patch_frequency, patch_time = self.patch_shape
-        integers = {
-            name: getattr(self, name)
-            for name in (
-                "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride "
-                "max_length num_mel_bins num_masked_patches"
-            ).split()
-        }
-        integers |= {"patch_size[0]": patch_frequency, "patch_size[1]": patch_time}
+        integers = {"patch_size[0]": patch_frequency, "patch_size[1]": patch_time}
+        integers |= {name: getattr(self, name) for name in POSITIVE_INTEGERS}
         for name, value in integers.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}.")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}.")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)!r}.")
-        for name in ("layer_norm_eps", "classifier_layer_norm_eps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}.")
-        for name in ("initializer_range", "generative_loss_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}.")
+        for name, (lowest, limit) in RANGES.items():
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not lowest <= value < limit:
+                raise ValueError(f"{name} must be a number from {lowest} to below {limit}, got {value!r}.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}."
@@ -201,6 +208,11 @@ class SSASTConfig(PretrainedConfig):
                 f"patch_size={self.patch_size} (mel bins, frames) is larger than the input of "
                 f"num_mel_bins={self.num_mel_bins} x max_length={self.max_length}."
             )
+        if self.num_patches == 1:
+            raise ValueError(
+                f"num_mel_bins={self.num_mel_bins} and max_length={self.max_length} hold a single patch of "
+                f"patch_size={self.patch_size}; at least two are needed, one to mask and one to see."
+            )
         if self.num_masked_patches >= self.num_patches:
             raise ValueError(
                 f"num_masked_patches={self.num_masked_patches} must be below the number of patches, "
@@ -208,8 +220,6 @@ class SSASTConfig(PretrainedConfig):
                 f"num_mel_bins={self.num_mel_bins}, max_length={self.max_length}); the released models mask 400 of "
                 f"512, which here is num_masked_patches={same_share(*RELEASED_MASK, self.num_patches)}."
             )
-        if self.decoder_num_hidden_layers != 0:
-            raise ValueError(f"decoder_num_hidden_layers must be 0, got {self.decoder_num_hidden_layers!r}.")
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save as in transformers, with the complete `auto_map` and a copy of all the code that it names."""

@@ -17,7 +17,16 @@ from .conversion_ast import convert_ast_to_hf, convert_hf_to_ast
 from .download import find_checkpoint
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .files import check_output, read_pth, read_safetensors, staged
-from .model_folders import ENCODER, ConversionError, check_reloaded, hidden_states, load_ssast_folder, random_input
+from .model_folders import (
+    ENCODER,
+    ConversionError,
+    check_reloaded,
+    hidden_states,
+    load_ssast_folder,
+    raise_problems,
+    random_input,
+    tensor_problem,
+)
 from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
 
 
@@ -110,19 +119,27 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
         ValueError: If the file cannot be read safely, or a field of the configuration is out of range.
         OSError: If `output_dir` cannot be written or exists.
     """
-    check_output(output_dir, overwrite)
+    check_output(output_dir, overwrite, source=checkpoint)
     path, record = find_checkpoint(checkpoint, url)
     released_mask = RELEASED_MASK
     if record is not None:
         config_fields.setdefault("objective", record["objective"])
         released_mask = (record["num_masked_patches"], RELEASED_MASK[1])
-    state, extras, config, model_class, report = rename_original(read_pth(path), released_mask, **config_fields)
+    try:
+        source_state = read_pth(path)
+    except ValueError as error:
+        if record is not None:  # downloaded: the next call gets it anew
+            path.unlink()
+        raise ConversionError(str(error)) from error
+    state, extras, config, model_class, report = rename_original(source_state, released_mask, **config_fields)
+    if record is not None:
+        report += differences(config, record)
     with torch.device("meta"):
         model = model_class(config)
     model.load_state_dict(state, strict=True, assign=True)
     if not hidden_states(model.eval().base_model, random_input(config)).isfinite().all():
         raise ConversionError(f"The weights in {path} are finite, but what they make of a random input is not.")
-    with staged(output_dir, overwrite) as folder:
+    with staged(output_dir) as folder:
         model.save_pretrained(folder)
         SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length).save_pretrained(folder)
         if extras:
@@ -146,7 +163,12 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
     Raises:
         ConversionError: As in [`convert_original_to_hf`].
     """
-    prefix = "module." if all(key.startswith("module.") for key in state) else ""
+    prefixed = [key for key in state if key.startswith("module.")]
+    if prefixed and len(prefixed) < len(state):
+        raise ConversionError(
+            f"{len(prefixed)} of {len(state)} keys begin with module.; expected all of them or none."
+        )
+    prefix = "module." if prefixed else ""
     state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     if "v.cls_token" not in state or "v.pos_embed" not in state or "v.patch_embed.proj.weight" not in state:
         raise ConversionError(
@@ -164,60 +186,84 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
 
     with torch.device("meta"):
         shapes = {key: tensor.shape for key, tensor in model_class(config).state_dict().items()}
-    renamed, extras, audit, problems = {}, {}, [], []
     names = original_names(config.num_hidden_layers, pretraining)
-    for source, targets in names.items():
-        expected = (sum(shapes[target][0] for target in targets), *shapes[targets[0]][1:])
-        tensor = state.get(source)
-        if tensor is None:
-            problems.append(f"missing: {prefix}{source}, shape {expected}")
-        elif tensor.shape != expected or not tensor.is_floating_point():
-            problems.append(
-                f"misshapen: {prefix}{source} is {tuple(tensor.shape)} {tensor.dtype}, expected {expected} floating "
-                "point"
-            )
-        elif not tensor.isfinite().all():
-            problems.append(f"not finite: {prefix}{source} {expected} holds NaN or infinity")
-        elif len(targets) == 1:
-            renamed[targets[0]] = tensor
-            audit.append(f"renamed  {prefix}{source} -> {targets[0]}")
-        else:
-            # Copies: safetensors does not store views of one tensor.
-            renamed |= dict(zip(targets, (part.clone() for part in tensor.chunk(len(targets))), strict=True))
-            audit.append(f"split    {prefix}{source} -> {', '.join(targets)}")
+    expected = {
+        source: (sum(shapes[target][0] for target in targets), *shapes[targets[0]][1:])
+        for source, targets in names.items()
+    }
+    for source in UNUSED:  # any number of ImageNet classes
+        if source in state:
+            classes = state[source].shape[0] if state[source].ndim else 0
+            expected[source] = (classes, config.hidden_size) if source.endswith("weight") else (classes,)
+    scalars = list(CONFIG_SCALARS) if pretraining else []
+    dtype = state["v.cls_token"].dtype
+    problems = [
+        f"missing: {prefix}{source}, shape {shape}" for source, shape in expected.items() if source not in state
+    ]
     for source, tensor in state.items():
-        if source in CONFIG_SCALARS and pretraining:
-            audit.append(f"config   {prefix}{source} -> {CONFIG_SCALARS[source]} = {tensor.item()}")
-        elif source in UNUSED:
-            extras[source] = tensor
-            audit.append(f"dropped  {prefix}{source} (unused by the original; kept in {EXTRAS_FILE})")
-        elif source not in names:
+        if source in expected:
+            problem = tensor_problem(tensor, expected[source], dtype)
+            problems += [f"{problem[0]}: {prefix}{source} {problem[1]}"] if problem else []
+        elif source not in scalars:
             problems.append(f"unknown: {prefix}{source}, shape {tuple(tensor.shape)}")
-    if problems:
-        raise ConversionError("The checkpoint does not fit:\n  " + "\n  ".join(problems))
+    raise_problems(problems)
+
+    renamed, audit, seen = {}, [], set()
+    for source, targets in names.items():
+        parts = state[source].chunk(len(targets))
+        # Copies where tensors share memory, which safetensors does not store.
+        storage = state[source].untyped_storage().data_ptr()
+        if len(parts) > 1 or storage in seen:
+            parts = [part.clone() for part in parts]
+        seen.add(storage)
+        renamed |= dict(zip(targets, parts, strict=True))
+        audit.append(f"{'renamed' if len(parts) == 1 else 'split':8} {prefix}{source} -> {', '.join(targets)}")
+    for source in scalars:
+        audit.append(f"config   {prefix}{source} -> {CONFIG_SCALARS[source]} = {state[source].item()}")
+    extras = {source: state[source] for source in UNUSED if source in state}
+    for source in extras:
+        audit.append(f"dropped  {prefix}{source} (unused by the original; kept in {EXTRAS_FILE})")
     if not pretraining:
         mask_token = ENCODER + "embeddings.mask_token"
-        renamed[mask_token] = torch.zeros(shapes[mask_token], dtype=renamed[ENCODER + "embeddings.cls_token"].dtype)
+        renamed[mask_token] = torch.zeros(shapes[mask_token], dtype=dtype)
         audit.append(f"absent   {mask_token}: a fine-tuned file has none; zeros, not used for classification")
         audit.append("absent   discrimination_head, reconstruction_head: a fine-tuned file has none")
     audit.append(f"{len(state)} tensors of the checkpoint accounted for, {len(renamed)} written.")
     return renamed, extras, config, model_class, audit
 
 
+def differences(config: SSASTConfig, record: dict) -> list[str]:
+    """Notes on where a named checkpoint is not what its record says."""
+    return [
+        f"note     {name} is {getattr(config, name)}, the record of {record['name']} says {record[name]}"
+        for name in ("hidden_size", "num_hidden_layers", "max_length", "num_mel_bins")
+        if getattr(config, name) != record[name]
+    ]
+
+
 def read_config(state, pretraining: bool, released_mask: tuple[int, int], config_fields: dict) -> SSASTConfig:
     """The configuration that the shapes in an original checkpoint imply, with `config_fields` for what they do not."""
     projection, positions = state["v.patch_embed.proj.weight"], state["v.pos_embed"]
-    if projection.ndim != 4 or projection.shape[1] != 1 or positions.ndim != 3 or positions.shape[0] != 1:
+    if (
+        projection.ndim != 4
+        or projection.shape[1] != 1
+        or positions.ndim != 3
+        or positions.shape[0] != 1
+        or (0 in projection.shape)
+    ):
         raise ConversionError(
             f"misshapen: v.patch_embed.proj.weight is {tuple(projection.shape)}, expected (hidden, 1, frequency, "
             f"time); v.pos_embed is {tuple(positions.shape)}, expected (1, patches + 2, hidden)"
         )
     hidden_size, num_patches = positions.shape[2], positions.shape[1] - 2
     blocks = {int(match[1]) for key in state if (match := re.match(r"v\.blocks\.(\d+)\.", key))}
+    last = max(blocks, default=0)
+    if last > 2 * len(blocks):  # one stray key must not make a model of a million layers
+        raise ConversionError(f"unknown: v.blocks.{last}, while v.blocks has only {len(blocks)} layers")
     feed_forward = state.get("v.blocks.0.mlp.fc1.weight")
     fields = {
         "hidden_size": hidden_size,
-        "num_hidden_layers": max(blocks, default=0) + 1,
+        "num_hidden_layers": last + 1,
         "intermediate_size": 4 * hidden_size if feed_forward is None else feed_forward.shape[0],
         "patch_size": list(projection.shape[2:]),
     }
@@ -225,9 +271,13 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
         for source, name in CONFIG_SCALARS.items():
             if source not in state:
                 raise ConversionError(f"missing: {source}, a scalar; it is {name} of the pretraining input")
-            if state[source].numel() != 1:
-                raise ConversionError(f"misshapen: {source} is {tuple(state[source].shape)}, expected a scalar")
-            fields[name] = int(state[source].item())
+            scalar = state[source]
+            if scalar.ndim or scalar.is_floating_point() or scalar.is_meta or scalar.item() < 1:
+                raise ConversionError(
+                    f"misshapen: {source} is {tuple(scalar.shape)} {scalar.dtype}, expected a positive integer of "
+                    "shape ()"
+                )
+            fields[name] = scalar.item()
         # Pretraining of the original never overlaps patches.
         fields |= {"frequency_stride": projection.shape[2], "time_stride": projection.shape[3]}
     elif config_fields.get("max_length") is None:
@@ -275,7 +325,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         ConversionError: If the original has no place for this model.
         OSError: If `output_path` cannot be written or exists.
     """
-    check_output(output_path, overwrite)
+    check_output(output_path, overwrite, source=ssast_dir, is_folder=False)
     config, state = load_ssast_folder(ssast_dir)
     pretraining = any(key.startswith("reconstruction_head.") for key in state)
     if not pretraining and not any(key.startswith("classifier.") for key in state):
@@ -297,7 +347,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         if not unused.keys() <= set(UNUSED):
             raise ConversionError(f"{extras} holds {', '.join(unused.keys() - set(UNUSED))}, unknown to the original.")
         original |= unused
-    with staged(output_path, overwrite) as path:
+    with staged(output_path) as path:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
     report = [f"{len(original)} tensors written to {output_path}."]
     if not extras.exists():

@@ -63,8 +63,8 @@ def convert_hf_to_ast(ssast_dir, output_dir, allow_pooling_change=False, overwri
         ConversionError: If stock AST cannot express the model, or if the result differs by more than 1e-4.
         OSError: If `output_dir` cannot be written or exists.
     """
-    check_output(output_dir, overwrite)
-    with staged(output_dir, overwrite) as folder:
+    check_output(output_dir, overwrite, source=ssast_dir)
+    with staged(output_dir) as folder:
         has_classifier, report = write_stock_folder(ssast_dir, folder, allow_pooling_change)
         return report + compare_with_stock(ssast_dir, folder, has_classifier)
 
@@ -102,7 +102,13 @@ def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> t
         problem_type=config.problem_type,
         **{name: getattr(config, name) for name in SHARED_FIELDS},
     )
-    features = SSASTFeatureExtractor.from_pretrained(ssast_dir)
+    if (Path(ssast_dir) / "preprocessor_config.json").exists():
+        features = SSASTFeatureExtractor.from_pretrained(ssast_dir)
+    else:
+        features = SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
+        report.append(
+            f"note     {ssast_dir} has no preprocessor_config.json: AudioSet's mean and deviation are assumed"
+        )
     stock_config.save_pretrained(folder)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     ASTFeatureExtractor(
@@ -165,7 +171,7 @@ def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **co
         ConversionError: If the source is not an AST checkpoint, or if the result differs by more than 1e-4.
         OSError: If the source cannot be found, or `output_dir` cannot be written or exists.
     """
-    check_output(output_dir, overwrite)
+    check_output(output_dir, overwrite, source=ast_dir_or_repo)
     source = Path(ast_dir_or_repo)
     if not source.is_dir():
         if source.exists() or str(ast_dir_or_repo).count("/") != 1:
@@ -194,7 +200,7 @@ def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **co
         inputs = random_input(config)
         stock = hidden_states(ASTModel.from_pretrained(source, dtype=torch.float32).eval(), inputs)
         report.append(check_difference(hidden_states(model.eval().base_model, inputs), stock))
-    with staged(output_dir, overwrite) as folder:
+    with staged(output_dir) as folder:
         model.save_pretrained(folder)
         stock_extractor = {}
         if (source / "preprocessor_config.json").exists():

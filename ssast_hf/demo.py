@@ -15,7 +15,7 @@ from .configuration_ssast import SSASTConfig
 from .conversion import convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
 from .data import bundled_clips, load_audio
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import staged
+from .files import check_output, staged
 from .modeling_ssast import SSASTForPretraining
 from .visualization import plot_reconstruction
 
@@ -99,10 +99,11 @@ def make_original_checkpoint(path: Path, overwrite: bool = False):
 
 def continue_pretraining(converted: Path, clips: list, continued: Path, steps, learning_rate, overwrite) -> list[dict]:
     """Pretrain in a fresh process that loads the converted folder as a stranger would; returns the losses by step."""
+    check_output(continued, overwrite)
     feature_extractor = SSASTFeatureExtractor.from_pretrained(converted)
     features = feature_extractor(clips, sampling_rate=16000, return_attention_mask=True, return_tensors="pt")
     script = files(__package__) / "assets" / "continue_pretraining.py"
-    with tempfile.TemporaryDirectory() as scratch, staged(continued, overwrite) as result:
+    with tempfile.TemporaryDirectory() as scratch, staged(continued) as result:
         save_file(dict(features), Path(scratch, "features.safetensors"))
         command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]
         options = ["--steps", str(steps), "--learning_rate", str(learning_rate)]

@@ -83,7 +83,9 @@ def download(url: str, path: Path):
         with urllib.request.build_opener(CheckedRedirects).open(request, timeout=TIMEOUT_SECONDS) as response:
             if response.headers.get_content_type() == "text/html":
                 raise OSError(f"The link answers with a web page instead of a file; it may be suspended. {advice}")
-            if response.status != http.client.PARTIAL_CONTENT:
+            if response.status == http.client.PARTIAL_CONTENT:
+                check_range(response, arrived)
+            else:  # the server sends the whole file
                 arrived = 0
             remaining = response.headers.get("Content-Length")
             total = None if remaining is None else arrived + int(remaining)
@@ -116,6 +118,13 @@ def _receive(response, partial: Path, arrived: int, total: int | None, name: str
                     f"{name} is larger than {MAX_BYTES / 1e9:.1f} GB, far more than any released checkpoint."
                 )
     return arrived
+
+
+def check_range(response, first: int):
+    """Raise an OSError unless a partial response begins where the file so far ends."""
+    content_range = response.headers.get("Content-Range") or ""
+    if not content_range.startswith(f"bytes {first}-"):
+        raise OSError(f"The server was asked for bytes from {first} and sends {content_range or 'unknown ones'}.")
 
 
 def check_url(url: str) -> str:

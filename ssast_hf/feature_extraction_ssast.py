@@ -56,6 +56,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         self.do_normalize = do_normalize
         self.mean = mean
         self.std = std
+        for name in ("sampling_rate", "num_mel_bins", "max_length", "std"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}.")
 
     def __call__(
         self,
@@ -71,12 +74,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         """
         Args:
             raw_speech: One clip or a batch of them, mono, floating point, usually within [-1, 1]. One clip is a list
-                of numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips or `(batch_size,
-                num_samples)`.
+                of numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips or an array
+                `(batch_size, num_samples)`. An array with two rows or two columns is taken for stereo and refused.
             sampling_rate (`int`, *optional*): Sampling rate of `raw_speech` in Hz; checked against the expected one.
             padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): Pad to `max_length` frames,
-                to
-                the longest clip of the batch (`True` means the same), or not at all.
+                to the longest clip of the batch (`True` means the same), or not at all.
             max_length (`int`, *optional*): Length in frames (10 ms each) instead of the configured one.
             truncation (`bool`, defaults to `True`): Whether to cut clips that are longer than `max_length`.
             return_tensors (`"pt"` or `"np"`, *optional*): Stacked tensors or arrays; a list of arrays if not given.
@@ -99,10 +101,12 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             )
         elif sampling_rate != self.sampling_rate:
             raise ValueError(
-                f"The audio has a sampling rate of {sampling_rate} Hz, the model expects {self.sampling_rate} Hz. "
+                f"The audio has a sampling rate of {sampling_rate!r} Hz, the model expects {self.sampling_rate} Hz. "
                 f"Resample it first, for example with soxr.resample(audio, {sampling_rate}, {self.sampling_rate})."
             )
         max_length = self.max_length if max_length is None else max_length
+        if not isinstance(max_length, int) or max_length < 1:
+            raise ValueError(f"max_length must be a positive number of frames, got {max_length!r}.")
         if padding not in ("max_length", "longest", "do_not_pad", True, False):
             raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
 
@@ -118,9 +122,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             target_lengths = lengths
         if return_tensors is not None and len(set(target_lengths)) > 1:
             raise ValueError(
-                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked with "
-                f"padding={padding!r} "
-                f'and truncation={truncation}. Pass padding="longest", or no return_tensors.'
+                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked "
+                f"(padding={padding!r}, "
+                f'truncation={truncation}). Pass padding="longest", or no return_tensors.'
             )
         return_attention_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
         data = {"input_values": [self._finish(*pair) for pair in zip(features, target_lengths, strict=True)]}
@@ -136,24 +140,35 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
     def _clips(self, raw_speech) -> list[torch.Tensor]:
         """The clips of a call, checked, as float32 of shape (num_samples,)."""
-        is_array = isinstance(raw_speech, (np.ndarray, torch.Tensor))
-        if not is_array and not isinstance(raw_speech, (list, tuple)):
+        arrays = (np.ndarray, torch.Tensor)
+        if isinstance(raw_speech, arrays):
+            if raw_speech.ndim == 2 and 2 in raw_speech.shape:
+                raise ValueError(
+                    f"raw_speech has the shape {tuple(raw_speech.shape)}, which looks like stereo; expected mono. Mix "
+                    "the channels down, for example with audio.mean(axis=channel_axis). Pass two clips as a list."
+                )
+            is_batch = raw_speech.ndim > 1
+            is_empty = raw_speech.ndim == 0 or len(raw_speech) == 0
+        elif isinstance(raw_speech, (list, tuple)):
+            is_empty = len(raw_speech) == 0
+            is_batch = (
+                not is_empty and isinstance(raw_speech[0], (list, tuple, *arrays)) and np.ndim(raw_speech[0]) > 0
+            )
+        else:
             raise ValueError(
                 f"raw_speech must be an array, a tensor or a list of them, got {type(raw_speech).__name__}."
             )
-        if len(raw_speech) == 0:
+        if is_empty:
             raise ValueError("raw_speech is empty; pass at least one clip of 25 ms.")
-        if is_array:
-            is_batch = raw_speech.ndim > 1
-        else:
-            is_batch = (
-                isinstance(raw_speech[0], (list, tuple, np.ndarray, torch.Tensor)) and np.ndim(raw_speech[0]) > 0
-            )
         return [self._clip(clip, i) for i, clip in enumerate(raw_speech)] if is_batch else [self._clip(raw_speech, 0)]
 
     def _clip(self, clip, index: int) -> torch.Tensor:
         try:
-            clip = clip.detach() if isinstance(clip, torch.Tensor) else torch.from_numpy(np.asarray(clip))
+            if not isinstance(clip, torch.Tensor):
+                clip = np.ascontiguousarray(clip)
+                # PyTorch has this machine's byte order alone.
+                clip = torch.from_numpy(clip.astype(clip.dtype.newbyteorder("="), copy=False))
+            clip = clip.detach()
         except (TypeError, ValueError) as error:
             raise ValueError(f"Clip {index} is no array of numbers ({error}).") from error
         if clip.ndim != 1:
@@ -169,8 +184,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         if len(clip) < self._samples(FRAME_LENGTH_MS):
             raise ValueError(
                 f"Clip {index} has {len(clip)} samples, fewer than one frame of {self._samples(FRAME_LENGTH_MS)} "
-                f"({FRAME_LENGTH_MS} ms). Drop or pad it. If it is one row of a transposed stereo array, mix that "
-                "down."
+                f"({FRAME_LENGTH_MS} ms). Drop or pad it."
             )
         clip = clip.float()
         if not clip.sum().isfinite():  # one bad sample spoils the sum; cheaper than to look at each

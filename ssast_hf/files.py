@@ -6,10 +6,23 @@ import shutil
 import tempfile
 import zipfile
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+
+
+# What this package writes into a model's folder, and may therefore replace.
+MODEL_FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "*_ssast.py",
+    "original_extras.safetensors",
+    "losses.json",
+)
 
 
 def read_pth(path) -> dict[str, torch.Tensor]:
@@ -79,21 +92,36 @@ def read_safetensors(path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path} is truncated or damaged ({error}). Download or copy it again.") from error
 
 
-def check_output(path, overwrite: bool = False):
+def check_output(path, overwrite: bool = False, source=None, is_folder: bool = True):
     """
     Raise what would prevent `path` from being written, before any work is done.
 
+    Args:
+        path (`str` or `Path`): Where to write.
+        overwrite (`bool`, defaults to `False`): Whether a file, or a folder that holds a model and nothing else, may
+            be replaced.
+        source (`str` or `Path`, *optional*): What is read; it must not be replaced.
+        is_folder (`bool`, defaults to `True`): Whether a folder is to be written, or a file.
+
     Raises:
         FileExistsError: If `path` exists, unless `overwrite`.
-        ValueError: If `overwrite` would delete a folder that holds no model.
+        ValueError: If overwriting would replace the source, a file by a folder or the reverse, or a folder with
+            anything in it that is not part of a model.
         NotADirectoryError, PermissionError: If `path` cannot be created where it is.
     """
     path = Path(path).absolute()
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
-        if path.is_dir() and any(path.iterdir()) and not (path / "config.json").exists():
-            raise ValueError(f"{path} has no config.json: not a model's folder, so it is not replaced.")
+        resolved = path.resolve()
+        if source is not None and resolved in (Path(source).resolve(), *Path(source).resolve().parents):
+            raise ValueError(f"{path} is, or holds, the input {source}; choose another place.")
+        if path.is_symlink() or path.is_dir() != is_folder:
+            raise ValueError(f"{path} is no {'folder' if is_folder else 'file'}, so it is not replaced.")
+        if is_folder:
+            others = [entry.name for entry in path.iterdir() if not (entry.is_file() and is_model_file(entry.name))]
+            if others:
+                raise ValueError(f"{path} also holds {', '.join(sorted(others)[:5])}, so it is not replaced.")
     parent = path.parent
     while not parent.exists():
         parent = parent.parent
@@ -103,18 +131,19 @@ def check_output(path, overwrite: bool = False):
         raise PermissionError(f"{path} cannot be written: no permission to write in {parent}.")
 
 
+def is_model_file(name: str) -> bool:
+    """Whether a file of this name can belong to a model's folder as this package writes it."""
+    return any(fnmatch(name, pattern) for pattern in MODEL_FILES)
+
+
 @contextmanager
-def staged(path, overwrite: bool = False):
+def staged(path):
     """
-    Write a file or folder whole or not at all.
+    Write a file or folder whole or not at all, after [`check_output`] allowed it.
 
     Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one
     step at the end; after an exception nothing is left, and whatever was at `path` is untouched.
-
-    Raises:
-        The errors of [`check_output`].
     """
-    check_output(path, overwrite)
     path = Path(path).absolute()
     missing = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)

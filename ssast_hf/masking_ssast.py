@@ -145,5 +145,6 @@ def random_order(batch_size, length, device, generator):
 
 def uniform(shape, device, generator):
     """Uniform float32 numbers in [0, 1) on `device`, drawn where the generator lives."""
-    source = device if generator is None else generator.device
-    return torch.rand(shape, generator=generator, device=source).to(device)
+    if generator is None:  # not passed on: torch.compile takes no generator with shapes that change
+        return torch.rand(shape, device=device)
+    return torch.rand(shape, generator=generator, device=generator.device).to(device)

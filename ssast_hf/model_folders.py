@@ -59,17 +59,35 @@ def with_encoder_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
 def check_keys(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], ignore=()):
     """Raise a ConversionError that names every key that is missing, unknown, misshapen or not finite."""
     problems = [f"missing: {key}, shape {tuple(expected[key].shape)}" for key in expected if key not in state]
+    dtype = next(iter(state.values())).dtype
     for key, tensor in state.items():
         if key in ignore:
             continue
         if key not in expected:
             problems.append(f"unknown: {key}, shape {tuple(tensor.shape)}")
-        elif tensor.shape != expected[key].shape:
-            problems.append(f"misshapen: {key} is {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}")
-        elif not tensor.isfinite().all():
-            problems.append(f"not finite: {key} holds NaN or infinity")
+        elif problem := tensor_problem(tensor, expected[key].shape, dtype):
+            problems.append(f"{problem[0]}: {key} {problem[1]}")
+    raise_problems(problems)
+
+
+def tensor_problem(tensor: torch.Tensor, shape, dtype: torch.dtype) -> tuple[str, str] | None:
+    """What is wrong with one tensor of a checkpoint in a word and in detail, or `None`."""
+    if tensor.is_meta or tensor.layout != torch.strided:
+        return "unusable", f"is a {tensor.layout} tensor on {tensor.device}, expected plain numbers"
+    if tensor.shape != tuple(shape) or not tensor.is_floating_point():
+        return "misshapen", f"is {tuple(tensor.shape)} {tensor.dtype}, expected {tuple(shape)} floating point"
+    if tensor.dtype != dtype:
+        return "mixed", f"{tuple(shape)} is {tensor.dtype}, others are {dtype}; a model has one data type"
+    if not tensor.isfinite().all():
+        return "not finite", f"{tuple(shape)} holds NaN or infinity"
+    return None
+
+
+def raise_problems(problems: list[str], shown: int = 40):
+    """A ConversionError that lists the problems, if there are any."""
     if problems:
-        raise ConversionError("The checkpoint does not fit:\n  " + "\n  ".join(problems))
+        more = [f"and {len(problems) - shown} more"] if len(problems) > shown else []
+        raise ConversionError("The checkpoint does not fit:\n  " + "\n  ".join(problems[:shown] + more))
 
 
 def random_input(config) -> torch.Tensor:

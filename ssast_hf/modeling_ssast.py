@@ -307,7 +307,7 @@ class SSASTPreTrainedModel(PreTrainedModel):
         return loaded
 
     def freeze_unused(self):
-        """Freeze parameters that get no gradient: DDP would wait for them."""
+        """Freeze parameters that get no gradient: DDP would wait for them. Call after changing `config.objective`."""
 
     @classmethod
     def _can_set_attn_implementation(cls) -> bool:
@@ -412,6 +412,7 @@ class SSASTModel(SSASTPreTrainedModel):
 
         grid_shape = self.grid_shape(input_values)
         valid = self.valid_patches(input_values, attention_mask)
+        input_values = silence_padding(input_values, attention_mask)
         if bool_masked_pos is not None:
             bool_masked_pos = self.check_mask(bool_masked_pos, valid)
         hidden_states, all_hidden_states, attentions = self.encoder(
@@ -480,8 +481,16 @@ class SSASTModel(SSASTPreTrainedModel):
         """One vector per clip, (B, L, D) -> (B, D)."""
         if self.config.pooling_mode == "cls":
             return last_hidden_state[:, :NUM_PREFIX_TOKENS].mean(dim=1)
-        weight = valid.to(last_hidden_state.dtype).unsqueeze(-1)  # (B, N, 1)
-        return (last_hidden_state[:, NUM_PREFIX_TOKENS:] * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+        weight = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N) in float32, which counts exactly
+        patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
+        return (patches * weight.unsqueeze(-1)).sum(dim=1).to(patches.dtype)
+
+
+def silence_padding(input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """Zero padded frames of (B, frames, mels): whatever they hold, NaN included, must not reach any sum."""
+    if attention_mask is None:
+        return input_values
+    return input_values.masked_fill(~attention_mask.bool().unsqueeze(-1), 0.0)
 
 
 class SSASTPredictionHead(nn.Module):
@@ -554,7 +563,7 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             return_dict=True,
         )
         patches = outputs.last_hidden_state[:, NUM_PREFIX_TOKENS:]
-        targets = self.patchify(input_values)
+        targets = self.patchify(silence_padding(input_values, attention_mask))
         discriminative_loss, accuracy = self.discriminate(patches, targets, bool_masked_pos)
         generative_loss, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
         if self.config.objective == "joint":

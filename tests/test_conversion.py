@@ -73,6 +73,15 @@ def test_files_without_prefix_and_of_the_old_format(tmp_path, legacy):
     assert_same_tensors(result, {f"module.{key}": tensor for key, tensor in checkpoint.items()})
 
 
+def test_tensors_that_share_memory(tmp_path):
+    checkpoint = original_checkpoint()
+    checkpoint["module.v.norm.weight"] = checkpoint["module.v.blocks.0.norm1.weight"]
+    torch.save(checkpoint, tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
+
+
 def test_every_tensor_arrives_where_it_belongs(original_file, tmp_path):
     convert_original_to_hf(original_file, tmp_path / "ssast")
     state = SSASTForPretraining.from_pretrained(tmp_path / "ssast").state_dict()
@@ -188,6 +197,13 @@ def with_tensor(key, value):
         (with_tensor("v.pos_embed", lambda tensor: tensor[:, :-1]), ["63 patches", "8 x 8 = 64"]),
         (without("v.dist_token"), ["base_nokd"]),
         (without("p_input_tdim"), ["p_input_tdim"]),
+        (with_tensor("p_input_tdim", lambda _: torch.tensor(128.7)), ["p_input_tdim", "positive integer"]),
+        (with_tensor("v.head.weight", lambda _: torch.zeros(10, 63)), ["v.head.weight is (10, 63)", "(10, 64)"]),
+        (with_tensor("v.head.bias", lambda tensor: tensor / 0), ["not finite: module.v.head.bias (1000,)"]),
+        (with_tensor("v.norm.bias", lambda tensor: tensor.double()), ["mixed: module.v.norm.bias", "float64"]),
+        (with_tensor("v.norm.bias", lambda tensor: tensor.to_sparse()), ["unusable: module.v.norm.bias"]),
+        (with_tensor("v.blocks.999999.norm1.bias", lambda _: torch.zeros(64)), ["v.blocks.999999", "only 3 layers"]),
+        (lambda state: state.update({"v.extra": torch.zeros(1)}), ["46 of 47 keys begin with module."]),
         (without("v.pos_embed"), ["not an SSAST checkpoint", "v.pos_embed"]),
         (with_tensor("p_input_tdim", lambda _: torch.tensor([1, 2])), ["p_input_tdim is (2,)"]),
         (with_tensor("v.norm.bias", lambda tensor: tensor.long()), ["v.norm.bias", "int64"]),
@@ -241,11 +257,9 @@ def test_existing_output_is_replaced_only_on_request(original_file, tmp_path, ca
 
     output = tmp_path / "model"
     assert run("convert", original_file, output, capsys=capsys)[0] == 0
-    (output / "note.txt").write_text("old")
     assert run("convert", original_file, output, capsys=capsys)[0] == 1
     assert run("convert", original_file, output, "--overwrite", "--num_masked_patches", 3, capsys=capsys)[0] == 0
     assert SSASTConfig.from_pretrained(output).num_masked_patches == 3
-    assert not (output / "note.txt").exists()
 
 
 # --- here -> stock AST -------------------------------------------------------------------------------------------
@@ -287,6 +301,8 @@ def test_adapted_and_base_models_export_too(model, tmp_path):
     SSASTFeatureExtractor(num_mel_bins=32, max_length=50, mean=-5.0).save_pretrained(tmp_path / "base")
     report = convert_hf_to_ast(tmp_path / "base", tmp_path / "ast")
     assert "hidden states agree" in report[-1]
+    (tmp_path / "base" / "preprocessor_config.json").rename(tmp_path / "aside.json")
+    assert any("AudioSet's mean" in line for line in convert_hf_to_ast(tmp_path / "base", tmp_path / "assumed"))
     config = ASTConfig.from_pretrained(tmp_path / "ast")
     assert (config.frequency_stride, config.time_stride, config.layer_norm_eps) == (4, 3, 1e-6)
     assert json.loads((tmp_path / "ast" / "preprocessor_config.json").read_text())["mean"] == -5.0

@@ -44,6 +44,8 @@ class Server:
             return
         request.send_response(206 if first else 200)
         request.send_header("Content-Type", "text/html" if self.page else "application/octet-stream")
+        if first:
+            request.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
         request.send_header("Content-Length", str(len(self.content) - first))
         request.end_headers()
         request.wfile.write(self.content[first : self.break_after])
@@ -127,10 +129,19 @@ def test_conversion_by_name(server, tmp_path, monkeypatch, capsys):
         assert main(["convert", name, str(tmp_path / output), "--url", server.url]) == 0
     assert len(server.requests) == 1  # the second time from the cache
     assert cache_path(name, server.url).read_bytes() == server.content
+    assert "note     hidden_size is 64, the record of SSAST-Base-Patch-250 says 768" in capsys.readouterr().out
     config = SSASTConfig.from_pretrained(tmp_path / "first")
     assert config.num_masked_patches == round(250 / 512 * 64)  # the record's share of this small file's patches
     assert main(["convert", "SSAST-Base-Patch-400-Generative", str(tmp_path / "third"), "--url", server.url]) == 0
     assert SSASTConfig.from_pretrained(tmp_path / "third").objective == "generative"
+
+
+def test_damaged_download_is_not_kept(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    good, server.content = server.content, server.content[:5000]
+    assert main(["convert", "SSAST-Tiny-Frame-400", str(tmp_path / "out"), "--url", server.url]) == 1
+    server.content = good
+    assert main(["convert", "SSAST-Tiny-Frame-400", str(tmp_path / "out"), "--url", server.url]) == 0
 
 
 def test_records_are_complete():

@@ -86,6 +86,8 @@ def test_attention_mask_is_off_by_default_and_configurable(extractor):
         lambda x: [x.tolist()],
         lambda x: (torch.from_numpy(x),),
         lambda x: x[None],
+        lambda x: x[::-1].copy()[::-1],
+        lambda x: x.astype(">f4"),
     ],
 )
 def test_forms_of_one_clip(extractor, batch):
@@ -103,6 +105,7 @@ def test_rows_of_an_array_are_a_batch(extractor):
     ("audio", "message"),
     [
         (np.zeros((8000, 2), dtype=np.float32), "stereo"),
+        (torch.zeros(2, 8000), "Pass two clips as a list"),
         ([np.zeros((2, 8000), dtype=np.float32)], "Mix the channels down"),
         (np.zeros((1, 2, 8000), dtype=np.float32), "mono"),
         (np.zeros(0, dtype=np.float32), "empty"),
@@ -115,6 +118,7 @@ def test_rows_of_an_array_are_a_batch(extractor):
         (np.array([0.1] * 8000 + [np.inf], dtype=np.float32), "infinite"),
         (["a.wav"], "Clip 0"),
         ("a.wav", "got str"),
+        (np.array(0.5), "empty"),
     ],
 )
 def test_bad_audio_gets_advice(extractor, audio, message):
@@ -127,6 +131,11 @@ def test_bad_arguments_get_advice(extractor):
         extractor(clip(), sampling_rate=44100)
     with pytest.raises(ValueError, match='padding="longest"'):
         extractor([clip(), clip(4000)], padding=False, return_tensors="pt")
+    for max_length in (0, -5, 10.5):
+        with pytest.raises(ValueError, match=f"max_length must be a positive number of frames, got {max_length}"):
+            extractor(clip(), max_length=max_length)
+    with pytest.raises(ValueError, match="std must be above 0"):
+        SSASTFeatureExtractor(std=0.0)
     with pytest.raises(ValueError, match="'both'"):
         extractor(clip(), padding="both")
 

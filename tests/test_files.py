@@ -81,7 +81,7 @@ def test_failure_leaves_the_old_folder(tmp_path):
     (tmp_path / "old" / "config.json").write_text("old")
 
     def interrupt():
-        with staged(tmp_path / "old", overwrite=True) as folder:
+        with staged(tmp_path / "old") as folder:
             folder.mkdir()
             raise KeyboardInterrupt
 
@@ -97,6 +97,36 @@ def test_result_is_as_accessible_as_any_new_folder(tmp_path):
     (tmp_path / "usual").mkdir()
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "usual"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export-original", "model", "model"], "is, or holds, the input"),
+        (["export-ast", "model", "model"], "is, or holds, the input"),
+        (["convert", "model/source.pth", "model"], "is, or holds, the input"),
+        (["convert", "source.pth", "source.pth"], "is, or holds, the input"),
+        (["convert", "source.pth", "other.pth"], "is no folder"),
+        (["export-original", "model", "folder"], "is no file"),
+        (["convert", "source.pth", "folder"], "also holds notes.txt"),
+        (["convert", "source.pth", "link"], "is no folder"),
+    ],
+)
+def test_overwriting_never_destroys_what_is_not_a_model(
+    model, original_file, tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    model.save_pretrained("model")
+    for name in ("source.pth", "other.pth", "model/source.pth"):
+        (tmp_path / name).write_bytes(original_file.read_bytes())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "config.json").write_text("{}")
+    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to("folder")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main([*arguments, "--overwrite"]) == 1
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_place_that_cannot_be_written(original_file, tmp_path, capsys):

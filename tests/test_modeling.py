@@ -108,12 +108,13 @@ def test_attention_mask_needs_an_implementation_that_takes_it(model, input_value
         model(input_values, attention_mask=torch.ones(3, 64))
 
 
+@pytest.mark.parametrize("padding", [3.0, 1e30, float("nan")])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
-def test_padding_does_not_matter_with_an_attention_mask(model, input_values, implementation):
+def test_padding_does_not_matter_with_an_attention_mask(model, input_values, implementation, padding):
     """A clip of 40 frames, and the same clip padded to 64 with anything."""
     model.eval().set_attn_implementation(implementation)
     short = input_values[:, :43]  # the last three frames make no whole patch
-    padded = torch.cat((short, 100 * torch.randn(3, 21, 32)), dim=1)
+    padded = torch.cat((short, torch.full((3, 21, 32), padding)), dim=1)
     attention_mask = (torch.arange(64) < 43).long().expand(3, -1)
     a = model.base_model(short)
     b = model.base_model(padded, attention_mask=attention_mask)
@@ -128,6 +129,8 @@ def test_padding_does_not_matter_with_an_attention_mask(model, input_values, imp
     for name in ("loss", "discriminative_loss", "generative_loss", "accuracy"):
         torch.testing.assert_close(b[name], a[name], rtol=1e-5, atol=1e-6)
     assert b.bool_masked_pos.sum() == a.bool_masked_pos.sum()
+    b.loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 def test_without_attention_mask_padding_is_input(model, input_values):
@@ -306,6 +309,14 @@ def test_compiles_into_one_graph(model, input_values, options):
     compiled(input_values, **options).loss.backward()  # draws its own mask
 
 
+def test_compiles_for_shapes_that_change(model):
+    torch.compiler.reset()  # forget the shapes of other tests
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    for batch_size, num_frames in ((2, 64), (3, 64), (4, 64), (4, 40), (4, 100)):
+        outputs = compiled(torch.randn(batch_size, num_frames, 32))
+        assert outputs.bool_masked_pos.shape == (batch_size, 4 * (num_frames // 8))
+
+
 @pytest.mark.parametrize("autocast", [False, True])
 def test_bfloat16(model, input_values, autocast):
     mask = mask_for(model, input_values)
@@ -356,8 +367,12 @@ def test_input_geometry_is_adapted_for_good(model, tmp_path):
 
 def test_impossible_geometry_leaves_the_model_alone(model):
     before = copy.deepcopy(model.state_dict()), model.config.to_dict()
-    for arguments in ({"max_length": 4}, {"time_stride": 0}, {"max_length": 8, "frequency_stride": 32}):
-        with pytest.raises(ValueError, match=r"max_length|time_stride|num_masked_patches"):
+    for arguments, message in (
+        ({"max_length": 4}, "larger than the input"),
+        ({"time_stride": 0}, "time_stride must be a positive integer, got 0"),
+        ({"max_length": 8, "frequency_stride": 32}, "hold a single patch"),
+    ):
+        with pytest.raises(ValueError, match=message):
             model.set_input_geometry(**arguments)
     assert model.config.to_dict() == before[1]
     assert all(torch.equal(tensor, before[0][name]) for name, tensor in model.state_dict().items())

@@ -3,13 +3,15 @@
 import argparse
 import sys
 
+from . import __version__
+
 
 # Options that set a field of the configuration. What a checkpoint itself determines must not contradict it.
 CONFIG_OPTIONS = {
     "num_masked_patches": dict(type=int, help="patches to mask per full-length clip"),
     "mask_strategy": dict(choices=("cluster", "random", "original"), help="how masked patches are drawn"),
     "objective": dict(choices=("joint", "discriminative", "generative"), help="what continued pretraining trains"),
-    "pooling_mode": dict(choices=("mean", "cls"), help="what the classifier sees"),
+    "pooling_mode": dict(choices=("mean", "cls"), help="what pooler_output and the classifier see"),
     "num_attention_heads": dict(type=int, help="attention heads per layer (default: one per 64 dimensions)"),
     "num_mel_bins": dict(type=int, help="mel bins of the input (fine-tuned checkpoints; default 128)"),
     "max_length": dict(type=int, help="frames of the input (fine-tuned checkpoints: required)"),
@@ -51,6 +53,7 @@ def quiet_transformers():
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ssast-hf", description="SSAST checkpoints for HuggingFace transformers.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, summary: str) -> argparse.ArgumentParser:

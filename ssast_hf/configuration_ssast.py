@@ -73,7 +73,8 @@ class SSASTConfig(PretrainedConfig):
             `[frequency, time]`; one number for square patches. Frame models use `[128, 2]`.
         qkv_bias (`bool`, defaults to `True`): Whether query, key and value projections have a bias.
         frequency_stride, time_stride (`int`, defaults to the patch size): Steps between patches, in mel bins / frames.
-        max_length (`int`, defaults to 1024): Input length in spectrogram frames (10 ms each).
+        max_length (`int`, defaults to 1024): Input length in spectrogram frames (10 ms each). To change it for trained
+            weights use `model.set_input_geometry`.
         num_mel_bins (`int`, defaults to 128): Number of mel bins of the input.
         pooling_mode (`"mean"` or `"cls"`, defaults to `"mean"`): What `pooler_output` and the classifier see: the mean
             of the patch tokens, or the mean of the classification and distillation tokens (what stock AST does).
@@ -97,6 +98,9 @@ class SSASTConfig(PretrainedConfig):
     model_type = "ssast"
     # Declared because transformers >= 5.8 refuses to save an undeclared field that is also a generation parameter.
     max_length: int = 1024
+
+    # What `Trainer.predict` need not collect for a whole data set.
+    keys_to_ignore_at_inference = ["reconstruction", "bool_masked_pos", "hidden_states", "attentions"]
 
     # transformers >= 5.8 turns configurations into dataclasses whose `__eq__` looks at declared fields only.
     __eq__ = PretrainedConfig.__eq__

@@ -187,49 +187,59 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
     with torch.device("meta"):
         shapes = {key: tensor.shape for key, tensor in model_class(config).state_dict().items()}
     names = original_names(config.num_hidden_layers, pretraining)
+    scalars = list(CONFIG_SCALARS) if pretraining else []
+    raise_problems(find_problems(state, names, shapes, scalars, prefix))
+
+    renamed, extras, audit, memory = {}, {}, [], set()
+    for source, targets in names.items():
+        parts = unshared(state[source], len(targets), memory)
+        renamed |= dict(zip(targets, parts, strict=True))
+        audit.append(f"{'renamed' if len(parts) == 1 else 'split':8} {prefix}{source} -> {', '.join(targets)}")
+    for source in scalars:
+        audit.append(f"config   {prefix}{source} -> {CONFIG_SCALARS[source]} = {state[source].item()}")
+    for source in UNUSED:
+        if source in state:
+            extras[source] = unshared(state[source], 1, memory)[0]
+            audit.append(f"dropped  {prefix}{source} (unused by the original; kept in {EXTRAS_FILE})")
+    if not pretraining:
+        mask_token = ENCODER + "embeddings.mask_token"
+        renamed[mask_token] = torch.zeros(shapes[mask_token], dtype=state["v.cls_token"].dtype)
+        audit.append(f"absent   {mask_token}: a fine-tuned file has none; zeros, not used for classification")
+        audit.append("absent   discrimination_head, reconstruction_head: a fine-tuned file has none")
+    audit.append(f"{len(state)} tensors of the checkpoint accounted for, {len(renamed)} written.")
+    return renamed, extras, config, model_class, audit
+
+
+def find_problems(state, names, shapes, scalars, prefix: str) -> list[str]:
+    """Every key of `state` that is unknown, misshapen or unusable, and every key of `names` that it lacks, in "
+    "words."""
     expected = {
         source: (sum(shapes[target][0] for target in targets), *shapes[targets[0]][1:])
         for source, targets in names.items()
     }
-    for source in UNUSED:  # any number of ImageNet classes
-        if source in state:
-            classes = state[source].shape[0] if state[source].ndim else 0
-            expected[source] = (classes, config.hidden_size) if source.endswith("weight") else (classes,)
-    scalars = list(CONFIG_SCALARS) if pretraining else []
-    dtype = state["v.cls_token"].dtype
+    for source in set(UNUSED) & set(state):  # of any number of ImageNet classes
+        classes = tuple(state[source].shape[:1])
+        expected[source] = classes + tuple(state["v.cls_token"].shape[2:]) * source.endswith("weight")
     problems = [
         f"missing: {prefix}{source}, shape {shape}" for source, shape in expected.items() if source not in state
     ]
     for source, tensor in state.items():
         if source in expected:
-            problem = tensor_problem(tensor, expected[source], dtype)
+            problem = tensor_problem(tensor, expected[source], state["v.cls_token"].dtype)
             problems += [f"{problem[0]}: {prefix}{source} {problem[1]}"] if problem else []
         elif source not in scalars:
             problems.append(f"unknown: {prefix}{source}, shape {tuple(tensor.shape)}")
-    raise_problems(problems)
+    return problems
 
-    renamed, audit, seen = {}, [], set()
-    for source, targets in names.items():
-        parts = state[source].chunk(len(targets))
-        # Copies where tensors share memory, which safetensors does not store.
-        storage = state[source].untyped_storage().data_ptr()
-        if len(parts) > 1 or storage in seen:
-            parts = [part.clone() for part in parts]
-        seen.add(storage)
-        renamed |= dict(zip(targets, parts, strict=True))
-        audit.append(f"{'renamed' if len(parts) == 1 else 'split':8} {prefix}{source} -> {', '.join(targets)}")
-    for source in scalars:
-        audit.append(f"config   {prefix}{source} -> {CONFIG_SCALARS[source]} = {state[source].item()}")
-    extras = {source: state[source] for source in UNUSED if source in state}
-    for source in extras:
-        audit.append(f"dropped  {prefix}{source} (unused by the original; kept in {EXTRAS_FILE})")
-    if not pretraining:
-        mask_token = ENCODER + "embeddings.mask_token"
-        renamed[mask_token] = torch.zeros(shapes[mask_token], dtype=dtype)
-        audit.append(f"absent   {mask_token}: a fine-tuned file has none; zeros, not used for classification")
-        audit.append("absent   discrimination_head, reconstruction_head: a fine-tuned file has none")
-    audit.append(f"{len(state)} tensors of the checkpoint accounted for, {len(renamed)} written.")
-    return renamed, extras, config, model_class, audit
+
+def unshared(tensor: torch.Tensor, num_parts: int, memory: set[int]) -> list[torch.Tensor]:
+    """Equal parts of a tensor, copied where they would share memory with each other or with one in `memory`."""
+    address = tensor.untyped_storage().data_ptr()
+    parts = tensor.chunk(num_parts)
+    if num_parts > 1 or address in memory:  # safetensors stores no tensor that shares memory
+        parts = [part.clone() for part in parts]
+    memory.add(address)
+    return list(parts)
 
 
 def differences(config: SSASTConfig, record: dict) -> list[str]:

@@ -21,14 +21,19 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
         ValueError: If the file is no readable audio.
         OSError: If there is no such file.
     """
-    import soundfile
-    import soxr
+    try:
+        import soundfile
+        import soxr
+    except ImportError as error:
+        raise ImportError(
+            f"Reading audio files needs {error.name}: pip install soundfile soxr, or install ssast_hf with [train]."
+        ) from error
 
     with Path(path).open("rb") as file:
         try:
             audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise ValueError(f"{path} is no readable audio file ({error}).") from error
+            raise ValueError(f"{path} is no readable audio file ({error.error_string})") from error
     audio = audio.mean(axis=1)
     return audio if rate == sampling_rate else soxr.resample(audio, rate, sampling_rate)
 

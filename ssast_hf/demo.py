@@ -38,20 +38,22 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
         ImportError: If the packages of the `train` extra are missing.
         ValueError, OSError: As in the conversions.
     """
-    try:
-        clips = {path.stem: load_audio(path) for path in bundled_clips()}
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}.")
+    clips = {path.stem: load_audio(path) for path in bundled_clips()}
+    try:  # before the work begins
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"The demonstration needs {error.name}: pip install 'ssast_hf[train]'") from error
+        raise ImportError("The picture needs matplotlib: pip install matplotlib, or ssast_hf with [train].") from error
 
     folder = Path(output_dir)
     if folder.exists() and not overwrite:
         raise FileExistsError(f"{folder} exists. Choose another place, or pass --overwrite to replace what it holds.")
-    folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    learning_rate = 1e-4  # the original's for base models
+    learning_rate, title = 1e-4, "A rooster"  # the original's rate for base models
     if checkpoint is None:
-        learning_rate = 1e-3  # small and untrained: nothing to spoil
+        # Small and untrained: nothing to spoil, and not much to see.
+        learning_rate, title = 1e-3, "From random weights, so expect no more than an average: a rooster"
         checkpoint = folder / "original.pth"
         make_original_checkpoint(checkpoint, overwrite)
         rows.append(("made an original checkpoint", "small, random weights, seed 0", checkpoint))
@@ -65,7 +67,7 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     rows.append((f"continued for {steps} steps", f"loss {first['loss']:.2f} -> {last['loss']:.2f}", continued))
 
     picture = folder / "reconstruction.png"
-    draw(continued, clips["rooster_16k_mono"], picture, f"A rooster, after {steps} steps of continued pretraining")
+    draw(continued, clips["rooster_16k_mono"], picture, f"{title}, after {steps} steps of pretraining")
     rows.append(("drew a reconstruction", "original, masked, reconstructed", picture))
 
     comparison = convert_hf_to_ast(continued, exported, overwrite=overwrite)
@@ -107,7 +109,8 @@ def continue_pretraining(converted: Path, clips: list, continued: Path, steps, l
         save_file(dict(features), Path(scratch, "features.safetensors"))
         command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]
         options = ["--steps", str(steps), "--learning_rate", str(learning_rate)]
-        subprocess.run([*map(str, command), *options], check=True)
+        if subprocess.run([*map(str, command), *options]).returncode:
+            raise ChildProcessError("Continued pretraining failed; its error is above.")
         return json.loads((result / "losses.json").read_text())
 
 

@@ -47,6 +47,8 @@ def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | No
             return path, None
         if path.is_file():
             raise ValueError(f"{checkpoint} is a local file; a url goes with the name of a released checkpoint.")
+        if path.is_dir():
+            raise IsADirectoryError(f"{checkpoint} is a folder; expected a .pth file or a released checkpoint's name.")
         raise FileNotFoundError(
             f"{checkpoint} is neither a file nor one of the released checkpoints: {', '.join(records)}."
         )

@@ -38,6 +38,8 @@ def load_ssast_folder(folder) -> tuple[SSASTConfig, dict[str, torch.Tensor]]:
 def read_model_config(folder, config_class):
     """The configuration in a folder, if it is of `config_class`."""
     path = Path(folder) / "config.json"
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"{folder} does not exist, or is a file; expected the folder of a saved model.")
     if not path.exists():
         raise FileNotFoundError(f"{folder} is not a model's folder: it has no config.json.")
     try:

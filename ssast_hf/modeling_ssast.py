@@ -395,7 +395,8 @@ class SSASTModel(SSASTPreTrainedModel):
                 filter banks. Any number of frames from one patch up.
             attention_mask (`torch.Tensor` of shape `(batch_size, num_frames)`, *optional*): Nonzero for audio, 0 for
                 padding. A patch counts as audio if all its frames do; the others are neither attended to nor pooled.
-                Without a mask, padding is input like any other, which is what the original does.
+                (A clip without a single such patch pools to zeros.) Without a mask, padding is input like any other,
+                which is what the original does.
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): Patches to replace
                 by the mask token; True = masked.
             output_attentions, output_hidden_states (`bool`, *optional*): Whether to return attention probabilities

@@ -76,6 +76,7 @@ def test_files_without_prefix_and_of_the_old_format(tmp_path, legacy):
 def test_tensors_that_share_memory(tmp_path):
     checkpoint = original_checkpoint()
     checkpoint["module.v.norm.weight"] = checkpoint["module.v.blocks.0.norm1.weight"]
+    checkpoint["module.v.head.weight"] = checkpoint["module.v.head_dist.weight"]
     torch.save(checkpoint, tmp_path / "in.pth")
     convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
     convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
@@ -298,8 +299,10 @@ def test_stock_ast_gives_the_same_hidden_states(tmp_path, patch_shape, max_lengt
 def test_adapted_and_base_models_export_too(model, tmp_path):
     model.set_input_geometry(max_length=50, frequency_stride=4, time_stride=3)
     model.base_model.save_pretrained(tmp_path / "base")
-    SSASTFeatureExtractor(num_mel_bins=32, max_length=50, mean=-5.0).save_pretrained(tmp_path / "base")
+    features = SSASTFeatureExtractor(num_mel_bins=32, max_length=50, mean=-5.0, return_attention_mask=True)
+    features.save_pretrained(tmp_path / "base")
     report = convert_hf_to_ast(tmp_path / "base", tmp_path / "ast")
+    assert any("takes no attention mask" in line for line in report)
     assert "hidden states agree" in report[-1]
     (tmp_path / "base" / "preprocessor_config.json").rename(tmp_path / "aside.json")
     assert any("AudioSet's mean" in line for line in convert_hf_to_ast(tmp_path / "base", tmp_path / "assumed"))
@@ -388,6 +391,24 @@ def test_stock_ast_becomes_a_pretraining_model(tmp_path, model_class):
     assert model.config.num_masked_patches == 25
     assert model.reconstruction_head.dense.weight.std() > 0.01
     assert model(inputs).loss.isfinite()
+
+
+@pytest.mark.parametrize("patch_shape", [(128, 2), (32, 8)])
+def test_exported_model_comes_back_with_its_patches(tmp_path, patch_shape):
+    torch.save(original_checkpoint(patch_shape=patch_shape, max_length=64), tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+    convert_ast_to_hf(tmp_path / "ast", tmp_path / "again")
+    before, after = (SSASTConfig.from_pretrained(tmp_path / name) for name in ("ssast", "again"))
+    assert (after.patch_size, after.max_length) == (before.patch_size, before.max_length)
+    states = [load_file(tmp_path / name / "model.safetensors") for name in ("ssast", "again")]
+    encoder = [key for key in states[0] if key.startswith("audio_") and not key.endswith("mask_token")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in encoder)
+
+
+def test_overlapping_stock_patches_come_with_a_note(tmp_path):
+    stock_folder(tmp_path / "ast", frequency_stride=4, time_stride=4)
+    assert any("patches overlap" in line for line in convert_ast_to_hf(tmp_path / "ast", tmp_path / "ssast"))
 
 
 def test_half_precision_stock_checkpoint(tmp_path):

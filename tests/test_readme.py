@@ -28,7 +28,7 @@ def test_every_block_runs(tmp_path):
     assert shutil.which("ssast-hf", path=environment["PATH"]), "the package is not installed in this environment"
 
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    assert [language for language, _ in blocks] == ["bash", "python", "python", "bash", "python"]
+    assert [language for language, _ in blocks] == ["bash", "python", "python", "python", "bash", "python"]
     printed = []
     for language, block in blocks:
         command = ["bash", "-euc", block] if language == "bash" else [sys.executable, "-c", block]
@@ -36,8 +36,9 @@ def test_every_block_runs(tmp_path):
         assert result.returncode == 0, f"{block}\n{result.stderr}"
         printed.append(result.stdout)
     assert "torch.Size([8, 192])\ntorch.Size([8, 64, 192])\ntorch.Size([8, 514, 192])" in printed[1]
-    assert "hidden states agree with stock AST" in printed[3]
-    for folder in ("ssast-continued", "ast-continued", "ssast-again"):
+    assert "hidden states agree with stock AST" in printed[4]
+    assert "animal" in printed[5]
+    for folder in ("ssast-continued", "ssast-finetuned", "ast-finetuned", "ssast-again"):
         assert (tmp_path / folder / "model.safetensors").exists()
 
 

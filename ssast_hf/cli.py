@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_overwrite(command: argparse.ArgumentParser):
-    command.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    command.add_argument("--overwrite", action="store_true", help="replace the output; other files in its folder stay")
 
 
 def add_config_options(command: argparse.ArgumentParser, options: dict[str, dict]):

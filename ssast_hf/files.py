@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 
-# What this package writes into a model's folder, and may therefore replace.
+# What makes up a model's folder, as far as this package writes it. Only these files are ever deleted.
 MODEL_FILES = (
     "config.json",
     "preprocessor_config.json",
@@ -98,30 +98,23 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
 
     Args:
         path (`str` or `Path`): Where to write.
-        overwrite (`bool`, defaults to `False`): Whether a file, or a folder that holds a model and nothing else, may
-            be replaced.
+        overwrite (`bool`, defaults to `False`): Whether a file, or the model in a folder, may be replaced.
         source (`str` or `Path`, *optional*): What is read; it must not be replaced.
         is_folder (`bool`, defaults to `True`): Whether a folder is to be written, or a file.
 
     Raises:
         FileExistsError: If `path` exists, unless `overwrite`.
-        ValueError: If overwriting would replace the source, a file by a folder or the reverse, or a folder with
-            anything in it that is not part of a model.
+        ValueError: If overwriting would replace the source, or a file by a folder, or the reverse.
         NotADirectoryError, PermissionError: If `path` cannot be created where it is.
     """
-    path = Path(path).absolute()
-    if path.exists() or path.is_symlink():
+    path = Path(path).resolve()
+    if path.exists():
         if not overwrite:
             raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
-        resolved = path.resolve()
-        if source is not None and resolved in (Path(source).resolve(), *Path(source).resolve().parents):
+        if source is not None and path in (Path(source).resolve(), *Path(source).resolve().parents):
             raise ValueError(f"{path} is, or holds, the input {source}; choose another place.")
-        if path.is_symlink() or path.is_dir() != is_folder:
+        if path.is_dir() != is_folder:
             raise ValueError(f"{path} is no {'folder' if is_folder else 'file'}, so it is not replaced.")
-        if is_folder:
-            others = [entry.name for entry in path.iterdir() if not (entry.is_file() and is_model_file(entry.name))]
-            if others:
-                raise ValueError(f"{path} also holds {', '.join(sorted(others)[:5])}, so it is not replaced.")
     parent = path.parent
     while not parent.exists():
         parent = parent.parent
@@ -142,27 +135,37 @@ def staged(path):
     Write a file or folder whole or not at all, after [`check_output`] allowed it.
 
     Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one
-    step at the end; after an exception nothing is left, and whatever was at `path` is untouched.
+    step at the end; after an exception nothing is left, and whatever was at `path` is untouched. Of a folder that was
+    there before, the model's files are replaced; anything else in it is kept.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     missing = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield workshop / path.name
-        if path.is_dir() and not path.is_symlink():
-            # A folder cannot be replaced in one step; the old one steps aside and returns if the new one fails.
-            os.rename(path, workshop / "replaced")
-            try:
-                os.rename(workshop / path.name, path)
-            except BaseException:
-                os.rename(workshop / "replaced", path)
-                raise
+        if path.is_dir():
+            replace_folder(path, workshop / path.name, workshop / "replaced")
         else:
             os.replace(workshop / path.name, path)
     except BaseException:
-        shutil.rmtree(workshop, ignore_errors=True)
+        if not (workshop / "replaced").exists():  # unless what is to be kept could not be moved back
+            shutil.rmtree(workshop, ignore_errors=True)
         for parent in missing:
             parent.rmdir()
         raise
     shutil.rmtree(workshop)
+
+
+def replace_folder(path: Path, new: Path, aside: Path):
+    """Put `new` in the place of `path`, whose own contents move to `aside`, except for what is no model's file."""
+    os.rename(path, aside)
+    try:
+        os.rename(new, path)
+    except BaseException:
+        os.rename(aside, path)
+        raise
+    for entry in aside.iterdir():
+        if entry.is_dir() or not is_model_file(entry.name):
+            os.rename(entry, path / entry.name)
+    shutil.rmtree(aside)

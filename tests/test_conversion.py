@@ -247,15 +247,6 @@ def test_option_that_does_not_fit(original_file, tmp_path, capsys, option, value
 
 
 def test_existing_output_is_replaced_only_on_request(original_file, tmp_path, capsys):
-    output = tmp_path / "ssast"
-    output.mkdir()
-    (output / "precious.txt").write_text("mine")
-    for arguments in ([], ["--overwrite"]):  # not a model's folder: never deleted
-        status, _, err = run("convert", original_file, output, *arguments, capsys=capsys)
-        assert status == 1
-        assert str(output) in err
-    assert (output / "precious.txt").read_text() == "mine"
-
     output = tmp_path / "model"
     assert run("convert", original_file, output, capsys=capsys)[0] == 0
     assert run("convert", original_file, output, capsys=capsys)[0] == 1

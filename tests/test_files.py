@@ -6,6 +6,7 @@ import zipfile
 import pytest
 import torch
 
+from ssast_hf import SSASTConfig
 from ssast_hf.cli import main
 from ssast_hf.files import read_pth, staged
 
@@ -108,11 +109,9 @@ def test_result_is_as_accessible_as_any_new_folder(tmp_path):
         (["convert", "source.pth", "source.pth"], "is, or holds, the input"),
         (["convert", "source.pth", "other.pth"], "is no folder"),
         (["export-original", "model", "folder"], "is no file"),
-        (["convert", "source.pth", "folder"], "also holds notes.txt"),
-        (["convert", "source.pth", "link"], "is no folder"),
     ],
 )
-def test_overwriting_never_destroys_what_is_not_a_model(
+def test_overwriting_never_destroys_the_input_or_another_kind_of_thing(
     model, original_file, tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
@@ -122,11 +121,27 @@ def test_overwriting_never_destroys_what_is_not_a_model(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "config.json").write_text("{}")
     (tmp_path / "folder" / "notes.txt").write_text("mine")
-    (tmp_path / "link").symlink_to("folder")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert main([*arguments, "--overwrite"]) == 1
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_overwriting_a_folder_replaces_the_model_alone(model, original_file, tmp_path):
+    folder = tmp_path / "folder"
+    model.save_pretrained(folder)
+    (folder / "README.md").write_text("mine")
+    (folder / "checkpoint-10").mkdir()
+    (folder / "checkpoint-10" / "config.json").write_text("{}")
+    (folder / "losses.json").write_text("[]")
+    (tmp_path / "link").symlink_to(folder)
+    assert main(["convert", str(original_file), str(tmp_path / "link"), "--overwrite"]) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (folder / "README.md").read_text() == "mine"
+    assert (folder / "checkpoint-10" / "config.json").exists()
+    assert not (folder / "losses.json").exists()  # of the model that was replaced
+    assert SSASTConfig.from_pretrained(folder).hidden_size == 64
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "original.pth"]
 
 
 def test_place_that_cannot_be_written(original_file, tmp_path, capsys):

@@ -122,9 +122,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             target_lengths = lengths
         if return_tensors is not None and len(set(target_lengths)) > 1:
             raise ValueError(
-                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked "
-                f"(padding={padding!r}, "
-                f'truncation={truncation}). Pass padding="longest", or no return_tensors.'
+                f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked with "
+                f'padding={padding!r}, truncation={truncation}. Pass padding="longest", or no return_tensors.'
             )
         return_attention_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
         data = {"input_values": [self._finish(*pair) for pair in zip(features, target_lengths, strict=True)]}

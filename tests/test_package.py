@@ -50,3 +50,8 @@ def test_old_transformers_is_refused_with_a_clear_message():
 def test_version_is_that_of_the_distribution():
     pyproject = (PACKAGE.parent / "pyproject.toml").read_text()
     assert f'version = "{ssast_hf.__version__}"' in pyproject
+
+
+def test_module_is_the_command():
+    result = subprocess.run([sys.executable, "-m", "ssast_hf", "--version"], capture_output=True, text=True)
+    assert result.stdout == f"ssast-hf {ssast_hf.__version__}\n"

@@ -201,7 +201,7 @@ class SSASTConfig(PretrainedConfig):
                 raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}.")
         for name, (lowest, limit) in RANGES.items():
             value = getattr(self, name)
-            if type(value) not in (int, float) or not lowest <= value < limit:
+            if not isinstance(value, (int, float)) or not lowest <= value < limit:
                 raise ValueError(f"{name} must be a number from {lowest} to below {limit}, got {value!r}.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(

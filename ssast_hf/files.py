@@ -104,7 +104,7 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
 
     Raises:
         FileExistsError: If `path` exists, unless `overwrite`.
-        ValueError: If overwriting would replace the source, or a file by a folder, or the reverse.
+        ValueError: If overwriting would replace the source, the current folder, or a file by a folder or the reverse.
         NotADirectoryError, PermissionError: If `path` cannot be created where it is.
     """
     path = Path(path).resolve()
@@ -113,6 +113,8 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
             raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
         if source is not None and path in (Path(source).resolve(), *Path(source).resolve().parents):
             raise ValueError(f"{path} is, or holds, the input {source}; choose another place.")
+        if path in (Path.cwd(), *Path.cwd().parents):
+            raise ValueError(f"{path} is, or holds, the current folder; run the command from elsewhere.")
         if path.is_dir() != is_folder:
             raise ValueError(f"{path} is no {'folder' if is_folder else 'file'}, so it is not replaced.")
     parent = path.parent

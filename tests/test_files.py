@@ -108,6 +108,7 @@ def test_result_is_as_accessible_as_any_new_folder(tmp_path):
         (["convert", "model/source.pth", "model"], "is, or holds, the input"),
         (["convert", "source.pth", "source.pth"], "is, or holds, the input"),
         (["convert", "source.pth", "other.pth"], "is no folder"),
+        (["export-ast", "model", "."], "is, or holds, the input"),
         (["export-original", "model", "folder"], "is no file"),
     ],
 )
@@ -125,6 +126,14 @@ def test_overwriting_never_destroys_the_input_or_another_kind_of_thing(
     assert main([*arguments, "--overwrite"]) == 1
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_current_folder_is_not_replaced(original_file, tmp_path, monkeypatch, capsys):
+    """The shell would be left in a folder that is gone."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["convert", str(original_file), ".", "--overwrite"]) == 1
+    assert "current folder" in capsys.readouterr().err
 
 
 def test_overwriting_a_folder_replaces_the_model_alone(model, original_file, tmp_path):

@@ -36,7 +36,7 @@ RANGES = {
     "attention_probs_dropout_prob": (0, 1),
     "layer_norm_eps": (1e-30, 1),
     "classifier_layer_norm_eps": (1e-30, 1),
-    "initializer_range": (0, float("inf")),
+    "initializer_range": (1e-30, float("inf")),
     "generative_loss_weight": (0, float("inf")),
 }
 

@@ -119,7 +119,7 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
         ValueError: If the file cannot be read safely, or a field of the configuration is out of range.
         OSError: If `output_dir` cannot be written or exists.
     """
-    check_output(output_dir, overwrite, source=checkpoint)
+    check_output(output_dir, overwrite, source=checkpoint if Path(checkpoint).is_file() else None)
     path, record = find_checkpoint(checkpoint, url)
     released_mask = RELEASED_MASK
     if record is not None:
@@ -210,6 +210,11 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
     return renamed, extras, config, model_class, audit
 
 
+def has_rows(tensor: torch.Tensor | None) -> bool:
+    """Whether there is a matrix to read a width from; if not, the audit will name it."""
+    return tensor is not None and tensor.ndim == 2 and tensor.shape[0] > 0
+
+
 def find_problems(state, names, shapes, scalars, prefix: str) -> list[str]:
     """Every key of `state` that is unknown, misshapen or unusable, and every key of `names` that it lacks, in "
     "words."""
@@ -239,7 +244,7 @@ def unshared(tensor: torch.Tensor, num_parts: int, memory: set[int]) -> list[tor
     if num_parts > 1 or address in memory:  # safetensors stores no tensor that shares memory
         parts = [part.clone() for part in parts]
     memory.add(address)
-    return list(parts)
+    return [part.contiguous() for part in parts]
 
 
 def differences(config: SSASTConfig, record: dict) -> list[str]:
@@ -274,7 +279,7 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
     fields = {
         "hidden_size": hidden_size,
         "num_hidden_layers": last + 1,
-        "intermediate_size": 4 * hidden_size if feed_forward is None else feed_forward.shape[0],
+        "intermediate_size": feed_forward.shape[0] if has_rows(feed_forward) else 4 * hidden_size,
         "patch_size": list(projection.shape[2:]),
     }
     if pretraining:
@@ -294,7 +299,7 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
         raise ConversionError(
             "A fine-tuned checkpoint does not say how long its input is: pass --max_length, in frames."
         )
-    elif "mlp_head.1.weight" in state:
+    elif has_rows(state.get("mlp_head.1.weight")):
         fields["num_labels"] = state["mlp_head.1.weight"].shape[0]
     for name, value in config_fields.items():
         if fields.get(name, value) != value:

@@ -86,16 +86,16 @@ def download(url: str, path: Path):
             if response.headers.get_content_type() == "text/html":
                 raise OSError(f"The link answers with a web page instead of a file; it may be suspended. {advice}")
             if response.status == http.client.PARTIAL_CONTENT:
-                check_range(response, arrived)
+                total = total_of_range(response, arrived)
             else:  # the server sends the whole file
                 arrived = 0
-            remaining = response.headers.get("Content-Length")
-            total = None if remaining is None else arrived + int(remaining)
+                length = response.headers.get("Content-Length") or ""
+                total = int(length) if length.isdigit() else None
             if (total or 0) > MAX_BYTES:
                 raise OSError(f"{url} is {total / 1e9:.1f} GB, far more than any released checkpoint.")
             arrived = _receive(response, partial, arrived, total, path.name)
     except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and arrived:
             partial.unlink()
             return download(url, path)
         raise OSError(f"The server answers {error.code} {error.reason}. {advice}") from error
@@ -103,7 +103,7 @@ def download(url: str, path: Path):
         raise OSError(
             f"The download broke off: {getattr(error, 'reason', error) or type(error).__name__}. {advice}"
         ) from error
-    if total is not None and arrived != total:
+    if arrived == 0 or (total is not None and arrived != total):
         raise OSError(f"The download broke off after {arrived} of {total} bytes. {advice}")
     os.replace(partial, path)
 
@@ -122,11 +122,13 @@ def _receive(response, partial: Path, arrived: int, total: int | None, name: str
     return arrived
 
 
-def check_range(response, first: int):
-    """Raise an OSError unless a partial response begins where the file so far ends."""
+def total_of_range(response, first: int) -> int | None:
+    """Size of the whole file of a partial response; an OSError unless that begins where the file so far ends."""
     content_range = response.headers.get("Content-Range") or ""
     if not content_range.startswith(f"bytes {first}-"):
         raise OSError(f"The server was asked for bytes from {first} and sends {content_range or 'unknown ones'}.")
+    total = content_range.rpartition("/")[2]
+    return int(total) if total.isdigit() else None
 
 
 def check_url(url: str) -> str:

@@ -111,11 +111,12 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
     if path.exists():
         if not overwrite:
             raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
-        if source is not None and path in (Path(source).resolve(), *Path(source).resolve().parents):
-            raise ValueError(f"{path} is, or holds, the input {source}; choose another place.")
+        origin = None if source is None else Path(source).resolve()
+        if origin is not None and (path in (origin, *origin.parents) or origin in path.parents):
+            raise ValueError(f"{path} is, or holds, or is part of the input {source}; choose another place.")
         if path in (Path.cwd(), *Path.cwd().parents):
             raise ValueError(f"{path} is, or holds, the current folder; run the command from elsewhere.")
-        if path.is_dir() != is_folder:
+        if not (path.is_dir() if is_folder else path.is_file()):
             raise ValueError(f"{path} is no {'folder' if is_folder else 'file'}, so it is not replaced.")
     parent = path.parent
     while not parent.exists():
@@ -161,13 +162,15 @@ def staged(path):
 
 def replace_folder(path: Path, new: Path, aside: Path):
     """Put `new` in the place of `path`, whose own contents move to `aside`, except for what is no model's file."""
+    kept = [entry.name for entry in path.iterdir() if entry.is_dir() or not is_model_file(entry.name)]
+    if clash := [name for name in kept if (new / name).exists()]:
+        raise FileExistsError(f"{path / clash[0]} is in the way; move it elsewhere.")
     os.rename(path, aside)
     try:
         os.rename(new, path)
     except BaseException:
         os.rename(aside, path)
         raise
-    for entry in aside.iterdir():
-        if entry.is_dir() or not is_model_file(entry.name):
-            os.rename(entry, path / entry.name)
+    for name in kept:
+        os.rename(aside / name, path / name)
     shutil.rmtree(aside)

@@ -13,6 +13,7 @@ from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
 
 # What the names of the encoder's tensors begin with inside a model with a head.
 ENCODER = "audio_spectrogram_transformer."
+FLOATING_POINT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class ConversionError(ValueError):
@@ -48,7 +49,10 @@ def read_model_config(folder, config_class):
         raise ConversionError(f"{path} is not a valid configuration ({error}).") from error
     if model_type != config_class.model_type:
         raise ConversionError(f"{path} has model_type {model_type!r}, expected {config_class.model_type!r}.")
-    return config_class.from_pretrained(folder)
+    try:
+        return config_class.from_pretrained(folder)
+    except Exception as error:  # each version of transformers has its own ways to reject a value
+        raise ConversionError(f"{path} is not a valid configuration ({error}).") from error
 
 
 def with_encoder_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -76,7 +80,7 @@ def tensor_problem(tensor: torch.Tensor, shape, dtype: torch.dtype) -> tuple[str
     """What is wrong with one tensor of a checkpoint in a word and in detail, or `None`."""
     if tensor.is_meta or tensor.layout != torch.strided:
         return "unusable", f"is a {tensor.layout} tensor on {tensor.device}, expected plain numbers"
-    if tensor.shape != tuple(shape) or not tensor.is_floating_point():
+    if tensor.shape != tuple(shape) or tensor.dtype not in FLOATING_POINT:
         return "misshapen", f"is {tuple(tensor.shape)} {tensor.dtype}, expected {tuple(shape)} floating point"
     if tensor.dtype != dtype:
         return "mixed", f"{tuple(shape)} is {tensor.dtype}, others are {dtype}; a model has one data type"

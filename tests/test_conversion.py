@@ -77,6 +77,7 @@ def test_tensors_that_share_memory(tmp_path):
     checkpoint = original_checkpoint()
     checkpoint["module.v.norm.weight"] = checkpoint["module.v.blocks.0.norm1.weight"]
     checkpoint["module.v.head.weight"] = checkpoint["module.v.head_dist.weight"]
+    checkpoint["module.v.head_dist.weight"] = checkpoint["module.v.head_dist.weight"].t().contiguous().t()
     torch.save(checkpoint, tmp_path / "in.pth")
     convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
     convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
@@ -207,6 +208,7 @@ def with_tensor(key, value):
         (lambda state: state.update({"v.extra": torch.zeros(1)}), ["46 of 47 keys begin with module."]),
         (without("v.pos_embed"), ["not an SSAST checkpoint", "v.pos_embed"]),
         (with_tensor("p_input_tdim", lambda _: torch.tensor([1, 2])), ["p_input_tdim is (2,)"]),
+        (with_tensor("v.blocks.0.mlp.fc1.weight", lambda _: torch.tensor(1.0)), ["fc1.weight is ()", "(256, 64)"]),
         (with_tensor("v.norm.bias", lambda tensor: tensor.long()), ["v.norm.bias", "int64"]),
     ],
 )
@@ -415,7 +417,8 @@ def test_epsilon_of_a_stock_copy_is_kept_with_a_note(tmp_path):
     report = convert_ast_to_hf(tmp_path / "ast", tmp_path / "ssast")
     assert any("--layer_norm_eps 1e-6" in line for line in report)
     assert SSASTConfig.from_pretrained(tmp_path / "ssast").layer_norm_eps == 1e-12
-    convert_ast_to_hf(tmp_path / "ast", tmp_path / "mended", layer_norm_eps=1e-6)
+    report = convert_ast_to_hf(tmp_path / "ast", tmp_path / "mended", layer_norm_eps=1e-6)
+    assert "hidden states agree" in report[-1]
     assert SSASTConfig.from_pretrained(tmp_path / "mended").layer_norm_eps == 1e-6
 
 

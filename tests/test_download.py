@@ -90,6 +90,10 @@ def test_errors_name_the_link_and_what_to_do(server, tmp_path):
     with pytest.raises(OSError, match=r"404.*pass its path .*absent"):
         download(server.url.replace("file", "absent"), tmp_path / "x")
     server.page = True
+    server.page, content, server.content = False, server.content, b""
+    with pytest.raises(OSError, match=r"416|broke off after 0"):
+        download(server.url, tmp_path / "x")
+    server.page, server.content = True, content
     with pytest.raises(OSError, match="web page"):
         download(server.url, tmp_path / "x")
     server.http.shutdown()

@@ -103,13 +103,14 @@ def test_result_is_as_accessible_as_any_new_folder(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export-original", "model", "model"], "is, or holds, the input"),
-        (["export-ast", "model", "model"], "is, or holds, the input"),
-        (["convert", "model/source.pth", "model"], "is, or holds, the input"),
-        (["convert", "source.pth", "source.pth"], "is, or holds, the input"),
+        (["export-original", "model", "model"], "part of the input"),
+        (["export-ast", "model", "model"], "part of the input"),
+        (["convert", "model/source.pth", "model"], "part of the input"),
+        (["convert", "source.pth", "source.pth"], "part of the input"),
         (["convert", "source.pth", "other.pth"], "is no folder"),
-        (["export-ast", "model", "."], "is, or holds, the input"),
+        (["export-ast", "model", "."], "part of the input"),
         (["export-original", "model", "folder"], "is no file"),
+        (["export-original", "model", "model/model.safetensors"], "part of the input"),
     ],
 )
 def test_overwriting_never_destroys_the_input_or_another_kind_of_thing(

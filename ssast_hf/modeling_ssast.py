@@ -35,10 +35,9 @@ class SSASTModelOutput(ModelOutput):
     Output of [`SSASTModel`].
 
     Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Normalised
-            tokens: classification, distillation, then patches, frequency-major.
-        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): One vector per clip, see
-            `config.pooling_mode`.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Tokens:
+            classification, distillation, then patches, frequency-major.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): A clip, by `config.pooling_mode`.
         frame_hidden_states (`torch.FloatTensor` of shape `(batch_size, grid_time, hidden_size)`): One vector per time
             step: the mean of its patches over frequency. Steps made of padding hold no meaning.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): Embeddings and the output of every layer, before the
@@ -65,7 +64,7 @@ class SSASTForPretrainingOutput(ModelOutput):
         discriminative_loss (`torch.FloatTensor` of shape `()`): InfoNCE in nats: which of the clip's patches is it?
         generative_loss (`torch.FloatTensor` of shape `()`): Mean squared error: what does the patch look like?
         accuracy (`torch.FloatTensor` of shape `()`): Share of masked patches that are told apart from all others.
-        reconstruction (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Predicted patches, each
+        reconstruction (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Predicted patches,
             flattened row by row (mel bins x frames); zero where not masked.
         bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`): The mask used; True = masked.
         hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): As in [`SSASTModelOutput`].
@@ -340,9 +339,8 @@ class SSASTPreTrainedModel(PreTrainedModel):
         Adapt the model to another input length or to overlapping patches, for good (for example before fine-tuning).
 
         Position embeddings are cut around the centre along an axis that shrinks and interpolated bilinearly along one
-        that grows, and `config` is updated; `config.num_masked_patches` keeps its share of the patches. Feature
-        extraction has to follow: `SSASTFeatureExtractor.from_pretrained(..., max_length=max_length)`. An optimizer
-        made before this call still holds the old position embeddings.
+        that grows; `config` is updated, its `num_masked_patches` in proportion. Feature extraction has to follow:
+        `SSASTFeatureExtractor.from_pretrained(..., max_length=max_length)`, and an optimizer has to be made anew.
 
         Args:
             max_length (`int`, *optional*): New input length in frames; unchanged if not given.
@@ -395,17 +393,15 @@ class SSASTModel(SSASTPreTrainedModel):
                 filter banks. Any number of frames from one patch up.
             attention_mask (`torch.Tensor` of shape `(batch_size, num_frames)`, *optional*): Nonzero for audio, 0 for
                 padding. A patch counts as audio if all its frames do; the others are neither attended to nor pooled.
-                (A clip without a single such patch pools to zeros.) Without a mask, padding is input like any other,
-                which is what the original does.
+                (A clip without any pools to zeros.) Without a mask, padding is input, as in the original.
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): Patches to replace
                 by the mask token; True = masked.
             output_attentions, output_hidden_states (`bool`, *optional*): Whether to return attention probabilities
-                (computed eagerly, whatever the attention implementation) and the hidden states of all layers.
+                (always computed eagerly) and the hidden states of all layers.
             return_dict (`bool`, *optional*): `False` for a plain tuple.
 
         Raises:
-            ValueError: If a shape does not fit, or if an attention mask meets an attention implementation other than
-                `"eager"` and `"sdpa"`.
+            ValueError: If a shape does not fit, or an attention mask meets other attention than `"eager"` or `"sdpa"`.
         """
         output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
@@ -489,9 +485,8 @@ class SSASTModel(SSASTPreTrainedModel):
 
 def silence_padding(input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """Zero padded frames of (B, frames, mels): whatever they hold, NaN included, must not reach any sum."""
-    if attention_mask is None:
-        return input_values
-    return input_values.masked_fill(~attention_mask.bool().unsqueeze(-1), 0.0)
+    is_padding = None if attention_mask is None else ~attention_mask.bool().unsqueeze(-1)
+    return input_values if is_padding is None else input_values.masked_fill(is_padding, 0.0)
 
 
 class SSASTPredictionHead(nn.Module):
@@ -539,16 +534,11 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         Args:
             input_values, attention_mask, output_attentions, output_hidden_states, return_dict: As in
                 [`SSASTModel.forward`]. Padded patches are never masked and never targets.
-            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): The mask to use,
-                True = masked; the number of masked patches may differ between clips. Drawn by
-                `config.mask_strategy` if not given.
+            bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): The mask, True =
+                masked; counts may differ between clips. Drawn by `config.mask_strategy` if not given.
             generator (`torch.Generator`, *optional*): Source of randomness for the mask, of any device; PyTorch's
                 global one if not given. `torch.compile` cannot trace one: draw the mask with [`draw_mask`] then.
-            return_loss (`bool`, defaults to `True`): Without effect; its presence makes `Trainer.evaluate` report the
-                loss although there are no labels.
-
-        Raises:
-            ValueError: As in [`SSASTModel.forward`].
+            return_loss (`bool`, defaults to `True`): Without effect; lets `Trainer.evaluate` report the loss.
         """
         if bool_masked_pos is None:
             bool_masked_pos = self.draw_mask(input_values, attention_mask, generator)

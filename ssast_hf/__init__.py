@@ -23,11 +23,10 @@ from .modeling_ssast import (
     SSASTForAudioClassification,
     SSASTForPreTraining,
     SSASTForPretraining,
-    SSASTForPretrainingOutput,
     SSASTModel,
-    SSASTModelOutput,
     SSASTPreTrainedModel,
 )
+from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
 
 
 __version__ = "0.1.0"

@@ -25,8 +25,14 @@ IMPORT_OPTIONS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status: 0, or 1 after an error that the user can do something about."""
-    arguments = vars(build_parser().parse_args(argv))
+    parser = build_parser()
+    known, rest = parser.parse_known_args(argv)
+    arguments = vars(known)
     command = arguments.pop("command")
+    if command == "pretrain":  # its options are those of transformers' Trainer, whose import takes seconds
+        arguments["argv"] = rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     # Options that were not given keep the defaults of the functions.
     given = {name: value for name, value in arguments.items() if value is not None}
     quiet_transformers()
@@ -87,6 +93,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_overwrite(command)
     add_config_options(command, IMPORT_OPTIONS)
 
+    commands.add_parser(
+        "pretrain",
+        help="Pretrain from a checkpoint or from scratch on any audio; see ssast-hf pretrain --help.",
+        add_help=False,
+    )
+
     command = add("demo", "Convert, continue pretraining, draw, export and classify, on bundled clips.")
     command.add_argument("--output_dir", help="the folder to write (default: demo)")
     command.add_argument("--checkpoint", help="an original checkpoint (default: a small generated one)")
@@ -128,6 +140,12 @@ def import_ast(**arguments):
     return [*convert_ast_to_hf(**arguments), f"Written: {arguments['output_dir']}"]
 
 
+def pretrain(argv):
+    from .pretrain import main
+
+    return main(argv)
+
+
 def demo(**arguments):
     from .demo import run_demo
 
@@ -139,5 +157,6 @@ COMMANDS = {
     "export-ast": export_ast,
     "export-original": export_original,
     "import-ast": import_ast,
+    "pretrain": pretrain,
     "demo": demo,
 }

@@ -24,7 +24,6 @@ CHOICES = {
     "hidden_act": tuple(ACT2FN),
     "qkv_bias": (True, False),
     "exclude_duplicate_negatives": (True, False),
-    "decoder_num_hidden_layers": (0,),
 }
 POSITIVE_INTEGERS = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride max_length "
@@ -89,7 +88,9 @@ class SSASTConfig(PretrainedConfig):
             over the predictions as in the released code, or over the targets as in Equation 1 of the paper.
         exclude_duplicate_negatives (`bool`, defaults to `True`): Whether patches that are bitwise equal to the target
             (padding, digital silence) are left out of the InfoNCE denominator.
-        decoder_num_hidden_layers (`int`, defaults to 0): Reserved for encoding visible patches only; must be 0.
+        decoder_num_hidden_layers (`int`, defaults to 0): With 1 or more (2 are enough), pretraining encodes only the
+            patches that are not masked, which is faster; so many further layers then decode all of them for the two
+            heads. Without effect on embeddings and fine-tuning.
 
     Raises:
         ValueError: If a value is out of range; the message names the field and the value.
@@ -196,6 +197,10 @@ class SSASTConfig(PretrainedConfig):
         for name, value in integers.items():
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+        if type(self.decoder_num_hidden_layers) is not int or self.decoder_num_hidden_layers < 0:
+            raise ValueError(
+                f"decoder_num_hidden_layers must be an integer from 0 up, got {self.decoder_num_hidden_layers!r}."
+            )
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}.")

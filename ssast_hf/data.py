@@ -1,5 +1,6 @@
 """Audio files in, waveforms out."""
 
+import io
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,7 +21,53 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
     Raises:
         ValueError: If the file is no readable audio.
         OSError: If there is no such file.
+        ImportError: If soundfile or soxr are not installed.
     """
+    with Path(path).open("rb") as file:
+        return decode_audio(file, str(path), sampling_rate)
+
+
+def load_crop(record: dict, sampling_rate: int, max_samples: int, min_samples: int, position: float) -> np.ndarray:
+    """
+    Read a part of a recording for training, and nothing more of a long file than that.
+
+    Args:
+        record (`dict`): A row as [`load_records`] makes them: the audio file itself in `bytes`, or where to find it:
+            `path` and, inside an archive, `offset` and `size` in bytes.
+        sampling_rate (`int`): Wanted rate in Hz.
+        max_samples, min_samples (`int`): At most and at least so many samples at that rate.
+        position (`float`): Where to cut a longer recording, from 0, its beginning, to 1, its end.
+
+    Returns:
+        `np.ndarray` of shape `(num_samples,)`, float32, finite.
+
+    Raises:
+        ValueError: If it is no readable audio, empty, not finite or too short.
+        OSError: If there is no such file.
+        ImportError: If soundfile or soxr are not installed.
+    """
+    name = str(record["path"])
+    if record.get("bytes") is not None:
+        file = io.BytesIO(record["bytes"])
+    elif record.get("offset") is not None:
+        with open(record["archive"], "rb") as archive:
+            archive.seek(record["offset"])
+            file = io.BytesIO(archive.read(record["size"]))
+    else:
+        file = open(name, "rb")
+    with file:
+        audio = decode_audio(file, name, sampling_rate, max_samples, position)
+    if len(audio) < min_samples:
+        raise ValueError(
+            f"{name} is too short: {len(audio)} samples at {sampling_rate} Hz, one patch takes {min_samples}"
+        )
+    if not np.isfinite(audio).all():
+        raise ValueError(f"{name} holds NaN or infinite samples")
+    return audio
+
+
+def decode_audio(file, name: str, sampling_rate: int, max_samples: int | None = None, position: float = 0.0):
+    """Mono float32 samples of an open audio file at `sampling_rate`, on request a part; `name` is for messages."""
     try:
         import soundfile
         import soxr
@@ -29,13 +76,18 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
             f"Reading audio files needs {error.name}: pip install soundfile soxr, or install ssast_hf with [train]."
         ) from error
 
-    with Path(path).open("rb") as file:
-        try:
-            audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{path} is no readable audio file ({error.error_string})") from error
-    audio = audio.mean(axis=1)
-    return audio if rate == sampling_rate else soxr.resample(audio, rate, sampling_rate)
+    try:
+        with soundfile.SoundFile(file) as sound:
+            rate = sound.samplerate
+            # One more than it takes, since resampling rounds.
+            wanted = sound.frames if max_samples is None else max_samples * rate // sampling_rate + 2
+            if sound.frames > wanted:
+                sound.seek(round(position * (sound.frames - wanted)))
+            audio = sound.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{name} is no readable audio file ({error.error_string})") from error
+    audio = audio if rate == sampling_rate or not len(audio) else soxr.resample(audio, rate, sampling_rate)
+    return audio[:max_samples]
 
 
 def bundled_clips() -> list[Path]:

@@ -190,6 +190,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             raise ValueError(f"Clip {index} holds NaN or infinite samples; repair or drop it.")
         return clip
 
+    def num_samples(self, num_frames: int) -> int:
+        """The samples that `num_frames` frames of a spectrogram take."""
+        return (num_frames - 1) * self._samples(FRAME_SHIFT_MS) + self._samples(FRAME_LENGTH_MS)
+
     def _samples(self, milliseconds: int) -> int:
         return int(self.sampling_rate * milliseconds * 0.001)
 
@@ -203,7 +207,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         length, shift = self._samples(FRAME_LENGTH_MS), self._samples(FRAME_SHIFT_MS)
         waveform = waveform - waveform.mean()  # of the whole clip, even if it is cut
         if max_frames is not None:
-            waveform = waveform[: (max_frames - 1) * shift + length]
+            waveform = waveform[: self.num_samples(max_frames)]
         frames = waveform.unfold(0, length, shift)
         # One sample more in front, so that each sample has a predecessor; Kaldi repeats the first.
         centred = frames.new_empty(len(frames), length + 1)

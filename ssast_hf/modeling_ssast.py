@@ -1,14 +1,13 @@
 """
 The Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022), https://arxiv.org/abs/2110.09784.
 
-In the order in which data flows: outputs, embeddings, attention, layer, encoder, `SSASTModel`, pretraining, audio
+In the order in which data flows: embeddings, attention, layer, encoder, `SSASTModel`, pretraining, audio
 classification. Parameter names are those of stock AST's checkpoints. Shapes are written with B clips, N patches
 (frequency-major: `index = frequency * grid_time + time`), L = N + 2 tokens, D hidden size and A patch area.
 """
 
 import copy
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -18,66 +17,16 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_ssast import SSASTConfig, same_share
-from .masking_ssast import count_masked_patches, duplicates_of_others, sample_mask
+from .losses_ssast import info_nce, masked_mean, masked_variance
+from .masking_ssast import count_masked_patches, sample_mask
+from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
 
 
 # The classification and the distillation token precede the patches.
 NUM_PREFIX_TOKENS = 2
-
-
-@dataclass
-class SSASTModelOutput(ModelOutput):
-    """
-    Output of [`SSASTModel`].
-
-    Args:
-        last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Tokens:
-            classification, distillation, then patches, frequency-major.
-        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): A clip, by `config.pooling_mode`.
-        frame_hidden_states (`torch.FloatTensor` of shape `(batch_size, grid_time, hidden_size)`): One vector per time
-            step: the mean of its patches over frequency. Steps made of padding hold no meaning.
-        hidden_states (`tuple[torch.FloatTensor]`, *optional*): Embeddings and the output of every layer, before the
-            final layer norm; each `(batch_size, num_patches + 2, hidden_size)`.
-        attentions (`tuple[torch.FloatTensor]`, *optional*): Attention probabilities of every layer, each
-            `(batch_size, num_heads, num_patches + 2, num_patches + 2)`.
-    """
-
-    last_hidden_state: torch.FloatTensor | None = None
-    pooler_output: torch.FloatTensor | None = None
-    frame_hidden_states: torch.FloatTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-
-
-@dataclass
-class SSASTForPretrainingOutput(ModelOutput):
-    """
-    Output of [`SSASTForPretraining`]. Every mean runs over all masked patches of the batch.
-
-    Args:
-        loss (`torch.FloatTensor` of shape `()`): What `config.objective` trains: the discriminative loss, the
-            generative loss, or `discriminative_loss + config.generative_loss_weight * generative_loss`.
-        discriminative_loss (`torch.FloatTensor` of shape `()`): InfoNCE in nats: which of the clip's patches is it?
-        generative_loss (`torch.FloatTensor` of shape `()`): Mean squared error: what does the patch look like?
-        accuracy (`torch.FloatTensor` of shape `()`): Share of masked patches that are told apart from all others.
-        reconstruction (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Predicted patches,
-            flattened row by row (mel bins x frames); zero where not masked.
-        bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`): The mask used; True = masked.
-        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): As in [`SSASTModelOutput`].
-    """
-
-    loss: torch.FloatTensor | None = None
-    discriminative_loss: torch.FloatTensor | None = None
-    generative_loss: torch.FloatTensor | None = None
-    accuracy: torch.FloatTensor | None = None
-    reconstruction: torch.FloatTensor | None = None
-    bool_masked_pos: torch.BoolTensor | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
 class SSASTPatchEmbeddings(nn.Module):
@@ -259,9 +208,9 @@ class SSASTLayer(GradientCheckpointingLayer):
 class SSASTEncoder(nn.Module):
     """The stack of layers."""
 
-    def __init__(self, config: SSASTConfig):
+    def __init__(self, config: SSASTConfig, num_hidden_layers: int):
         super().__init__()
-        self.layer = nn.ModuleList(SSASTLayer(config) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(SSASTLayer(config) for _ in range(num_hidden_layers))
 
     def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
         all_hidden_states = (hidden_states,) if output_hidden_states else None
@@ -371,7 +320,7 @@ class SSASTModel(SSASTPreTrainedModel):
     def __init__(self, config: SSASTConfig):
         super().__init__(config)
         self.embeddings = SSASTEmbeddings(config)
-        self.encoder = SSASTEncoder(config)
+        self.encoder = SSASTEncoder(config, config.num_hidden_layers)
         self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 
@@ -403,22 +352,17 @@ class SSASTModel(SSASTPreTrainedModel):
         Raises:
             ValueError: If a shape does not fit, or an attention mask meets other attention than `"eager"` or `"sdpa"`.
         """
-        output_attentions = self.config.output_attentions if output_attentions is None else output_attentions
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
-
         grid_shape = self.grid_shape(input_values)
         valid = self.valid_patches(input_values, attention_mask)
         input_values = silence_padding(input_values, attention_mask)
         if bool_masked_pos is not None:
             bool_masked_pos = self.check_mask(bool_masked_pos, valid)
-        hidden_states, all_hidden_states, attentions = self.encoder(
+        last_hidden_state, all_hidden_states, attentions = self.encode(
             self.embeddings(input_values, bool_masked_pos),
-            None if attention_mask is None else self._token_mask(valid),
+            None if attention_mask is None else self.token_mask(with_prefix(valid)),
             output_attentions,
             output_hidden_states,
         )
-        last_hidden_state = self.layernorm(hidden_states)
         patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
         return SSASTModelOutput(
             last_hidden_state=last_hidden_state,
@@ -427,6 +371,20 @@ class SSASTModel(SSASTPreTrainedModel):
             hidden_states=all_hidden_states,
             attentions=attentions,
         )
+
+    def encode(self, embeddings, attention_mask=None, output_attentions=None, output_hidden_states=None):
+        """
+        Layers and final norm on any tokens: (B, L, D), (B, 1, 1, L) bool -> (B, L, D), and on request the hidden
+        states and the attention probabilities of all layers, as in [`SSASTModelOutput`].
+        """
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        hidden_states, all_hidden_states, attentions = self.encoder(
+            embeddings, attention_mask, output_attentions, output_hidden_states
+        )
+        return self.layernorm(hidden_states), all_hidden_states, attentions
 
     def grid_shape(self, input_values: torch.Tensor) -> tuple[int, int]:
         """Patches along (frequency, time) of `(batch_size, num_frames, num_mel_bins)`; ValueError if there is none."""
@@ -465,14 +423,14 @@ class SSASTModel(SSASTPreTrainedModel):
             )
         return bool_masked_pos.bool()
 
-    def _token_mask(self, valid: torch.Tensor) -> torch.Tensor:
-        """What may be attended to, (B, 1, 1, L) bool: the two tokens in front and the valid patches (B, N)."""
+    def token_mask(self, attended: torch.Tensor) -> torch.Tensor:
+        """Tokens that may be attended to, (B, L) bool, as the attention functions take it: (B, 1, 1, L)."""
         if self.config._attn_implementation not in ("eager", "sdpa"):
             raise ValueError(
                 f"attention_mask is not supported with attn_implementation={self.config._attn_implementation!r}. "
                 'Use "sdpa" or "eager", or group clips of equal length and pass no mask.'
             )
-        return nn.functional.pad(valid, (NUM_PREFIX_TOKENS, 0), value=True)[:, None, None, :]
+        return attended[:, None, None, :]
 
     def _pool(self, last_hidden_state: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """One vector per clip, (B, L, D) -> (B, D)."""
@@ -481,6 +439,11 @@ class SSASTModel(SSASTPreTrainedModel):
         weight = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N) in float32, which counts exactly
         patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
         return (patches * weight.unsqueeze(-1)).sum(dim=1).to(patches.dtype)
+
+
+def with_prefix(patches: torch.Tensor) -> torch.Tensor:
+    """(B, N) bool of patches -> (B, L) bool of tokens: the two in front always count."""
+    return nn.functional.pad(patches, (NUM_PREFIX_TOKENS, 0), value=True)
 
 
 def silence_padding(input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
@@ -501,12 +464,25 @@ class SSASTPredictionHead(nn.Module):
         return self.out_proj(self.dense(hidden_states).relu())
 
 
+class SSASTDecoder(SSASTEncoder):
+    """A few layers that see all tokens, encoded or masked, when the encoder sees only what is not masked."""
+
+    def __init__(self, config: SSASTConfig):
+        super().__init__(config, config.decoder_num_hidden_layers)
+        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden_states, attention_mask=None):  # (B, L, D), (B, 1, 1, L) bool -> (B, L, D)
+        return self.layernorm(super().forward(hidden_states, attention_mask)[0])
+
+
 class SSASTForPretraining(SSASTPreTrainedModel):
     """SSAST with its two self-supervised heads: which patch was masked here, and what did it look like?"""
 
     def __init__(self, config: SSASTConfig):
         super().__init__(config)
         self.audio_spectrogram_transformer = SSASTModel(config)
+        if config.decoder_num_hidden_layers:
+            self.decoder = SSASTDecoder(config)
         self.discrimination_head = SSASTPredictionHead(config)
         self.reconstruction_head = SSASTPredictionHead(config)
         self.freeze_unused()
@@ -540,22 +516,31 @@ class SSASTForPretraining(SSASTPreTrainedModel):
                 global one if not given. `torch.compile` cannot trace one: draw the mask with [`draw_mask`] then.
             return_loss (`bool`, defaults to `True`): Without effect; lets `Trainer.evaluate` report the loss.
         """
-        if bool_masked_pos is None:
+        drawn = bool_masked_pos is None
+        if drawn:
             bool_masked_pos = self.draw_mask(input_values, attention_mask, generator)
         else:
             valid = self.base_model.valid_patches(input_values, attention_mask)
             bool_masked_pos = self.base_model.check_mask(bool_masked_pos, valid) & valid
-        outputs = self.audio_spectrogram_transformer(
-            input_values,
-            attention_mask,
-            bool_masked_pos,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-        )
-        patches = outputs.last_hidden_state[:, NUM_PREFIX_TOKENS:]
+        if self.config.decoder_num_hidden_layers:
+            patches, hidden_states, attentions = self.encode_visible(
+                input_values, attention_mask, bool_masked_pos, drawn, output_attentions, output_hidden_states
+            )
+        else:
+            outputs = self.audio_spectrogram_transformer(
+                input_values,
+                attention_mask,
+                bool_masked_pos,
+                output_attentions=output_attentions,
+                output_hidden_states=output_hidden_states,
+                return_dict=True,
+            )
+            patches = outputs.last_hidden_state[:, NUM_PREFIX_TOKENS:]
+            hidden_states, attentions = outputs.hidden_states, outputs.attentions
         targets = self.patchify(silence_padding(input_values, attention_mask))
-        discriminative_loss, accuracy = self.discriminate(patches, targets, bool_masked_pos)
+        discriminative_loss, accuracy, duplicate_fraction, guesses = self.discriminate(
+            patches, targets, bool_masked_pos
+        )
         generative_loss, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
         if self.config.objective == "joint":
             loss = discriminative_loss + self.config.generative_loss_weight * generative_loss
@@ -566,18 +551,61 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             discriminative_loss=discriminative_loss,
             generative_loss=generative_loss,
             accuracy=accuracy,
+            duplicate_fraction=duplicate_fraction,
+            prediction_variance=masked_variance(
+                reconstruction if self.config.objective == "generative" else guesses, bool_masked_pos
+            ),
             reconstruction=reconstruction,
             bool_masked_pos=bool_masked_pos,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
+            hidden_states=hidden_states,
+            attentions=attentions,
         )
+
+    def encode_visible(
+        self, input_values, attention_mask, bool_masked_pos, drawn, output_attentions, output_hidden_states
+    ) -> tuple[torch.Tensor, tuple | None, tuple | None]:
+        """
+        Encode the patches that are not masked, then decode all -> (B, N, D), and hidden states and attentions of the
+        encoder if asked for. `drawn`: the mask is from [`draw_mask`], so that shapes alone tell how many patches are
+        left; those of any other mask are counted, for which the host waits for the device.
+        """
+        encoder = self.base_model
+        valid = encoder.valid_patches(input_values, attention_mask)
+        visible = with_prefix(valid & ~bool_masked_pos)  # (B, L)
+        if drawn:
+            # Clips with padding keep fewer patches than full ones, never more.
+            num_patches = valid.shape[1]
+            num_masked = same_share(self.config.num_masked_patches, self.config.num_patches, num_patches)
+            fewest = most = NUM_PREFIX_TOKENS + num_patches - num_masked
+        else:
+            fewest, most = map(int, visible.sum(dim=1).aminmax())
+        # Visible tokens first. A clip that has fewer of them than others fills its row with hidden ones.
+        index = (~visible).byte().argsort(dim=1, stable=True)[:, :most]  # (B, K)
+        is_uneven = attention_mask is not None or fewest < most
+        embeddings = encoder.embeddings(silence_padding(input_values, attention_mask), bool_masked_pos)  # (B, L, D)
+        chosen = index.unsqueeze(2).expand(-1, -1, embeddings.shape[2])
+        encoded, hidden_states, attentions = encoder.encode(
+            embeddings.gather(1, chosen),
+            encoder.token_mask(visible.gather(1, index)) if is_uneven else None,
+            output_attentions,
+            output_hidden_states,
+        )
+        # Hidden tokens stay as embedded: the mask token and their positions.
+        tokens = embeddings.scatter(1, chosen, encoded.to(embeddings.dtype))
+        tokens = torch.where(visible.unsqueeze(2), tokens, embeddings)
+        decoded = self.decoder(tokens, None if attention_mask is None else encoder.token_mask(with_prefix(valid)))
+        return decoded[:, NUM_PREFIX_TOKENS:], hidden_states, attentions
 
     def draw_mask(self, input_values, attention_mask=None, generator=None) -> torch.Tensor:
         """Draw the patches to mask, (B, N) bool, True = masked; arguments as in [`forward`], which does just this."""
         valid = self.base_model.valid_patches(input_values, attention_mask)
-        count = count_masked_patches(self.config.num_masked_patches, self.config.num_patches, valid.sum(dim=1))
+        count = self.count_masked(valid)
         grid_shape = self.base_model.grid_shape(input_values)
         return sample_mask(self.config.mask_strategy, grid_shape, count, valid, generator)
+
+    def count_masked(self, valid: torch.Tensor) -> torch.Tensor:
+        """How many patches [`draw_mask`] masks in each clip, (B,) int64, of those that hold no padding, (B, N)."""
+        return count_masked_patches(self.config.num_masked_patches, self.config.num_patches, valid.sum(dim=1))
 
     def patchify(self, input_values: torch.Tensor) -> torch.Tensor:
         """Spectrogram (B, frames, mels) -> patches (B, N, A) in float32, each flattened row by row."""
@@ -586,48 +614,33 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         windows = windows.unfold(2, patch_time, self.config.time_stride)  # (B, frequency, time, *patch_shape)
         return windows.flatten(3).flatten(1, 2)
 
-    def discriminate(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, torch.Tensor]:
+    def discriminate(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, ...]:
         """
-        InfoNCE loss and accuracy, each masked patch against all masked patches of its clip: the encoder's output
-        (B, N, D), targets (B, N, A), mask (B, N), True = masked -> two scalars.
+        Which patch is it? Encoded patches (B, N, D), targets (B, N, A) and mask (B, N) -> loss, accuracy and share of
+        duplicates as in [`info_nce`], and the predictions (B, N, A).
         """
-        # All patches are compared and unmasked ones struck out: only the device knows the size of a selection.
         with self._gradient_for("discriminative"):
             predictions = self.discrimination_head(patches).float()
-            # Sums over a patch, which bfloat16 could not tell apart.
-            with torch.autocast(targets.device.type, enabled=False):
-                similarity = targets @ predictions.transpose(1, 2)  # (B, N targets, N predictions)
-            never = torch.finfo(similarity.dtype).min
-            axis = 2 if self.config.contrastive_axis == "predictions" else 1
-            struck_out = ~bool_masked_pos.unsqueeze(3 - axis)
-            if self.config.exclude_duplicate_negatives:
-                struck_out = struck_out | duplicates_of_others(targets)
-            partition = similarity.masked_fill(struck_out, never).logsumexp(dim=axis)  # (B, N)
-            loss = _masked_mean(partition - similarity.diagonal(dim1=1, dim2=2), bool_masked_pos)
-        with torch.no_grad():
-            # As in the released code: normalised over predictions, then the best target of each prediction is sought.
-            probability = similarity.masked_fill(~bool_masked_pos.unsqueeze(1), never).softmax(dim=2)
-            best = probability.masked_fill(~bool_masked_pos.unsqueeze(2), -1.0).argmax(dim=1)
-            correct = best == torch.arange(best.shape[1], device=best.device)
-            accuracy = _masked_mean(correct.float(), bool_masked_pos)
-        return loss, accuracy
+            numbers = info_nce(
+                predictions,
+                targets,
+                bool_masked_pos,
+                self.config.contrastive_axis,
+                self.config.exclude_duplicate_negatives,
+            )
+        return *numbers, predictions
 
     def reconstruct(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean squared error over masked patches, and the predicted patches (B, N, A); arguments as above."""
+        """What does it look like? Mean squared error, and the predicted patches (B, N, A); arguments as above."""
         with self._gradient_for("generative"):
             predictions = self.reconstruction_head(patches)
             error = (predictions.float() - targets).square().mean(dim=2)  # (B, N)
-            loss = _masked_mean(error, bool_masked_pos)
+            loss = masked_mean(error, bool_masked_pos)
         return loss, predictions * bool_masked_pos.unsqueeze(2)
 
     def _gradient_for(self, objective: str):
         """Context in which a loss is computed: without a graph if it is not trained."""
         return nullcontext() if self.config.objective in ("joint", objective) else torch.no_grad()
-
-
-def _masked_mean(values: torch.Tensor, bool_masked_pos: torch.Tensor) -> torch.Tensor:
-    """Mean of (B, N) over the masked patches of the whole batch; 0 if there are none."""
-    return (values * bool_masked_pos).sum() / bool_masked_pos.sum().clamp(min=1)
 
 
 class SSASTClassificationHead(nn.Module):

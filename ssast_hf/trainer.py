@@ -1,0 +1,233 @@
+"""The stock `Trainer` with SSAST's metrics, exact averages over devices, fixed validation masks and whole "
+"checkpoints."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from accelerate.data_loader import prepare_data_loader
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import Trainer, TrainerCallback
+
+from .batches import EpochSampler
+
+
+# Means over masked patches that the model returns.
+METRICS = (
+    "loss",
+    "discriminative_loss",
+    "generative_loss",
+    "accuracy",
+    "duplicate_fraction",
+    "prediction_variance",
+)
+# Folders that are not finished, or on the way out; their names are no checkpoint's.
+SAVING, REMOVED = ".saving", ".removed"
+
+
+# Checkpoints of CPU processes under DDP name the device "cpu:0", which PyTorch does not restore by itself. To be
+# removed when transformers 5.23, which no longer needs it, is the oldest supported version.
+torch.serialization.register_package(
+    5, lambda storage: None, lambda storage, location: storage if location.startswith("cpu") else None
+)
+
+
+class SSASTTrainer(Trainer):
+    """
+    Pretrains an [`SSASTForPretraining`] on the batches of a [`Collator`].
+
+    Every gradient is the mean over all masked patches of the step, on however many devices and in however many pieces
+    it was computed. Validation draws the same masks each time. A checkpoint folder appears when it is complete.
+
+    Args:
+        bad_files ([`BadFiles`]): Told of every recording that could not be used.
+        args, kwargs: As in `Trainer`.
+    """
+
+    def __init__(self, *args, bad_files, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.bad_files = bad_files
+        self.sums = {}
+        self.started = None
+        self.is_saving = False
+        self.last_evaluated = None
+        self.add_callback(StartCallback(self))
+
+    # Data
+
+    def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
+        self.sampler = EpochSampler(len(self.train_dataset), self.args.data_seed or self.args.seed)
+        return self.sampler
+
+    def get_train_dataloader(self) -> DataLoader:
+        if not isinstance(self.train_dataset, IterableDataset):
+            return super().get_train_dataloader()
+        # Every process reads pieces of its own already: nothing is left to distribute.
+        workers = self.args.dataloader_num_workers
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self._train_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            persistent_workers=workers > 0,
+        )
+        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+
+    def _prepare_inputs(self, inputs: dict) -> dict:
+        inputs = dict(inputs)
+        self.bad_files.add(inputs.pop("skipped", ()), len(inputs["input_values"]), self.model.training)
+        return super()._prepare_inputs(inputs)
+
+    # Loss
+
+    def get_decay_parameter_names(self, model) -> list[str]:
+        # The original decays biases and norms like everything else.
+        return [name for name, _ in model.named_parameters()]
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict], device) -> torch.Tensor | None:
+        # What an optimizer step averages over: all patches that will be masked, on all devices.
+        if not batch_samples:
+            return None
+        model = self.accelerator.unwrap_model(self.model)
+        counts = [model.count_masked(self.valid_patches(batch)).sum() for batch in batch_samples]
+        return self.accelerator.reduce(torch.stack(counts).sum().to(device), "sum").clamp(min=1)
+
+    def valid_patches(self, inputs: dict) -> torch.Tensor:
+        model = self.accelerator.unwrap_model(self.model)
+        return model.base_model.valid_patches(inputs["input_values"], inputs.get("attention_mask"))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        count = outputs.bool_masked_pos.sum()
+        with torch.no_grad():
+            means = torch.stack([outputs[name].float() for name in METRICS])
+            others = torch.stack(
+                [count, self.valid_patches(inputs).sum(), count.new_tensor(len(inputs["input_values"]))]
+            )
+            sums = torch.cat((means * count, others.float()))
+            mode = "train" if model.training else "eval"
+            self.sums[mode] = self.sums.get(mode, 0) + sums
+        loss = outputs.loss
+        if num_items_in_batch is not None:
+            # Trainer divides by the number of pieces and DDP by that of processes, as if all had masked equally many.
+            loss = loss * (
+                count / num_items_in_batch * self.args.world_size * self.current_gradient_accumulation_steps
+            )
+        return (loss, outputs) if return_outputs else loss
+
+    # Metrics
+
+    def averages(self, mode: str) -> dict[str, float]:
+        """Means since the last call over all processes; the only place where the host waits for the device."""
+        sums = self.sums.pop(mode, None)
+        if sums is None:
+            return {}
+        *sums, masked, valid, clips = self.accelerator.reduce(sums, "sum").tolist()
+        means = {name: total / max(masked, 1) for name, total in zip(METRICS, sums, strict=True)}
+        return means | {"masked_fraction": masked / max(valid, 1), "clips": clips}
+
+    def log(self, logs: dict[str, float], *args, **kwargs):
+        if "loss" in logs and "learning_rate" in logs:
+            means = self.averages("train")
+            clips = means.pop("clips", 0)
+            now = time.perf_counter()
+            logs |= {name: value for name, value in means.items() if name != "loss"}
+            logs["clips_per_second"] = clips / (now - self.started)
+            self.started = now
+        super().log(logs, *args, **kwargs)
+
+    def evaluation_loop(self, *args, metric_key_prefix="eval", **kwargs):
+        before = time.perf_counter()
+        devices = [self.args.device] if self.args.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(self.args.seed + self.args.process_index)
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        self.last_evaluated = self.state.global_step
+        means = self.averages("eval")
+        means.pop("clips", None)
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
+        if self.started is not None:
+            self.started += time.perf_counter() - before  # training stood still
+        return output
+
+    # Checkpoints
+
+    def _get_output_dir(self, trial=None) -> str:
+        folder = super()._get_output_dir(trial)
+        return os.path.join(folder, SAVING) if self.is_saving else folder
+
+    def _save_checkpoint(self, model, trial=None):
+        folder = Path(self.args.output_dir)
+        name = f"checkpoint-{self.state.global_step}"
+        self.is_saving = True
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.is_saving = False
+        if self.state.best_global_step == self.state.global_step:
+            self.state.best_model_checkpoint = str(folder / name)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            self.state.save_to_json(str(folder / SAVING / name / "trainer_state.json"))
+            remove(folder / name)  # of a run that went on from an earlier checkpoint
+            os.rename(folder / SAVING / name, folder / name)
+            (folder / SAVING).rmdir()
+            self.remove_old_checkpoints()
+        self.accelerator.wait_for_everyone()
+
+    def remove_old_checkpoints(self):
+        """Keep the newest `save_total_limit` checkpoints, and the best one."""
+        limit = self.args.save_total_limit
+        checkpoints = sorted(
+            Path(self.args.output_dir).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
+        )
+        for path in checkpoints[: -max(limit, 1)] if limit else []:
+            if str(path) != self.state.best_model_checkpoint:
+                remove(path)
+
+    def save_result(self):
+        """Write the trained model into the output folder, each file whole."""
+        folder = Path(self.args.output_dir)
+        self.save_model(str(folder / SAVING), _internal_call=True)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            for path in sorted((folder / SAVING).iterdir()):
+                os.replace(path, folder / path.name)
+            (folder / SAVING).rmdir()
+
+
+def remove(folder: Path):
+    """Delete a folder such that at no moment half of it is left under its name."""
+    if folder.exists():
+        aside = folder.with_name(REMOVED)
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(folder, aside)
+        shutil.rmtree(aside)
+
+
+class StartCallback(TrainerCallback):
+    """What has to be set when training or an epoch begins."""
+
+    def __init__(self, trainer: SSASTTrainer):
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        # Trainer seeds all processes alike; they would draw the same masks. A resumed run restores its own state
+        # later.
+        torch.manual_seed(args.seed + args.process_index)
+        self.trainer.started = time.perf_counter()
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        # Not left to `set_epoch` of the loader, which does not reach a sampler behind all wrappers.
+        if not isinstance(self.trainer.train_dataset, IterableDataset):
+            self.trainer.sampler.epoch = int(state.epoch or 0)
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+        # The other schedules bring a warm-up of their own.
+        if args.lr_scheduler_type == "reduce_lr_on_plateau" and state.global_step < args.warmup_steps:
+            for group in optimizer.param_groups:
+                group["lr"] = args.learning_rate * (state.global_step + 1) / args.warmup_steps

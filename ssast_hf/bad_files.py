@@ -42,7 +42,7 @@ class BadFiles:
         self.skipped += len(skipped)
         if not skipped:
             return
-        name, reason = skipped[-1]
+        reason = skipped[-1][1]
         if self.raise_at_once:
             raise ValueError(f"A recording cannot be used: {reason}. (--on_bad_file skip goes on without it.)")
         known = self.names()

@@ -99,6 +99,17 @@ def build_parser() -> argparse.ArgumentParser:
         add_help=False,
     )
 
+    command = add("stats", "Mean and standard deviation of a data set's log-mel features, over what is not padding.")
+    command.add_argument("--train_data", nargs="+", required=True, help="as for pretrain")
+    command.add_argument(
+        "--model_name_or_path", help="a model whose feature extractor is used (default: the released)"
+    )
+    command.add_argument("--write", action="store_true", help="store the result in that folder's feature extractor")
+    command.add_argument("--max_length", type=int, help="frames per clip (default: the feature extractor's)")
+    command.add_argument("--num_workers", type=int, help="processes that read and decode (default: 2)")
+    command.add_argument("--dataset_split", help="split of a data set on the Hub (default: train)")
+    command.add_argument("--audio_column", help="column of audio or paths (default: found by its usual names)")
+
     command = add("demo", "Convert, continue pretraining, draw, export and classify, on bundled clips.")
     command.add_argument("--output_dir", help="the folder to write (default: demo)")
     command.add_argument("--checkpoint", help="an original checkpoint (default: a small generated one)")
@@ -146,6 +157,12 @@ def pretrain(argv):
     return main(argv)
 
 
+def stats(**arguments):
+    from .stats import compute_stats
+
+    return compute_stats(**arguments)
+
+
 def demo(**arguments):
     from .demo import run_demo
 
@@ -158,5 +175,6 @@ COMMANDS = {
     "export-original": export_original,
     "import-ast": import_ast,
     "pretrain": pretrain,
+    "stats": stats,
     "demo": demo,
 }

@@ -54,7 +54,7 @@ def load_crop(record: dict, sampling_rate: int, max_samples: int, min_samples: i
             archive.seek(record["offset"])
             file = io.BytesIO(archive.read(record["size"]))
     else:
-        file = open(name, "rb")
+        file = open(name, "rb")  # noqa: SIM115 - closed below
     with file:
         audio = decode_audio(file, name, sampling_rate, max_samples, position)
     if len(audio) < min_samples:

@@ -1,8 +1,8 @@
 """
 Self-supervised pretraining, from a checkpoint or from scratch, on one processor or many.
 
-    ssast-hf pretrain --model_name_or_path ssast-base-patch-400 --train_data audio/ --output_dir continued --max_steps
-    5000 ssast-hf pretrain --model_size tiny --patch 16x16 --train_data clips.csv --output_dir tiny --num_train_epochs 10
+    ssast-hf pretrain --model_name_or_path ssast-base-patch-400 --train_data audio/ --output_dir out --max_steps 5000
+    ssast-hf pretrain --model_size tiny --patch 16x16 --train_data clips.csv --output_dir out --num_train_epochs 10
     accelerate launch --config_file examples/accelerate/ddp_1x8.yaml -m ssast_hf pretrain ...
     torchrun --nproc_per_node 2 -m ssast_hf pretrain ...
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import torch
+from accelerate import PartialState
 from torch.utils.data import ConcatDataset, Subset
 from transformers import AutoConfig, AutoModelForPreTraining, HfArgumentParser, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -108,6 +109,7 @@ class PretrainingArguments(TrainingArguments):
     metric_for_best_model: str | None = option("what the best checkpoint is the best of (default: accuracy)")
     report_to: str = option("where to log to besides the console and trainer_state.json", "tensorboard")
     dataloader_num_workers: int = option("processes that read and decode audio, per device", 2)
+    disable_tqdm: bool | None = option("hide the progress bar", False)
     visualize_steps: int = option("steps between pictures of validation clips", 500)
 
     def __post_init__(self):
@@ -116,6 +118,9 @@ class PretrainingArguments(TrainingArguments):
         # Masked patches always reach every trained parameter.
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
+        # `TrainingArguments` takes a processor that has bfloat16 for one that has not, unless told so.
+        if self.bf16 and not any(getattr(torch, kind).is_available() for kind in ("cuda", "mps", "xpu")):
+            self.use_cpu = True
         self.use_adam = self.optim == "adam"
         if self.use_adam:
             self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `main`
@@ -133,6 +138,7 @@ def main(argv: list[str] | None = None) -> list[str]:
     model_arguments, data_arguments, arguments = parser.parse_args_into_dataclasses(argv)
     command = "ssast-hf pretrain " + " ".join(sys.argv[2:] if argv is None else argv)
     check_arguments(parser, model_arguments, data_arguments, arguments)
+    logging.set_verbosity_warning()  # what a run begins with should be known
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
     checkpoint = find_checkpoint(arguments, model_arguments)
 
@@ -174,6 +180,12 @@ def main(argv: list[str] | None = None) -> list[str]:
     return write_report(trainer, command, data_arguments.train_data, bad_files)
 
 
+def say(text: str):
+    """Tell once, not once per process."""
+    if PartialState().is_main_process:
+        print(text, file=sys.stderr)
+
+
 def check_arguments(parser, model: ModelArguments, data: DataArguments, arguments: PretrainingArguments):
     """Contradictions, as errors of the command line."""
     sources = [model.model_name_or_path, model.config_name, model.model_size]
@@ -204,7 +216,7 @@ def find_checkpoint(arguments: PretrainingArguments, model: ModelArguments) -> s
         if latest is None and (folder / "model.safetensors").exists():
             raise ValueError(f"{folder} holds a model, but no checkpoint to go on from; choose another --output_dir.")
         if latest is not None:
-            logging.get_logger(__name__).warning(f"Going on from {latest}.")
+            say(f"Going on from {latest}.")
         return latest
     if str(wanted).lower() == "false":
         if latest is not None:
@@ -219,14 +231,15 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     """The model to train and its feature extractor."""
     fields = {
         name: value
-        for name in ("objective", "mask_strategy", "decoder_num_hidden_layers", "attn_implementation")
+        for name in ("objective", "mask_strategy", "decoder_num_hidden_layers")
         if (value := getattr(arguments, name)) is not None
     }
+    attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
     name = arguments.model_name_or_path
     if name is None:
-        model = AutoModelForPreTraining.from_config(make_config(arguments), **fields)
+        model = AutoModelForPreTraining.from_config(make_config(arguments, fields), **attention)
     else:
-        model = load_model(name, fields)
+        model = load_model(name, fields | attention)
         if arguments.max_length is not None:
             model.set_input_geometry(max_length=arguments.max_length)
         if arguments.num_masked_patches is not None:
@@ -242,14 +255,15 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     return model, SSASTFeatureExtractor.from_pretrained(name, **extractor_fields)
 
 
-def make_config(arguments: ModelArguments) -> SSASTConfig:
-    """The configuration of a model with random weights."""
+def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
+    """The configuration of a model with random weights, with the given fields."""
     if arguments.config_name is not None:
         config = SSASTConfig.from_pretrained(arguments.config_name).to_dict()
     else:
         width, layers, heads = SIZES[arguments.model_size]
         config = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
         config |= {"intermediate_size": 4 * width, "patch_size": [int(side) for side in arguments.patch.split("x")]}
+    config |= fields
     if arguments.max_length is not None:
         config["max_length"] = arguments.max_length
     if arguments.num_masked_patches is not None:
@@ -269,9 +283,7 @@ def load_model(name: str, fields: dict) -> SSASTForPretraining:
         )
     model, info = SSASTForPretraining.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **fields)
     if info["missing_keys"]:
-        logging.get_logger(__name__).warning(
-            f"Not in {name}, so begun anew: {', '.join(sorted(info['missing_keys']))}"
-        )
+        say(f"Not in {name}, so begun anew: {', '.join(sorted(info['missing_keys']))}")
     return model
 
 

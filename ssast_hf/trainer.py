@@ -135,7 +135,7 @@ class SSASTTrainer(Trainer):
             means = self.averages("train")
             clips = means.pop("clips", 0)
             now = time.perf_counter()
-            logs |= {name: value for name, value in means.items() if name != "loss"}
+            logs |= means  # the loss too: averaged like its parts, so that they add up
             logs["clips_per_second"] = clips / (now - self.started)
             self.started = now
         super().log(logs, *args, **kwargs)

@@ -1,0 +1,101 @@
+"""Mean and standard deviation of a data set's log-mel features."""
+
+import copy
+from pathlib import Path
+
+import torch
+from huggingface_hub.utils import tqdm
+from torch.utils.data import DataLoader, Dataset
+
+from .batches import Cropper, name_of
+from .feature_extraction_ssast import SSASTFeatureExtractor
+from .files import staged
+from .records import load_records
+
+
+def compute_stats(
+    train_data,
+    model_name_or_path=None,
+    write: bool = False,
+    max_length: int | None = None,
+    num_workers: int = 2,
+    dataset_split: str = "train",
+    audio_column: str | None = None,
+) -> list[str]:
+    """
+    Mean and population standard deviation over all mel bins of all frames of a data set that are not padding,
+    each clip cut to its first `max_length` frames.
+
+    Args:
+        train_data (`list[str]`): As for pretraining.
+        model_name_or_path (`str`, *optional*): Folder of a model, whose feature extractor is used; the released
+            models' if not given.
+        write (`bool`, defaults to `False`): Whether to store the result in that folder's feature extractor.
+        max_length (`int`, *optional*): Frames per clip; the feature extractor's if not given.
+        num_workers (`int`, defaults to 2): Processes that read and decode.
+        dataset_split, audio_column (`str`): As for pretraining.
+
+    Returns:
+        `list[str]`: A report.
+
+    Raises:
+        ValueError: If no recording could be used.
+        OSError: If the data or the folder cannot be read.
+    """
+    if write and (model_name_or_path is None or not Path(model_name_or_path).is_dir()):
+        raise ValueError(
+            "--write needs --model_name_or_path FOLDER, the folder whose feature extractor is to be changed."
+        )
+    fields = {} if max_length is None else {"max_length": max_length}
+    if model_name_or_path is None:
+        feature_extractor = SSASTFeatureExtractor(**fields)
+    else:
+        feature_extractor = SSASTFeatureExtractor.from_pretrained(model_name_or_path, **fields)
+    total, skipped = torch.zeros(3, dtype=torch.float64), {}
+    for source in train_data:
+        records = load_records(source, dataset_split, audio_column=audio_column)
+        sums = FeatureSums(records, feature_extractor)
+        loader = DataLoader(sums, batch_size=None, num_workers=num_workers)
+        for part, problem in tqdm(loader, desc=source, unit="clip"):
+            total += part
+            skipped |= problem
+    count, first, second = total.tolist()
+    if not count:
+        raise ValueError(f"None of the {len(skipped)} recordings can be used: {next(iter(skipped.values()))}")
+    mean = first / count
+    std = max(second / count - mean**2, 0.0) ** 0.5
+    report = [f"skipped  {reason}" for reason in skipped.values()]
+    report.append(f"mean {mean:.7g}, std {std:.7g} over {round(count) // feature_extractor.num_mel_bins} frames")
+    if std == 0.0:
+        raise ValueError("The recordings hold nothing but digital silence; features cannot be normalised.")
+    if write:
+        changed = SSASTFeatureExtractor.from_pretrained(model_name_or_path, mean=mean, std=std)
+        with staged(Path(model_name_or_path) / "preprocessor_config.json") as path:
+            path.write_text(changed.to_json_string(), encoding="utf-8")
+        report.append(f"Written: {model_name_or_path}/preprocessor_config.json")
+    return report
+
+
+class FeatureSums(Dataset):
+    """For each recording the number, the sum and the sum of squares of its log-mel values, and what is wrong with it."""
+
+    def __init__(self, records, feature_extractor: SSASTFeatureExtractor):
+        self.records = records
+        self.feature_extractor = copy.copy(feature_extractor)
+        self.feature_extractor.do_normalize = False
+        self.cropper = Cropper(feature_extractor, min_frames=1, seed=0)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, str]]:
+        row = self.records[index]
+        record = row.get("audio", row)
+        try:
+            audio = self.cropper.crop(record, position=0.0)
+        except (ValueError, OSError) as error:
+            return torch.zeros(3, dtype=torch.float64), {name_of(record, index): str(error)}
+        rate = self.feature_extractor.sampling_rate
+        features = self.feature_extractor(audio, sampling_rate=rate, padding=False, return_tensors="pt")
+        values = features["input_values"].double()
+        return torch.stack((torch.tensor(values.numel()).double(), values.sum(), values.square().sum())), {}

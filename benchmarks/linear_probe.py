@@ -3,8 +3,8 @@ What the encoder's embeddings tell about sounds: a linear classifier on frozen f
 
     python benchmarks/linear_probe.py --model_dir ssast_hf/assets/nano --data esc10/audio --labels esc10/esc10.csv
 
-`labels` is a CSV with the columns filename, fold and a label (`--label_column`). Compared are the given model, the same
-model with random weights, and a classifier on the mean and standard deviation of each log-mel bin. All three use the
+`--labels` is a CSV with the columns filename, fold and a label (`--label_column`). Compared are the given model, the
+same model with random weights, and a classifier on the mean and standard deviation of each log-mel bin. All use the
 same ridge classifier; its strength, and for the models the layer, are chosen on the training folds alone.
 """
 
@@ -76,7 +76,7 @@ def untrained(config: SSASTConfig, seed: int) -> SSASTModel:
 
 @torch.no_grad()
 def embed(model: SSASTModel, feature_extractor, clips: list) -> list[np.ndarray]:
-    """Mean of the valid patch tokens after every layer: arrays of (num_clips, hidden_size), the first the embeddings."""
+    """Mean of the valid patch tokens before the first and after every layer, each (num_clips, hidden_size)."""
     layers = []
     for start in tqdm(range(0, len(clips), 16), desc="embedding"):
         batch = feature_extractor(clips[start : start + 16], sampling_rate=16000, return_tensors="pt")

@@ -365,6 +365,8 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     with staged(output_path) as path:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
     report = [f"{len(original)} tensors written to {output_path}."]
+    if any(key.startswith("decoder.") for key in state):
+        report.append("The decoder is not among them: the original has none, and its heads mean nothing without it.")
     if not extras.exists():
         report.append(f"{', '.join(UNUSED)} are not among them: {ssast_dir} has no {EXTRAS_FILE}. Nothing uses them.")
     return report

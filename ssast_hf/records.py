@@ -40,7 +40,6 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
         ValueError: If there is nothing to read there, or no column of audio.
         OSError: If a file or a data set on the Hub cannot be read.
     """
-    datasets.disable_progress_bars()
     path = Path(source)
     if path.is_dir():
         kind, files = files_of_folder(path)

@@ -4,8 +4,8 @@ import copy
 from pathlib import Path
 
 import torch
-from huggingface_hub.utils import tqdm
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from .batches import Cropper, name_of
 from .feature_extraction_ssast import SSASTFeatureExtractor
@@ -77,7 +77,7 @@ def compute_stats(
 
 
 class FeatureSums(Dataset):
-    """For each recording the number, the sum and the sum of squares of its log-mel values, and what is wrong with it."""
+    """Number, sum and sum of squares of each recording's log-mel values, and what is wrong with it."""
 
     def __init__(self, records, feature_extractor: SSASTFeatureExtractor):
         self.records = records

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,11 +15,12 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from ssast_hf import SSASTFeatureExtractor
+from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
+from ssast_hf.trainer import SSASTTrainer
 
 
-SCRIPTS = Path(__file__).parent
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture
@@ -148,3 +150,170 @@ def test_killed_run_goes_on_bit_for_bit(processes, model_dir, audio_folder, tmp_
     assert not (killed / "checkpoint-40").exists()
     finish(run(options(model_dir, audio_folder, killed, resume_from_checkpoint=True, **changes), processes))
     assert_same_run(straight, killed)
+
+
+def test_a_step_is_the_same_however_its_batch_is_divided(model_dir, tmp_path):
+    whole = make_steps(model_dir, tmp_path / "whole.pt", batch_size=8)
+    processes = make_steps(model_dir, tmp_path / "processes.pt", batch_size=4, processes=2)
+    pieces = make_steps(model_dir, tmp_path / "pieces.pt", batch_size=2, accumulation=4)
+    for case, expected in whole.items():
+        for divided in (processes[case], pieces[case]):
+            for name, gradient in expected["gradient"].items():
+                torch.testing.assert_close(divided["gradient"][name], gradient, rtol=0, atol=1e-6)
+            for name in ("loss", "accuracy", "masked_fraction"):
+                assert divided["logged"][name] == pytest.approx(expected["logged"][name], rel=1e-6)
+        # The two processes draw masks of their own.
+        drawn = processes[case]["drawn"]
+        assert not torch.equal(drawn[:4], drawn[4:])
+
+
+def make_steps(model_dir, result: Path, batch_size: int, accumulation: int = 1, processes: int = 1) -> dict:
+    """What `distributed_step.py` saves."""
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    arguments = [TESTS / "distributed_step.py", model_dir, result, batch_size, accumulation]
+    finished = subprocess.run(
+        [*launcher, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert finished.returncode == 0, finished.stderr
+    return torch.load(result, weights_only=True)
+
+
+def test_interrupted_save_leaves_no_checkpoint(model_dir, audio_folder, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+
+    def die(self, folder):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SSASTTrainer, "_save_rng_state", die)
+        with pytest.raises(SystemExit, match="killed"):
+            main(options(model_dir, audio_folder, output))
+    assert (output / ".saving" / "checkpoint-2" / "optimizer.pt").exists()  # it was in the middle of it
+    assert list(output.glob("checkpoint-*")) == []
+    assert main(options(model_dir, audio_folder, output, resume_from_checkpoint=True)) == 0
+    assert sorted(path.name for path in output.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
+    assert not (output / ".saving").exists()
+
+
+def test_best_checkpoint_is_kept(model_dir, audio_folder, tmp_path):
+    output = tmp_path / "out"
+    changes = {"save_total_limit": 1, "eval_steps": 2, "learning_rate": 0.0}
+    assert main(options(model_dir, audio_folder, output, **changes)) == 0  # no later one is better
+    state = json.loads((output / "checkpoint-6" / "trainer_state.json").read_text())
+    assert state["best_model_checkpoint"] == str(output / "checkpoint-2")
+    assert sorted(path.name for path in output.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-6"]
+
+
+@pytest.mark.compatibility
+def test_checkpoint_loads_without_the_package(model_dir, audio_folder, tmp_path, run_without_package):
+    output = tmp_path / "out"
+    changes = {"decoder_num_hidden_layers": 1, "max_steps": 4}
+    assert main(options(model_dir, audio_folder, output, **changes)) == 0
+    assert main(options(model_dir, audio_folder, output, **changes | {"max_steps": 6})) == 0
+    code = """
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoModelForPreTraining
+folder = sys.argv[1]
+features = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+inputs = features(torch.ones(16000).cumsum(0).cos().numpy(), sampling_rate=16000, return_tensors="pt")
+for kind in (AutoModel, AutoModelForAudioClassification, AutoModelForPreTraining):
+    kind.from_pretrained(folder, trust_remote_code=True)(**inputs)
+model, info = AutoModelForPreTraining.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+print([*info["missing_keys"], *info["unexpected_keys"]], model.num_parameters())
+"""
+    printed = run_without_package(code, output / "checkpoint-6")
+    assert printed.split() == ["[]", str(sum(tensor.numel() for tensor in weights(output).values()))]
+
+
+def test_validation_repeats_itself_and_leaves_training_alone(model_dir, audio_folder, tmp_path):
+    never, often = tmp_path / "never", tmp_path / "often"
+    assert main(options(model_dir, audio_folder, never, eval_steps=100)) == 0
+    assert main(options(model_dir, audio_folder, often, eval_steps=1, visualize_steps=1, learning_rate=1e-3)) == 0
+    for name, tensor in weights(never).items():
+        assert torch.equal(tensor, weights(often)[name]), name
+    still = tmp_path / "still"
+    assert main(options(model_dir, audio_folder, still, eval_steps=1, learning_rate=0.0, max_steps=2)) == 0
+    history = json.loads((still / "trainer_state.json").read_text())["log_history"]
+    losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    assert len(losses) == 2
+    assert losses[0] == losses[1]
+
+
+def test_unusable_files_are_skipped_and_listed(model_dir, audio_folder, tmp_path, capsys):
+    (audio_folder / "corrupt.wav").write_bytes(b"no audio at all")
+    (audio_folder / "empty.flac").touch()
+    soundfile.write(audio_folder / "short.wav", np.ones(400, dtype=np.float32), 16000)
+    soundfile.write(audio_folder / "nan.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
+    manifest = tmp_path / "clips.csv"
+    names = [f"audio/{path.name}" for path in sorted(audio_folder.iterdir())]
+    manifest.write_text("\n".join(["wav", *names, "audio/missing.wav"]))
+    output = tmp_path / "out"
+    changes = {"max_steps": 12, "validation_fraction": 0, "dataloader_num_workers": 1}
+    assert main(options(model_dir, manifest, output, max_bad_fraction=0.5, **changes)) == 0
+    listed = dict(line.split("\t") for line in (output / "skipped_files.txt").read_text().splitlines())
+    assert {Path(name).name for name in listed} == {"corrupt.wav", "empty.flac", "missing.wav", "nan.wav", "short.wav"}
+    assert "NaN" in listed[str(tmp_path / "audio/nan.wav")]
+    assert "could not be used: 5" in (output / "report.md").read_text()
+
+    capsys.readouterr()
+    assert main(options(model_dir, manifest, tmp_path / "strict", **changes)) == 1
+    error = capsys.readouterr().err
+    assert "of 17 recordings cannot be used, more than --max_bad_fraction 0.01" in error
+    assert "skipped_files.txt" in error
+    assert main(options(model_dir, manifest, tmp_path / "stop", on_bad_file="raise", **changes)) == 1
+    assert "A recording cannot be used" in capsys.readouterr().err
+
+
+def test_nothing_usable_is_an_error(model_dir, audio_folder, tmp_path, capsys):
+    for path in audio_folder.iterdir():
+        path.write_bytes(b"")
+    arguments = options(model_dir, audio_folder, tmp_path / "out", max_bad_fraction=1.0)
+    assert main(arguments) == 1
+    assert "cannot be used" in capsys.readouterr().err
+
+
+def test_plateau_of_validation_accuracy_lowers_the_rate(model_dir, audio_folder, tmp_path):
+    output = tmp_path / "out"
+    changes = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_steps": 1, "logging_steps": 1, "max_steps": 10}
+    assert main(options(model_dir, audio_folder, output, learning_rate=1e-12, **changes)) == 0
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    rates = [entry["learning_rate"] for entry in history if "learning_rate" in entry]
+    assert rates[:3] == pytest.approx([0.5e-12, 1e-12, 1e-12])  # warm-up
+    assert rates[-1] == pytest.approx(rates[2] / 4)  # halved after three validations without progress, twice
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_size": "tiny"}, "exactly one of"),
+        ({"streaming": True, "max_steps": -1}, "--streaming needs --max_steps"),
+        ({"max_bad_fraction": 2}, "between 0 and 1"),
+    ],
+)
+def test_contradictions_are_errors_of_the_command_line(changes, message, model_dir, audio_folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(options(model_dir, audio_folder, tmp_path / "out", **changes))
+    assert message in capsys.readouterr().err
+
+
+def test_output_that_would_be_lost_is_refused(model_dir, audio_folder, capsys):
+    assert main(options(model_dir, audio_folder, model_dir)) == 1
+    assert "is the model to continue from" in capsys.readouterr().err
+    other = model_dir.with_name("other")
+    shutil.copytree(model_dir, other)
+    assert main(options(model_dir, audio_folder, other)) == 1
+    assert "holds a model, but no checkpoint" in capsys.readouterr().err
+
+
+def test_from_scratch_by_size(audio_folder, tmp_path):
+    output = tmp_path / "out"
+    arguments = options("", audio_folder, output, model_size="nano", patch="128x2", max_length=64, max_steps=1)
+    assert main([*arguments[:1], *arguments[3:]]) == 0
+    config = SSASTForPretraining.from_pretrained(output).config
+    assert (config.hidden_size, config.patch_size, config.num_patches) == (128, [128, 2], 32)
+    assert config.num_masked_patches == 25  # 400 of 512

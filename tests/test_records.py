@@ -1,0 +1,195 @@
+"""Every kind of data set gives the same recordings."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from datasets import Dataset
+
+from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.batches import AudioDataset, AudioStream, Collator, Cropper, EpochSampler
+from ssast_hf.cli import main
+from ssast_hf.data import load_audio
+from ssast_hf.records import load_records
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six clips of one second in two folders; the constant in a clip tells which it is."""
+    for i in range(6):
+        path = tmp_path / "audio" / "ab"[i % 2] / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.full(16000, i / 10), 16000, subtype="FLOAT")
+    (tmp_path / "audio" / "notes.txt").write_text("no audio")
+    return tmp_path / "audio"
+
+
+@pytest.fixture
+def cropper():
+    return Cropper(SSASTFeatureExtractor(max_length=50), min_frames=16, seed=3)
+
+
+def make_source(kind: str, folder):
+    """A data set of the clips in `folder`, of another kind."""
+    files = sorted(folder.rglob("*.wav"))
+    parent = folder.parent
+    relative = [str(path.relative_to(parent)) for path in files]
+    if kind == "folder":
+        return folder
+    if kind == "pattern":
+        return folder / "*" / "*.wav"
+    path = parent / f"clips.{kind}"
+    if kind == "json":  # as in the original code; labels are ignored
+        path.write_text(json.dumps({"data": [{"wav": str(file), "labels": "/m/1"} for file in files]}))
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps({"audio_filepath": name, "duration": 1.0}) for name in relative))
+    elif kind in ("csv", "tsv"):
+        separator = {"csv": ",", "tsv": "\t"}[kind]
+        path.write_text(
+            "\n".join(separator.join(row) for row in [("id", "path"), *(("x", name) for name in relative)])
+        )
+    elif kind == "parquet":
+        Dataset.from_list(
+            [{"label": 1, "sound": {"bytes": file.read_bytes(), "path": None}} for file in files]
+        ).to_parquet(path)
+    elif kind == "tar":
+        for number in range(2):
+            with tarfile.open(parent / f"clips-{number}.tar", "w") as archive:
+                for file in files[number::2]:
+                    archive.add(file, file.name)
+                    archive.add(folder / "notes.txt", f"{file.stem}.txt")
+        return parent / "clips-*.tar"
+    return path
+
+
+def which(audio) -> float:
+    return round(float(audio[0]), 1)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pattern", "json", "jsonl", "csv", "tsv", "parquet", "tar"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_every_kind_of_data_set_has_the_same_clips(kind, streaming, folder, cropper, monkeypatch, tmp_path):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # seconds, at the end of a stream
+    column = "sound" if kind == "parquet" else None
+    records = load_records(str(make_source(kind, folder)), audio_column=column, streaming=streaming)
+    if streaming:
+        stream = iter(AudioStream(records, cropper, buffer_size=4))
+        items = [next(stream) for _ in range(12)]
+        assert sorted(which(item["audio"]) for item in items[6:]) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]  # the next epoch
+    else:
+        dataset = AudioDataset(records, cropper)
+        items = [dataset[i] for i in range(len(dataset))]
+        assert len(items) == 6
+    assert sorted(which(item["audio"]) for item in items[:6]) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert all(item["skipped"] == [] for item in items)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stream_is_divided_among_processes_and_workers(ranks, workers, folder, cropper):
+    seen = []
+    for rank in range(ranks):
+        stream = AudioStream(load_records(str(folder), streaming=True), cropper, 1, rank, ranks)
+        loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
+        batches = iter(loader)
+        seen += [which(next(batches)["audio"]) for _ in range(6 // ranks)]
+    assert sorted(seen) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_crops_depend_on_seed_epoch_and_index_alone(tmp_path, cropper):
+    ramp = np.linspace(-1, 1, 48000)
+    soundfile.write(tmp_path / "long.wav", ramp, 16000, subtype="FLOAT")
+    dataset = AudioDataset(load_records(str(tmp_path / "long.wav")), cropper)
+    crop = dataset[5, 0]["audio"]
+    assert len(crop) == 49 * 160 + 400
+    assert np.array_equal(dataset[5, 0]["audio"], crop)
+    starts = {float(dataset[epoch, 0]["audio"][0]) for epoch in range(20)}
+    assert len(starts) == 20
+    assert min(starts) < -0.7  # from the beginning to where the last crop begins
+    assert max(starts) > 0.3
+    assert dataset[5, 0]["audio"][0] in ramp.astype(np.float32)
+
+
+def test_other_rates_and_stereo(tmp_path, cropper):
+    time = np.arange(44100) / 44100
+    stereo = np.stack((np.sin(2 * np.pi * 440 * time), np.zeros(44100)), axis=1)
+    soundfile.write(tmp_path / "stereo.wav", stereo, 44100)
+    audio = AudioDataset(load_records(str(tmp_path)), cropper)[0]["audio"]
+    assert len(audio) == 49 * 160 + 400
+    assert np.abs(audio).max() == pytest.approx(0.5, abs=0.02)
+    crossings = np.diff(np.sign(audio[1000:-1000])).astype(bool).sum()
+    assert crossings == pytest.approx(2 * 440 * (len(audio) - 2000) / 16000, abs=2)
+
+
+def test_short_clips_are_padded_with_a_mask(cropper):
+    collate = Collator(SSASTFeatureExtractor(max_length=50))
+    long, short = (
+        {"audio": np.random.RandomState(0).randn(samples).astype(np.float32), "skipped": []}
+        for samples in (8240, 4000)
+    )
+    batch = collate([long, short])
+    assert batch["input_values"].shape == (2, 50, 128)
+    assert batch["attention_mask"].sum(dim=1).tolist() == [50, 23]
+    assert "attention_mask" not in collate([long, long])
+
+
+def test_sampler_has_an_order_for_every_epoch():
+    sampler = EpochSampler(50, seed=1)
+    first = list(sampler)
+    assert first == list(EpochSampler(50, seed=1))
+    assert {epoch for epoch, _ in first} == {0}
+    sampler.epoch = 1
+    second = list(sampler)
+    assert sorted(index for _, index in second) == list(range(50))
+    assert [index for _, index in first] != [index for _, index in second]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing", None, "does not exist"),
+        ("empty", "", "holds no audio"),
+        ("clips.csv", "title,length\nx,1\n", "none of them audio or wav or path"),
+        ("clips.csv", "path\n", "lists no files"),
+        ("clips.json", "{", "is no manifest"),
+        ("clips.xyz", "x", "is no data set"),
+        ("clips.tar", "x", "no plain tar archive"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_by_name(name, content, message, tmp_path):
+    path = tmp_path / name
+    if content == "":
+        path.mkdir()
+    elif content is not None:
+        path.write_text(content)
+    with pytest.raises((ValueError, OSError), match=message) as error:
+        load_records(str(path))
+    assert name in str(error.value)
+
+
+def test_stats_are_those_of_the_features(folder, tmp_path, capsys):
+    random = np.random.RandomState(0)
+    for path in sorted(folder.rglob("*.wav")):
+        soundfile.write(path, 0.1 * random.randn(random.randint(8000, 40000)), 16000, subtype="FLOAT")
+    (folder / "broken.wav").touch()
+    model_dir = tmp_path / "model"
+    SSASTFeatureExtractor(max_length=100).save_pretrained(model_dir)
+    extractor = SSASTFeatureExtractor(max_length=100, do_normalize=False)
+    features = [
+        extractor(load_audio(path), sampling_rate=16000, padding=False)["input_values"][0]
+        for path in sorted(folder.rglob("*/*.wav"))
+    ]
+    values = np.concatenate(features).astype(np.float64)
+    assert main(["stats", "--train_data", str(folder), "--model_name_or_path", str(model_dir), "--write"]) == 0
+    printed = capsys.readouterr()
+    assert "skipped" in printed.out
+    assert "broken.wav" in printed.out
+    assert "100%" in printed.err
+    written = SSASTFeatureExtractor.from_pretrained(model_dir)
+    assert written.mean == pytest.approx(values.mean(), abs=1e-5)
+    assert written.std == pytest.approx(values.std(), abs=1e-5)
+    assert written.max_length == 100

@@ -1,21 +1,48 @@
 """
-One joint pretraining step (forward, backward, Adam): two separate passes as in the released code against one pass
-here.
+One joint pretraining step (forward, backward, Adam): the released code's two passes against one pass here, and what
+bfloat16, compilation and encoding visible patches only add to that.
 
     python benchmarks/pretraining_step.py --size base --patch 16x16 --batch_size 2
+
+On a CUDA device all of it runs there, with gradient checkpointing besides. `of matmul` is the rate of the step's
+products over the whole time of the step, as a share of the rate of large products alone on the same machine, in the
+same data type; recomputation does not count. Peak memory is that of a process of its own, above what it had before the
+model was made (CPU), or what PyTorch allocated (CUDA).
 """
 
 import argparse
+import json
+import subprocess
+import sys
+from contextlib import nullcontext
 
 import torch
 from baseline import Baseline
 from timing import interleaved_medians, report
+from torch.utils.flop_counter import FlopCounterMode
 
-from ssast_hf import SSASTConfig
+from ssast_hf import SSASTConfig, SSASTForPretraining
 from ssast_hf.conversion import rename_original
 
 
 SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
+# Everything that can be timed: attention, bfloat16, compilation, decoder layers, gradient checkpointing.
+BASELINE = "two passes, eager"
+CANDIDATES = {
+    BASELINE: None,
+    "one pass, eager": dict(attention="eager"),
+    "one pass, sdpa": dict(),
+    "one pass, compiled": dict(compiled=True),
+    "one pass, bf16": dict(bf16=True),
+    "one pass, bf16, compiled": dict(bf16=True, compiled=True),
+    "visible only": dict(decoder=2),
+    "visible only, bf16": dict(decoder=2, bf16=True),
+    "visible only, bf16, compiled": dict(decoder=2, bf16=True, compiled=True),
+}
+CUDA_CANDIDATES = {
+    "one pass, bf16, checkpointing": dict(bf16=True, checkpointing=True),
+    "one pass, bf16, flash": dict(bf16=True, attention="flash_attention_2"),
+}
 
 
 def main():
@@ -25,10 +52,54 @@ def main():
     parser.add_argument("--batch_size", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--only", nargs="+", help="some of the candidates")
+    parser.add_argument("--memory_of", help="measure nothing but the peak memory of this candidate")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
+    if arguments.memory_of:
+        print(json.dumps(peak_memory(arguments)))
+        return
+    config, baseline, state = make_models(arguments)
+    input_values = make_input(arguments, config)
+    known = CANDIDATES | (CUDA_CANDIDATES if arguments.device == "cuda" else {})
+    steps, flops = {}, {}
+    for name in arguments.only or known:
+        try:
+            model = baseline if name == BASELINE else make_candidate(state, config, arguments.device, **known[name])
+            steps[name] = make_step(model, input_values, **(known[name] or {}))
+            if known[name] and not known[name].get("bf16") and not known[name].get("decoder"):
+                check_same_loss(baseline, model, input_values)
+            with FlopCounterMode(display=False) as counter:
+                make_step(uncompiled(model), input_values, **(known[name] or {}))()
+            flops[name] = counter.get_total_flops()
+        except ImportError as error:  # flash attention is a package of its own
+            print(f"not measured: {name} ({error})", file=sys.stderr)
+    medians = interleaved_medians(steps, arguments.repeats, warmup=2)
+    rates = {bf16: matmul_rate(arguments.device, torch.bfloat16 if bf16 else torch.float32) for bf16 in (False, True)}
+    rows = []
+    for name, seconds in medians.items():
+        rate = rates[bool((known[name] or {}).get("bf16"))]
+        rows.append(
+            {
+                "model": f"{arguments.size} {arguments.patch}",
+                "step": name,
+                "seconds": seconds,
+                "clips/s": arguments.batch_size / seconds,
+                "ratio": medians[BASELINE] / seconds if BASELINE in medians else None,
+                "TFLOP/s": flops[name] / seconds / 1e12,
+                "of matmul": flops[name] / seconds / rate,
+                "peak MB": measured_memory(name),
+            }
+        )
+    report(rows)
+    if arguments.device == "cpu":
+        print("on a CUDA device: not measured")
 
+
+def make_models(arguments):
+    """The configuration, the baseline with random weights, and the same weights by our names."""
+    torch.manual_seed(0)
     width, heads = SIZES[arguments.size]
     patch_size = [int(side) for side in arguments.patch.split("x")]
     config = SSASTConfig(
@@ -38,43 +109,63 @@ def main():
     for parameter in baseline.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     scalars = {"p_input_fdim": torch.tensor(config.num_mel_bins), "p_input_tdim": torch.tensor(config.max_length)}
-    state, _, config, model_class, _ = rename_original(baseline.state_dict() | scalars)
-    input_values = torch.randn(arguments.batch_size, config.max_length, config.num_mel_bins)
-
-    candidates = {"two passes, eager": step(baseline, input_values)}
-    for implementation in ("eager", "sdpa"):
-        model = model_class(config)
-        model.load_state_dict(state)
-        model.set_attn_implementation(implementation)
-        check_same_loss(baseline, model, input_values)
-        candidates[f"one pass, {implementation}"] = step(model, input_values)
-    medians = interleaved_medians(candidates, arguments.repeats)
-    two_passes = medians["two passes, eager"]
-    report(
-        [
-            {
-                "model": f"{arguments.size} {arguments.patch}",
-                "step": name,
-                "seconds": seconds,
-                "clips/s": arguments.batch_size / seconds,
-                "ratio": two_passes / seconds,
-            }
-            for name, seconds in medians.items()
-        ]
-    )
+    state, _, config, _, _ = rename_original(baseline.state_dict() | scalars)
+    return config, baseline.to(arguments.device), state
 
 
-def step(model, input_values):
+def make_input(arguments, config) -> torch.Tensor:
+    return torch.randn(arguments.batch_size, config.max_length, config.num_mel_bins, device=arguments.device)
+
+
+def make_candidate(
+    state, config, device, attention="sdpa", compiled=False, decoder=0, checkpointing=False, bf16=False
+):
+    """The model with the given weights (a decoder's are random), set up as named."""
+    config = SSASTConfig(**config.to_dict() | {"decoder_num_hidden_layers": decoder})
+    model = SSASTForPretraining(config)
+    model.load_state_dict(state, strict=decoder == 0)
+    model.set_attn_implementation(attention)
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    model.to(device).train()
+    if compiled:
+        model.compile()
+    return model
+
+
+def uncompiled(model):
+    """Counting operations does not see through compiled code."""
+    model = SSASTForPretraining(model.config).to(model.device) if isinstance(model, SSASTForPretraining) else model
+    return model.train()
+
+
+def make_step(model, input_values, bf16=False, **_):
     """A function that makes one optimizer step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=5e-7)
+    device = input_values.device.type
 
     def run():
-        outputs = model(input_values)
+        with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
+            outputs = model(input_values)
         (outputs if isinstance(outputs, torch.Tensor) else outputs.loss).backward()
         optimizer.step()
         optimizer.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return run
+
+
+def matmul_rate(device, dtype, size: int = 4096) -> float:
+    """Floating point operations per second of large matrix products."""
+    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+
+    def multiply():
+        one @ other
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return 2 * size**3 / interleaved_medians({"matmul": multiply}, repeats=5)["matmul"]
 
 
 @torch.no_grad()
@@ -82,10 +173,41 @@ def check_same_loss(baseline, model, input_values):
     """Both sides must compute the same thing, or the comparison means nothing."""
     indices = [baseline.draw_mask() for _ in input_values]
     mask = torch.zeros(len(input_values), model.config.num_patches, dtype=torch.bool)
-    mask = mask.scatter(1, torch.stack(indices), True)
+    mask = mask.scatter(1, torch.stack(indices), True).to(input_values.device)
     torch.testing.assert_close(
         model(input_values, bool_masked_pos=mask).loss, baseline(input_values, [indices, indices]), rtol=1e-4, atol=0
     )
+
+
+def measured_memory(name: str) -> float:
+    """Peak memory of one candidate in MB, in a process of its own."""
+    result = subprocess.run(
+        [sys.executable, *sys.argv, "--memory_of", name], capture_output=True, text=True, check=True
+    )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def peak_memory(arguments) -> float:
+    """In MB; the first step is included, in which the optimizer's state is made."""
+    name = arguments.memory_of
+    settings = (CANDIDATES | CUDA_CANDIDATES)[name]
+    before = resident("VmRSS")
+    config, model, state = make_models(arguments)
+    if name != BASELINE:
+        del model
+        model = make_candidate(state, config, arguments.device, **settings)
+        del state
+    step = make_step(model, make_input(arguments, config), **(settings or {}))
+    step()
+    step()
+    if arguments.device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e6
+    return (resident("VmHWM") - before) / 1e6
+
+
+def resident(field: str) -> int:
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith(field))
 
 
 if __name__ == "__main__":

@@ -516,40 +516,35 @@ class SSASTForPretraining(SSASTPreTrainedModel):
                 global one if not given. `torch.compile` cannot trace one: draw the mask with [`draw_mask`] then.
             return_loss (`bool`, defaults to `True`): Without effect; lets `Trainer.evaluate` report the loss.
         """
-        drawn = bool_masked_pos is None
-        if drawn:
+        valid = self.base_model.valid_patches(input_values, attention_mask)
+        if bool_masked_pos is None:
             bool_masked_pos = self.draw_mask(input_values, attention_mask, generator)
+            num_masked = same_share(self.config.num_masked_patches, self.config.num_patches, valid.shape[1])
         else:
-            valid = self.base_model.valid_patches(input_values, attention_mask)
             bool_masked_pos = self.base_model.check_mask(bool_masked_pos, valid) & valid
+            num_masked = None
+        input_values = silence_padding(input_values, attention_mask)
+        embeddings = self.base_model.embeddings(input_values, bool_masked_pos)  # (B, L, D)
+        attended = None if attention_mask is None else self.base_model.token_mask(with_prefix(valid))
+        flags = (output_attentions, output_hidden_states)
         if self.config.decoder_num_hidden_layers:
-            patches, hidden_states, attentions = self.encode_visible(
-                input_values, attention_mask, bool_masked_pos, drawn, output_attentions, output_hidden_states
-            )
+            visible = with_prefix(valid & ~bool_masked_pos)
+            encoded = self.encode_visible(embeddings, visible, attended, num_masked, *flags)
         else:
-            outputs = self.audio_spectrogram_transformer(
-                input_values,
-                attention_mask,
-                bool_masked_pos,
-                output_attentions=output_attentions,
-                output_hidden_states=output_hidden_states,
-                return_dict=True,
-            )
-            patches = outputs.last_hidden_state[:, NUM_PREFIX_TOKENS:]
-            hidden_states, attentions = outputs.hidden_states, outputs.attentions
-        targets = self.patchify(silence_padding(input_values, attention_mask))
-        discriminative_loss, accuracy, duplicate_fraction, guesses = self.discriminate(
-            patches, targets, bool_masked_pos
-        )
-        generative_loss, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
+            encoded = self.base_model.encode(embeddings, attended, *flags)
+        tokens, hidden_states, attentions = encoded
+        patches = tokens[:, NUM_PREFIX_TOKENS:]
+        targets = self.patchify(input_values)
+        nce, accuracy, duplicate_fraction, guesses = self.discriminate(patches, targets, bool_masked_pos)
+        squared_error, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
         if self.config.objective == "joint":
-            loss = discriminative_loss + self.config.generative_loss_weight * generative_loss
+            loss = nce + self.config.generative_loss_weight * squared_error
         else:
-            loss = discriminative_loss if self.config.objective == "discriminative" else generative_loss
+            loss = nce if self.config.objective == "discriminative" else squared_error
         return SSASTForPretrainingOutput(
             loss=loss,
-            discriminative_loss=discriminative_loss,
-            generative_loss=generative_loss,
+            discriminative_loss=nce,
+            generative_loss=squared_error,
             accuracy=accuracy,
             duplicate_fraction=duplicate_fraction,
             prediction_variance=masked_variance(
@@ -561,40 +556,29 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             attentions=attentions,
         )
 
-    def encode_visible(
-        self, input_values, attention_mask, bool_masked_pos, drawn, output_attentions, output_hidden_states
-    ) -> tuple[torch.Tensor, tuple | None, tuple | None]:
+    def encode_visible(self, embeddings, visible, attended, num_masked, *flags):
         """
-        Encode the patches that are not masked, then decode all -> (B, N, D), and hidden states and attentions of the
-        encoder if asked for. `drawn`: the mask is from [`draw_mask`], so that shapes alone tell how many patches are
-        left; those of any other mask are counted, for which the host waits for the device.
+        Encode the tokens of (B, L, D) that are marked in (B, L), then decode all -> as from [`SSASTModel.encode`].
+        `num_masked`: so many are masked in a clip without padding, and clips with padding keep no more; `None`: they
+        are counted, for which the host waits for the device. `flags`: output_attentions, output_hidden_states.
         """
-        encoder = self.base_model
-        valid = encoder.valid_patches(input_values, attention_mask)
-        visible = with_prefix(valid & ~bool_masked_pos)  # (B, L)
-        if drawn:
-            # Clips with padding keep fewer patches than full ones, never more.
-            num_patches = valid.shape[1]
-            num_masked = same_share(self.config.num_masked_patches, self.config.num_patches, num_patches)
-            fewest = most = NUM_PREFIX_TOKENS + num_patches - num_masked
+        if num_masked is not None:
+            most, is_uneven = embeddings.shape[1] - num_masked, attended is not None
         else:
             fewest, most = map(int, visible.sum(dim=1).aminmax())
-        # Visible tokens first. A clip that has fewer of them than others fills its row with hidden ones.
+            is_uneven = fewest < most
+        # Visible tokens first; a clip that has fewer of them than others fills its row with hidden ones.
         index = (~visible).byte().argsort(dim=1, stable=True)[:, :most]  # (B, K)
-        is_uneven = attention_mask is not None or fewest < most
-        embeddings = encoder.embeddings(silence_padding(input_values, attention_mask), bool_masked_pos)  # (B, L, D)
         chosen = index.unsqueeze(2).expand(-1, -1, embeddings.shape[2])
-        encoded, hidden_states, attentions = encoder.encode(
+        encoded, hidden_states, attentions = self.base_model.encode(
             embeddings.gather(1, chosen),
-            encoder.token_mask(visible.gather(1, index)) if is_uneven else None,
-            output_attentions,
-            output_hidden_states,
+            self.base_model.token_mask(visible.gather(1, index)) if is_uneven else None,
+            *flags,
         )
         # Hidden tokens stay as embedded: the mask token and their positions.
         tokens = embeddings.scatter(1, chosen, encoded.to(embeddings.dtype))
         tokens = torch.where(visible.unsqueeze(2), tokens, embeddings)
-        decoded = self.decoder(tokens, None if attention_mask is None else encoder.token_mask(with_prefix(valid)))
-        return decoded[:, NUM_PREFIX_TOKENS:], hidden_states, attentions
+        return self.decoder(tokens, attended), hidden_states, attentions
 
     def draw_mask(self, input_values, attention_mask=None, generator=None) -> torch.Tensor:
         """Draw the patches to mask, (B, N) bool, True = masked; arguments as in [`forward`], which does just this."""

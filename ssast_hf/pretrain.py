@@ -99,7 +99,7 @@ class PretrainingArguments(TrainingArguments):
         "schedule; reduce_lr_on_plateau halves the rate when validation accuracy stops rising, as the original does",
         "constant_with_warmup",
     )
-    warmup_steps: float = option("steps of linear warm-up", 1000)
+    warmup_steps: int = option("steps of linear warm-up", 1000)
     eval_strategy: str = option("when to validate", "steps")
     eval_steps: float = option("steps between validations", 500)
     save_steps: float = option("steps between checkpoints", 500)

@@ -48,6 +48,8 @@ class SSASTTrainer(Trainer):
 
     def __init__(self, *args, bad_files, **kwargs):
         super().__init__(*args, **kwargs)
+        # Taken from the `Trainer`, which deletes folders file by file, and the newest of them if another is the best.
+        self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
         self.bad_files = bad_files
         self.sums = {}
         self.started = None
@@ -181,7 +183,7 @@ class SSASTTrainer(Trainer):
 
     def remove_old_checkpoints(self):
         """Keep the newest `save_total_limit` checkpoints, and the best one."""
-        limit = self.args.save_total_limit
+        limit = self.save_total_limit
         checkpoints = sorted(
             Path(self.args.output_dir).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
         )

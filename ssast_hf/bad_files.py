@@ -10,8 +10,8 @@ ENOUGH = 1000
 class BadFiles:
     """
     Args:
-        path (`str` or `Path`): The list to write: a name and a reason per line, separated by a tab. What it lists
-            already counts.
+        path (`str` or `Path`): The list to write: a name and a reason per line, separated by a tab. What an
+            interrupted run listed there counts.
         max_fraction (`float`): Which share of the recordings may be unusable.
         total (`int`, *optional*): How many recordings there are; unknown for a stream.
         raise_at_once (`bool`): Whether the first one is an error.
@@ -38,8 +38,9 @@ class BadFiles:
         Raises:
             ValueError: If there are too many.
         """
-        self.seen += num_used + len(skipped)
-        self.skipped += len(skipped)
+        if is_training:  # validation data are the same each time
+            self.seen += num_used + len(skipped)
+            self.skipped += len(skipped)
         if not skipped:
             return
         reason = skipped[-1][1]
@@ -62,7 +63,8 @@ class BadFiles:
         if count > self.max_fraction * total or count >= total:
             raise ValueError(
                 f"{count} of {total} recordings cannot be used, more than --max_bad_fraction {self.max_fraction:g} "
-                f"allows; they are listed in {self.path}. The last one: {reason}"
+                f"allows; they are listed in {self.path}. Repair or remove them, or allow for more. The last one: "
+                f"{reason}"
             )
 
 

@@ -7,6 +7,7 @@ from datasets.distributed import split_dataset_by_node
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from .data import load_crop
+from .records import as_record
 
 
 # How many recordings in a row may be unreadable before their search ends.
@@ -48,7 +49,7 @@ class AudioDataset(Dataset):
     recording is replaced by another one.
 
     Args:
-        records (`datasets.Dataset`): As from [`load_records`].
+        records (`Dataset`): As from [`load_records`].
         cropper ([`Cropper`]): Decodes them.
     """
 
@@ -65,12 +66,11 @@ class AudioDataset(Dataset):
         random = self.cropper.random(epoch, index)
         skipped = []
         for _ in range(ATTEMPTS):
-            row = self.records[int(index)]
-            record = row.get("audio", row)
+            record = self.records[int(index)]
             try:
                 return {"audio": self.cropper.crop(record, random.random()), "skipped": skipped}
             except (ValueError, OSError) as error:
-                skipped.append((name_of(record, index), str(error)))
+                skipped.append((record["name"], str(error)))
                 index = random.integers(len(self.records))
         return {"audio": self.cropper.silence(), "skipped": skipped}
 
@@ -103,23 +103,18 @@ class AudioStream(IterableDataset):
             count = 0
             for row in self.records:
                 count += 1
-                record = row.get("audio", row)
+                record = as_record(row, f"process {self.rank}, worker {number}", count)
                 random = self.cropper.random(epoch, self.rank, number, count)
                 try:
                     audio = self.cropper.crop(record, random.random())
                 except (ValueError, OSError) as error:
-                    skipped.append((name_of(record, f"number {count} of worker {number}"), str(error)))
+                    skipped.append((record["name"], str(error)))
                     if len(skipped) < ATTEMPTS:
                         continue
                     audio = self.cropper.silence()
                 yield {"audio": audio, "skipped": skipped}
                 skipped = []
             epoch += 1
-
-
-def name_of(record: dict, position) -> str:
-    """What to call a recording in a message."""
-    return str(record.get("path") or f"recording {position}")
 
 
 class EpochSampler(Sampler):

@@ -42,6 +42,10 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        again = "; the same command goes on from the last checkpoint" if command == "pretrain" else ""
+        print(f"interrupted{again}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -7,6 +7,11 @@ from pathlib import Path
 import numpy as np
 
 
+LOUDEST = 1e12
+# What libsndfile reports of a file that does not say how long it is lies far beyond.
+LONGEST = 2**48
+
+
 def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
     """
     Read an audio file as the models expect it: mono, at their sampling rate.
@@ -32,8 +37,7 @@ def load_crop(record: dict, sampling_rate: int, max_samples: int, min_samples: i
     Read a part of a recording for training, and nothing more of a long file than that.
 
     Args:
-        record (`dict`): A row as [`load_records`] makes them: the audio file itself in `bytes`, or where to find it:
-            `path` and, inside an archive, `offset` and `size` in bytes.
+        record (`dict`): What [`as_record`] returns.
         sampling_rate (`int`): Wanted rate in Hz.
         max_samples, min_samples (`int`): At most and at least so many samples at that rate.
         position (`float`): Where to cut a longer recording, from 0, its beginning, to 1, its end.
@@ -46,41 +50,39 @@ def load_crop(record: dict, sampling_rate: int, max_samples: int, min_samples: i
         OSError: If there is no such file.
         ImportError: If soundfile or soxr are not installed.
     """
-    name = str(record["path"])
+    name = record["name"]
     if record.get("bytes") is not None:
         file = io.BytesIO(record["bytes"])
+    elif record.get("path") is None:
+        raise ValueError(f"{name} holds neither audio nor a path")
     elif record.get("offset") is not None:
         with open(record["archive"], "rb") as archive:
             archive.seek(record["offset"])
             file = io.BytesIO(archive.read(record["size"]))
     else:
-        file = open(name, "rb")  # noqa: SIM115 - closed below
+        file = open(record["path"], "rb")  # noqa: SIM115 - closed below
     with file:
         audio = decode_audio(file, name, sampling_rate, max_samples, position)
     if len(audio) < min_samples:
         raise ValueError(
             f"{name} is too short: {len(audio)} samples at {sampling_rate} Hz, one patch takes {min_samples}"
         )
-    if not np.isfinite(audio).all():
-        raise ValueError(f"{name} holds NaN or infinite samples")
+    # Beyond all audio, even of integers read as floating point; the features' sums would overflow.
+    if not (np.abs(audio) < LOUDEST).all():
+        raise ValueError(f"{name} holds NaN, infinite or absurdly large samples")
     return audio
 
 
 def decode_audio(file, name: str, sampling_rate: int, max_samples: int | None = None, position: float = 0.0):
     """Mono float32 samples of an open audio file at `sampling_rate`, on request a part; `name` is for messages."""
-    try:
-        import soundfile
-        import soxr
-    except ImportError as error:
-        raise ImportError(
-            f"Reading audio files needs {error.name}: pip install soundfile soxr, or install ssast_hf with [train]."
-        ) from error
-
+    soundfile, soxr = audio_packages()
     try:
         with soundfile.SoundFile(file) as sound:
             rate = sound.samplerate
             # One more than it takes, since resampling rounds.
             wanted = sound.frames if max_samples is None else max_samples * rate // sampling_rate + 2
+            if sound.frames > LONGEST:
+                raise ValueError(f"{name} does not say how long it is; encode it again, into a file and not a pipe")
             if sound.frames > wanted:
                 sound.seek(round(position * (sound.frames - wanted)))
             audio = sound.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
@@ -90,7 +92,24 @@ def decode_audio(file, name: str, sampling_rate: int, max_samples: int | None = 
     return audio[:max_samples]
 
 
+def audio_packages():
+    """The modules `soundfile` and `soxr`, which are not among the package's requirements."""
+    try:
+        import soundfile
+        import soxr
+    except ImportError as error:
+        raise ImportError(
+            f"Reading audio files needs {error.name}: pip install soundfile soxr, or install ssast_hf with [train]."
+        ) from error
+    return soundfile, soxr
+
+
 def bundled_clips() -> list[Path]:
     """Paths of the eight short recordings in the package; `assets/clips/README.md` has sources and licences."""
     folder = Path(str(files(__package__))) / "assets" / "clips"
     return sorted(path for path in folder.iterdir() if path.suffix in (".flac", ".wav"))
+
+
+def nano_model() -> Path:
+    """Folder of the very small pretrained model in the package; its `README.md` says what it is made of."""
+    return Path(str(files(__package__))) / "assets" / "nano"

@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import pipeline
 
-from .configuration_ssast import SSASTConfig
 from .conversion import convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
-from .data import bundled_clips, load_audio
+from .data import bundled_clips, load_audio, nano_model
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .files import check_output, staged
 from .modeling_ssast import SSASTForPretraining
@@ -26,8 +25,8 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
 
     Args:
         output_dir (`str` or `Path`, defaults to `"demo"`): The folder to write.
-        checkpoint (`str` or `Path`, *optional*): An original pretraining checkpoint, or the name of a released one; a
-            small one with random weights is made if not given.
+        checkpoint (`str` or `Path`, *optional*): An original pretraining checkpoint, or the name of a released one; if
+            not given, the very small pretrained model in the package, in the original's layout.
         steps (`int`, defaults to 60): Pretraining steps on the bundled clips.
         overwrite (`bool`, defaults to `False`): Whether an earlier demonstration in `output_dir` is replaced.
 
@@ -50,24 +49,22 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     if folder.exists() and not overwrite:
         raise FileExistsError(f"{folder} exists. Choose another place, or pass --overwrite to replace what it holds.")
     rows = []
-    learning_rate, title = 1e-4, "A rooster"  # the original's rate for base models
     if checkpoint is None:
-        # Small and untrained: nothing to spoil, and not much to see.
-        learning_rate, title = 1e-3, "From random weights, so expect no more than an average: a rooster"
         checkpoint = folder / "original.pth"
-        make_original_checkpoint(checkpoint, overwrite)
-        rows.append(("made an original checkpoint", "small, random weights, seed 0", checkpoint))
+        convert_hf_to_original(nano_model(), checkpoint, overwrite)
+        rows.append(("wrote an original checkpoint", "of the nano model in the package", checkpoint))
 
     converted, continued, exported = folder / "ssast", folder / "ssast-continued", folder / "ast"
     audit = convert_original_to_hf(checkpoint, converted, overwrite=overwrite)
     rows.append(("converted it", audit[-1], converted))
 
-    losses = continue_pretraining(converted, list(clips.values()), continued, steps, learning_rate, overwrite)
+    # The original's learning rate for base models, which harms no other.
+    losses = continue_pretraining(converted, list(clips.values()), continued, steps, 1e-4, overwrite)
     first, last = losses[0], losses[-1]
     rows.append((f"continued for {steps} steps", f"loss {first['loss']:.2f} -> {last['loss']:.2f}", continued))
 
     picture = folder / "reconstruction.png"
-    draw(continued, clips["rooster_16k_mono"], picture, f"{title}, after {steps} steps of pretraining")
+    draw(continued, clips["rooster_16k_mono"], picture, f"A rooster, after {steps} more steps of pretraining")
     rows.append(("drew a reconstruction", "original, masked, reconstructed", picture))
 
     comparison = convert_hf_to_ast(continued, exported, overwrite=overwrite)
@@ -81,22 +78,6 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     )
     widths = [max(len(str(row[column])) for row in rows) for column in range(3)]
     return ["", *("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)]
-
-
-def make_original_checkpoint(path: Path, overwrite: bool = False):
-    """Write a small pretraining checkpoint with random weights in the original code's layout."""
-    config = SSASTConfig(
-        hidden_size=192,
-        num_hidden_layers=4,
-        num_attention_heads=3,
-        intermediate_size=768,
-        max_length=512,
-        num_masked_patches=200,
-    )
-    with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as scratch:
-        torch.manual_seed(0)
-        SSASTForPretraining(config).save_pretrained(scratch)
-        convert_hf_to_original(scratch, path, overwrite)
 
 
 def continue_pretraining(converted: Path, clips: list, continued: Path, steps, learning_rate, overwrite) -> list[dict]:

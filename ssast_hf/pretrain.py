@@ -9,6 +9,8 @@ Self-supervised pretraining, from a checkpoint or from scratch, on one processor
 The same command again goes on where it stopped. All options of transformers' `TrainingArguments` are accepted.
 """
 
+import argparse
+import difflib
 import math
 import shutil
 import sys
@@ -20,20 +22,34 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from torch.utils.data import ConcatDataset, Subset
-from transformers import AutoConfig, AutoModelForPreTraining, HfArgumentParser, TrainingArguments, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForPreTraining,
+    HfArgumentParser,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .bad_files import BadFiles
 from .batches import AudioDataset, AudioStream, Collator, Cropper
 from .configuration_ssast import CHOICES, RELEASED_MASK, SSASTConfig, same_share
+from .data import audio_packages
 from .feature_extraction_ssast import SSASTFeatureExtractor
+from .files import is_model_file, read_folder
 from .modeling_ssast import SSASTForPretraining
 from .records import load_records
 from .report import Pictures, write_report
 from .trainer import REMOVED, SAVING, SSASTTrainer
 
 
+# What cannot change within a run.
+SHAPING = (
+    "hidden_size num_hidden_layers num_attention_heads intermediate_size patch_size max_length num_mel_bins "
+    "decoder_num_hidden_layers objective"
+).split()
 # Width, layers and attention heads; the released sizes, and one for trying things out.
 SIZES = {"nano": (128, 6, 2), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 
@@ -45,6 +61,8 @@ def option(help: str, default=None, **metadata):
 @dataclass
 class ModelArguments:
     """What is trained."""
+
+    _argument_group_name = "model"
 
     model_name_or_path: str | None = option("folder of a model, or its name on the Hub, to continue from")
     config_name: str | None = option("folder or file of a configuration, to train it from random weights")
@@ -68,6 +86,8 @@ class ModelArguments:
 class DataArguments:
     """What it is trained on."""
 
+    _argument_group_name = "data"
+
     train_data: list[str] = option(
         "one or more of: a folder of audio, parquet or tar files; a manifest (.json, .csv, .tsv, .jsonl); a .parquet "
         "or .tar file or pattern; a data set on the Hub"
@@ -89,6 +109,8 @@ class DataArguments:
 class PretrainingArguments(TrainingArguments):
     """How. The defaults of the optimizer and its schedule are the original's."""
 
+    _argument_group_name = "training (the last ones are this package's or have other defaults than transformers')"
+
     optim: str = option("optimizer; adam is the original's, the others are transformers'", "adam")
     learning_rate: float | None = option("peak learning rate (default: 1e-4; 5e-4 for tiny and nano models)")
     adam_beta1: float = option("beta1 of Adam", 0.95)
@@ -105,6 +127,7 @@ class PretrainingArguments(TrainingArguments):
     save_steps: float = option("steps between checkpoints", 500)
     save_total_limit: int | None = option("checkpoints to keep", 2)
     logging_steps: float = option("steps between log entries", 50)
+    logging_first_step: bool = option("log the first step, too", True)
     logging_nan_inf_filter: bool = option("hide non-finite losses (waits for the device at every step)", False)
     metric_for_best_model: str | None = option("what the best checkpoint is the best of (default: accuracy)")
     report_to: str = option("where to log to besides the console and trainer_state.json", "tensorboard")
@@ -118,8 +141,13 @@ class PretrainingArguments(TrainingArguments):
         # Masked patches always reach every trained parameter.
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
+        has_accelerator = any(getattr(torch, kind).is_available() for kind in ("cuda", "mps", "xpu"))
+        # Batches are copied while the device computes.
+        self.dataloader_pin_memory = self.dataloader_pin_memory and has_accelerator
+        if self.accelerator_config is None:
+            self.accelerator_config = {"non_blocking": True}
         # `TrainingArguments` takes a processor that has bfloat16 for one that has not, unless told so.
-        if self.bf16 and not any(getattr(torch, kind).is_available() for kind in ("cuda", "mps", "xpu")):
+        if self.bf16 and not has_accelerator:
             self.use_cpu = True
         self.use_adam = self.optim == "adam"
         if self.use_adam:
@@ -130,17 +158,35 @@ class PretrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the examples as they are, and mentions no default where there is none."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def main(argv: list[str] | None = None) -> list[str]:
     """Pretrain as the command line says; returns a short report."""
+    argv = sys.argv[1:] if argv is None else argv
     parser = HfArgumentParser(
-        (ModelArguments, DataArguments, PretrainingArguments), prog="ssast-hf pretrain", description=__doc__
+        (ModelArguments, DataArguments, PretrainingArguments),
+        prog="ssast-hf pretrain",
+        usage="%(prog)s (--model_name_or_path NAME | --model_size SIZE) --train_data DATA --output_dir OUT [...]",
+        description=__doc__,
+        formatter_class=HelpFormatter,
+        allow_abbrev=False,
     )
-    model_arguments, data_arguments, arguments = parser.parse_args_into_dataclasses(argv)
-    command = "ssast-hf pretrain " + " ".join(sys.argv[2:] if argv is None else argv)
-    check_arguments(parser, model_arguments, data_arguments, arguments)
+    model_arguments, data_arguments, arguments, unknown = parser.parse_args_into_dataclasses(
+        argv, return_remaining_strings=True
+    )
+    check_arguments(parser, model_arguments, data_arguments, arguments, unknown)
+    audio_packages()  # before the work begins, and not first in a worker
     logging.set_verbosity_warning()  # what a run begins with should be known
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
     checkpoint = find_checkpoint(arguments, model_arguments)
+    bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"
+    if checkpoint is None and PartialState().is_local_main_process:
+        bad_file_list.unlink(missing_ok=True)
 
     set_seed(arguments.seed)
     model, feature_extractor = make_model(model_arguments)
@@ -148,9 +194,12 @@ def main(argv: list[str] | None = None) -> list[str]:
     with arguments.main_process_first(desc="listing the recordings"):
         train, validation = make_datasets(data_arguments, arguments, model.config, feature_extractor)
     if validation is None:
+        if arguments.lr_scheduler_type == "reduce_lr_on_plateau":
+            raise ValueError("--lr_scheduler_type reduce_lr_on_plateau needs validation data; pass --validation_data.")
         arguments.eval_strategy = "no"
+        say("No validation, and so no pictures: pass --validation_data, or a --validation_fraction above 0.")
     bad_files = BadFiles(
-        Path(arguments.output_dir) / "skipped_files.txt",
+        bad_file_list,
         data_arguments.max_bad_fraction,
         total=None if data_arguments.streaming else len(train) + (0 if validation is None else len(validation)),
         raise_at_once=data_arguments.on_bad_file == "raise",
@@ -165,19 +214,22 @@ def main(argv: list[str] | None = None) -> list[str]:
         optimizer_cls_and_kwargs=adam(arguments) if arguments.use_adam else None,
         bad_files=bad_files,
     )
-    if (
-        validation is not None
-        and (model.config.frequency_stride, model.config.time_stride) == model.config.patch_shape
-    ):
+    strides = (model.config.frequency_stride, model.config.time_stride)
+    if validation is not None and strides == model.config.patch_shape:
         trainer.add_callback(Pictures(trainer))
-    trainer.train(resume_from_checkpoint=checkpoint)
-    if validation is not None and trainer.last_evaluated != trainer.state.global_step:
+    if is_finished(checkpoint, arguments, model.config):
+        model.load_state_dict(read_folder(checkpoint))
+        trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        say("No step is left to make.")
+    else:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    if validation is not None and not trainer.is_evaluated():
         trainer.evaluate()
     trainer.save_result()
     trainer.save_state()
     if not trainer.is_world_process_zero():
         return []
-    return write_report(trainer, command, data_arguments.train_data, bad_files)
+    return write_report(trainer, " ".join(["ssast-hf pretrain", *argv]), data_arguments.train_data, bad_files)
 
 
 def say(text: str):
@@ -186,8 +238,12 @@ def say(text: str):
         print(text, file=sys.stderr)
 
 
-def check_arguments(parser, model: ModelArguments, data: DataArguments, arguments: PretrainingArguments):
-    """Contradictions, as errors of the command line."""
+def check_arguments(parser, model, data, arguments, unknown: list[str]):
+    """What is misspelt or contradictory, as an error of the command line."""
+    if unknown:
+        known = [name for action in parser._actions for name in action.option_strings]
+        similar = difflib.get_close_matches(unknown[0], known, n=1)
+        parser.error(f"unrecognized: {' '.join(unknown)}" + (f" (did you mean {similar[0]}?)" if similar else ""))
     sources = [model.model_name_or_path, model.config_name, model.model_size]
     if sum(source is not None for source in sources) != 1:
         parser.error("name exactly one of --model_name_or_path, --config_name and --model_size")
@@ -212,19 +268,50 @@ def find_checkpoint(arguments: PretrainingArguments, model: ModelArguments) -> s
             shutil.rmtree(folder / leftover, ignore_errors=True)
     latest = get_last_checkpoint(str(folder)) if folder.is_dir() else None
     wanted = arguments.resume_from_checkpoint
-    if wanted is None or str(wanted).lower() == "true":
-        if latest is None and (folder / "model.safetensors").exists():
-            raise ValueError(f"{folder} holds a model, but no checkpoint to go on from; choose another --output_dir.")
-        if latest is not None:
-            say(f"Going on from {latest}.")
-        return latest
     if str(wanted).lower() == "false":
         if latest is not None:
             raise ValueError(f"{folder} holds {latest} of an earlier run; delete it, or choose another --output_dir.")
-        return None
-    if not (Path(wanted) / "trainer_state.json").exists():
-        raise ValueError(f"{wanted} is no checkpoint of a run: it has no trainer_state.json.")
-    return wanted
+        checkpoint = None
+    elif wanted is None or str(wanted).lower() == "true":
+        checkpoint = latest
+    else:
+        checkpoint = wanted
+        if not (Path(checkpoint) / "trainer_state.json").exists():
+            raise ValueError(f"{checkpoint} is no checkpoint of a run: it has no trainer_state.json.")
+        if latest is not None and step_of(latest) > step_of(checkpoint):
+            raise ValueError(
+                f"{latest} is further than {checkpoint}. Go on from there (--resume_from_checkpoint True), delete it, "
+                "or choose another --output_dir."
+            )
+    if latest is None and folder.is_dir() and any(is_model_file(path.name) for path in folder.iterdir()):
+        raise ValueError(f"{folder} holds a model, but no checkpoint to go on from; choose another --output_dir.")
+    if checkpoint is not None:
+        say(f"Going on from {checkpoint}.")
+    return checkpoint
+
+
+def step_of(checkpoint) -> int:
+    """How many steps a checkpoint has behind it."""
+    return TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json")).global_step
+
+
+def is_finished(checkpoint, arguments: PretrainingArguments, config: SSASTConfig) -> bool:
+    """Whether a checkpoint is the last one; ValueError if it is of another model, a note if of another recipe."""
+    if checkpoint is None:
+        return False
+    before = SSASTConfig.from_pretrained(checkpoint)
+    changed = [name for name in SHAPING if getattr(before, name) != getattr(config, name)]
+    if changed:
+        values = ", ".join(f"{name} {getattr(before, name)}, now {getattr(config, name)}" for name in changed)
+        raise ValueError(f"{checkpoint} is of a run of another model ({values}); choose another --output_dir.")
+    optimizer = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
+    rate = optimizer.get("base_lrs", [arguments.learning_rate])[0]
+    if rate != arguments.learning_rate:
+        say(f"The learning rate of this run, {rate:g}, is kept; another one takes another --output_dir.")
+    state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    if arguments.max_steps > 0:
+        return state.global_step >= arguments.max_steps
+    return state.epoch >= arguments.num_train_epochs
 
 
 def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFeatureExtractor]:
@@ -276,7 +363,12 @@ def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
 
 def load_model(name: str, fields: dict) -> SSASTForPretraining:
     """A model to continue from; says which of its weights are new."""
-    model_type = AutoConfig.from_pretrained(name).model_type
+    if Path(name).is_dir() and not (Path(name) / "config.json").exists():
+        raise ValueError(f"{name} is no model's folder: it has no config.json.")
+    try:
+        model_type = AutoConfig.from_pretrained(name).model_type
+    except OSError as error:
+        raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
     if model_type != SSASTConfig.model_type:
         raise ValueError(
             f"{name} is a model of type {model_type!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER."

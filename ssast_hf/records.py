@@ -9,6 +9,8 @@ from pathlib import Path
 
 import datasets
 import fsspec
+import pyarrow
+import torch
 from datasets import Audio, Dataset, IterableDataset, Value, load_dataset
 
 
@@ -17,6 +19,8 @@ AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64
 COLUMNS = tuple("audio wav path file file_path filepath audio_path audio_filepath filename file_name flac mp3".split())
 # How many pieces a stream of files has at most, for workers to share.
 STREAM_PIECES = 1024
+# When so many files of a manifest are missing, its paths are wrong.
+FEW = 20
 
 
 def load_records(source: str, split="train", config_name=None, audio_column=None, streaming: bool = False):
@@ -33,8 +37,7 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
             fit or lie elsewhere.
 
     Returns:
-        `datasets.Dataset` or `datasets.IterableDataset` whose rows say where a recording is, as [`load_crop`] takes
-        them.
+        [`Recordings`], or a `datasets.IterableDataset` of whose rows [`as_record`] makes the same.
 
     Raises:
         ValueError: If there is nothing to read there, or no column of audio.
@@ -56,20 +59,51 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
         if not files:
             raise FileNotFoundError(f"No file matches {source}.")
     elif source.count("/") == 1 and not source.startswith((".", "/")):
-        return from_hub(source, split, config_name, audio_column, streaming)
+        rows = from_hub(source, split, config_name, audio_column, streaming)
+        return rows if streaming else Recordings(rows, source)
     else:
         raise FileNotFoundError(f"{source} does not exist. Expected a folder, a manifest, or owner/name on the Hub.")
 
     if kind == "parquet":
-        return audio_of(load_dataset("parquet", data_files=files, split="train", streaming=streaming), audio_column)
-    if kind == "tar":
+        try:
+            dataset = load_dataset("parquet", data_files=files, split="train", streaming=streaming)
+        except (pyarrow.ArrowException, datasets.exceptions.DatasetsError) as error:
+            raise ValueError(f"{source} holds no readable parquet data ({error.__cause__ or error}).") from error
+        rows = audio_of(dataset, audio_column)
+    elif kind == "tar":
         if streaming:
-            return IterableDataset.from_generator(read_archives, gen_kwargs={"archives": files})
-        return Dataset.from_list(list_archives(files))
-    if kind == "manifest":
-        files = files_of_manifest(path, audio_column)
-    records = Dataset.from_dict({"path": files})
-    return records.to_iterable_dataset(min(len(files), STREAM_PIECES)) if streaming else records
+            rows = IterableDataset.from_generator(read_archives, gen_kwargs={"archives": files})
+        else:
+            rows = Dataset.from_list(list_archives(files))
+    else:
+        rows = Dataset.from_dict({"path": files_of_manifest(path, audio_column) if kind == "manifest" else files})
+        if streaming:
+            rows = rows.to_iterable_dataset(min(len(rows), STREAM_PIECES))
+    return rows if streaming else Recordings(rows, source)
+
+
+class Recordings(torch.utils.data.Dataset):
+    """Where the recordings of a `datasets.Dataset` are: items as [`as_record`] makes them."""
+
+    def __init__(self, rows: Dataset, source: str):
+        self.rows = rows
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        return as_record(self.rows[index], self.source, index)
+
+
+def as_record(row: dict, source: str, number: int) -> dict:
+    """
+    Where a recording is, from a row of a data set: `name`, for messages, and the audio file itself in `bytes` or its
+    `path` or, inside an `archive`, its `offset` and `size` in bytes.
+    """
+    record = dict(row.get("audio", row) or {})
+    is_file = record.get("bytes") is None and record.get("path") is not None
+    return record | {"name": str(record["path"]) if is_file else f"{source}, row {number}"}
 
 
 def kind_of(name: str) -> str:
@@ -103,8 +137,8 @@ def files_of_folder(folder: Path) -> tuple[str, list[str]]:
 
 def files_of_manifest(path: Path, column: str | None) -> list[str]:
     """The paths in a manifest, relative ones relative to its folder."""
-    text = path.read_text(encoding="utf-8-sig")
     try:
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
             rows = json.loads(text)
             rows = rows["data"] if isinstance(rows, dict) else rows
@@ -114,14 +148,20 @@ def files_of_manifest(path: Path, column: str | None) -> list[str]:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
             rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
         rows = [row if isinstance(row, dict) else {"path": row} for row in rows]
-    except (json.JSONDecodeError, KeyError, TypeError, csv.Error) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, csv.Error) as error:
         raise ValueError(f"{path} is no manifest ({error!r}); expected rows with a path each.") from error
     if not rows:
         raise ValueError(f"{path} lists no files.")
     column = find_column(list(rows[0]), column, path)
     if unnamed := [number for number, row in enumerate(rows, start=1) if not isinstance(row.get(column), str)]:
         raise ValueError(f"{path}: row {unnamed[0]} has no {column!r}.")
-    return [os.path.join(path.parent, row[column]) for row in rows]
+    files = [os.path.join(path.parent, row[column]) for row in rows]
+    if not any(map(os.path.exists, files[:FEW])):
+        raise FileNotFoundError(
+            f"None of the first files that {path} names exists, such as {files[0]}; relative paths are taken to be "
+            "relative to the manifest's folder."
+        )
+    return files
 
 
 def find_column(columns: list[str], wanted: str | None, source) -> str:

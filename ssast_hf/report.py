@@ -2,6 +2,7 @@
 
 import math
 import platform
+import time
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from transformers import TrainerCallback
 
 from . import __version__
-from .trainer import METRICS
+from .trainer import METRICS, fixed_randomness
 from .visualization import plot_reconstruction
 
 
@@ -41,11 +42,12 @@ class Pictures(TrainerCallback):
         self.trainer = trainer
 
     def on_step_end(self, args, state, control, **kwargs):
-        if args.visualize_steps > 0 and state.global_step % args.visualize_steps == 0:
+        if args.visualize_steps > 0 and (
+            state.global_step % args.visualize_steps == 0 or state.global_step == state.max_steps
+        ):
+            before = time.perf_counter()
             self.draw(args, state)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.draw(args, state)
+            self.trainer.pause(before)
 
     @torch.no_grad()
     def draw(self, args, state):
@@ -55,10 +57,8 @@ class Pictures(TrainerCallback):
         config = self.trainer.accelerator.unwrap_model(model).config
         was_training = model.training
         model.eval()
-        devices = [args.device] if args.device.type == "cuda" else []
         # All processes compute, since each may hold only a part of the weights; the first one draws.
-        with torch.random.fork_rng(devices), self.trainer.compute_loss_context_manager():
-            torch.manual_seed(args.seed)
+        with fixed_randomness(args.seed, args.device), self.trainer.compute_loss_context_manager():
             outputs = model(**inputs)
         model.train(was_training)
         if not state.is_world_process_zero:
@@ -83,10 +83,11 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
     history = trainer.state.log_history
     plot_curves(history, folder / "curves.png")
     names = [*METRICS, "masked_fraction", "clips_per_second", "learning_rate"]
-    rows = []
+    rows = [["at the end", "training", "validation"]]
     for name in names:
         values = [[entry[key] for entry in history if key in entry] for key in (name, f"eval_{name}")]
-        rows.append([name, *(f"{series[-1]:.4g}" if series else "" for series in values)])
+        if any(values):
+            rows.append([name, *(f"{series[-1]:.4g}" if series else "-" for series in values)])
     model = trainer.accelerator.unwrap_model(trainer.model)
     config = model.config
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -110,20 +111,28 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
         f"- computed with ssast_hf {__version__}, transformers {transformers.__version__}, torch {torch.__version__}, "
         f"Python {platform.python_version()}, on {trainer.args.device.type}",
         "",
-        "| at the end | training | validation |",
+        f"| {' | '.join(rows[0])} |",
         "|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in rows if any(row[1:])),
+        *(f"| {' | '.join(row)} |" for row in rows[1:]),
         "",
-        f"Chance accuracy is {1 / config.num_masked_patches:.4f}. Validation masks are the same every time.",
+        f"Accuracy by chance: {1 / config.num_masked_patches:.4f}. The loss is {loss_formula(config)}. Validation "
+        "masks are the same every time.",
         "",
         "![curves](curves.png)",
     ]
-    newest = sorted((folder / "figures").glob("*.png"))[-NUM_PICTURES:]
-    lines += [f"\n![{path.stem}](figures/{path.name})" for path in newest[:1]]
+    pictures = sorted((folder / "figures").glob(f"step-{trainer.state.global_step:07d}-*.png"))
+    lines += [f"\n![{path.stem}](figures/{path.name})" for path in pictures[:1]]
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     table = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return [*table, f"Written: {folder} (report.md, curves.png, figures)"]
+    return [*table, f"Written: {folder} (the model, report.md, curves.png{', figures' if pictures else ''})"]
+
+
+def loss_formula(config) -> str:
+    """What the objective adds up, in words."""
+    if config.objective != "joint":
+        return f"the {config.objective} loss"
+    return f"the discriminative loss + {config.generative_loss_weight:g} x the generative loss"
 
 
 def plot_curves(history: list[dict], path):

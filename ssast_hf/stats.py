@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from .batches import Cropper, name_of
+from .batches import Cropper
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .files import staged
 from .records import load_records
@@ -89,12 +89,11 @@ class FeatureSums(Dataset):
         return len(self.records)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, str]]:
-        row = self.records[index]
-        record = row.get("audio", row)
+        record = self.records[index]
         try:
             audio = self.cropper.crop(record, position=0.0)
         except (ValueError, OSError) as error:
-            return torch.zeros(3, dtype=torch.float64), {name_of(record, index): str(error)}
+            return torch.zeros(3, dtype=torch.float64), {record["name"]: str(error)}
         rate = self.feature_extractor.sampling_rate
         features = self.feature_extractor(audio, sampling_rate=rate, padding=False, return_tensors="pt")
         values = features["input_values"].double()

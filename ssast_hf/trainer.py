@@ -1,9 +1,10 @@
-"""The stock `Trainer` with SSAST's metrics, exact averages over devices, fixed validation masks and whole "
-"checkpoints."""
+"""The stock `Trainer` with SSAST's metrics, exact averages over devices, fixed validation masks, whole checkpoints."""
 
 import os
+import re
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ METRICS = (
 )
 # Folders that are not finished, or on the way out; their names are no checkpoint's.
 SAVING, REMOVED = ".saving", ".removed"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 # Checkpoints of CPU processes under DDP name the device "cpu:0", which PyTorch does not restore by itself. To be
@@ -54,13 +56,13 @@ class SSASTTrainer(Trainer):
         self.sums = {}
         self.started = None
         self.is_saving = False
-        self.last_evaluated = None
         self.add_callback(StartCallback(self))
 
     # Data
 
     def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
-        self.sampler = EpochSampler(len(self.train_dataset), self.args.data_seed or self.args.seed)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        self.sampler = EpochSampler(len(self.train_dataset), seed)
         return self.sampler
 
     def get_train_dataloader(self) -> DataLoader:
@@ -77,7 +79,9 @@ class SSASTTrainer(Trainer):
             prefetch_factor=self.args.dataloader_prefetch_factor,
             persistent_workers=workers > 0,
         )
-        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+        return prepare_data_loader(
+            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
+        )
 
     def _prepare_inputs(self, inputs: dict) -> dict:
         inputs = dict(inputs)
@@ -103,23 +107,39 @@ class SSASTTrainer(Trainer):
         return model.base_model.valid_patches(inputs["input_values"], inputs.get("attention_mask"))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        rows = len(inputs["input_values"])
+        weight = 1
+        if not model.training:
+            rows, weight = self.own_rows(rows)
+            inputs = {name: values[:rows] for name, values in inputs.items()}
         outputs = model(**inputs)
-        count = outputs.bool_masked_pos.sum()
+        count = outputs.bool_masked_pos.sum() * weight
         with torch.no_grad():
             means = torch.stack([outputs[name].float() for name in METRICS])
             others = torch.stack(
-                [count, self.valid_patches(inputs).sum(), count.new_tensor(len(inputs["input_values"]))]
+                [count, self.valid_patches(inputs).sum() * weight, torch.full_like(count, rows * weight)]
             )
             sums = torch.cat((means * count, others.float()))
             mode = "train" if model.training else "eval"
             self.sums[mode] = self.sums.get(mode, 0) + sums
         loss = outputs.loss
-        if num_items_in_batch is not None:
+        if model.training and num_items_in_batch is not None:
             # Trainer divides by the number of pieces and DDP by that of processes, as if all had masked equally many.
             loss = loss * (
                 count / num_items_in_batch * self.args.world_size * self.current_gradient_accumulation_steps
             )
         return (loss, outputs) if return_outputs else loss
+
+    def own_rows(self, rows: int) -> tuple[int, int]:
+        """
+        How many clips of a validation batch to compute, and how much they count: the last batches are filled up with
+        clips that were seen, so that all processes have equally many.
+        """
+        state = self.accelerator.gradient_state
+        if self.args.world_size < 2 or not state.end_of_dataloader or state.remainder <= 0:
+            return rows, 1
+        own = min(max(state.remainder - rows * self.args.process_index, 0), rows)
+        return max(own, 1), int(own > 0)
 
     # Metrics
 
@@ -144,17 +164,24 @@ class SSASTTrainer(Trainer):
 
     def evaluation_loop(self, *args, metric_key_prefix="eval", **kwargs):
         before = time.perf_counter()
-        devices = [self.args.device] if self.args.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(self.args.seed + self.args.process_index)
+        with fixed_randomness(self.args.seed + self.args.process_index, self.args.device):
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        self.last_evaluated = self.state.global_step
         means = self.averages("eval")
         means.pop("clips", None)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
-        if self.started is not None:
-            self.started += time.perf_counter() - before  # training stood still
+        self.pause(before)
         return output
+
+    def pause(self, since: float):
+        """Leave the time since then, when training stood still, out of the clips per second."""
+        if self.started is not None:
+            self.started += time.perf_counter() - since
+
+    def is_evaluated(self) -> bool:
+        """Whether the last step has been validated."""
+        return any(
+            entry["step"] == self.state.global_step and "eval_loss" in entry for entry in self.state.log_history
+        )
 
     # Checkpoints
 
@@ -165,6 +192,7 @@ class SSASTTrainer(Trainer):
     def _save_checkpoint(self, model, trial=None):
         folder = Path(self.args.output_dir)
         name = f"checkpoint-{self.state.global_step}"
+        before = time.perf_counter()
         self.is_saving = True
         try:
             super()._save_checkpoint(model, trial)
@@ -180,16 +208,21 @@ class SSASTTrainer(Trainer):
             (folder / SAVING).rmdir()
             self.remove_old_checkpoints()
         self.accelerator.wait_for_everyone()
+        self.pause(before)
 
     def remove_old_checkpoints(self):
         """Keep the newest `save_total_limit` checkpoints, and the best one."""
         limit = self.save_total_limit
-        checkpoints = sorted(
-            Path(self.args.output_dir).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1])
-        )
-        for path in checkpoints[: -max(limit, 1)] if limit else []:
-            if str(path) != self.state.best_model_checkpoint:
-                remove(path)
+        best = Path(self.state.best_model_checkpoint or "").name
+        steps = [
+            int(match[1])
+            for path in Path(self.args.output_dir).iterdir()
+            if (match := CHECKPOINT.fullmatch(path.name))
+        ]
+        for step in sorted(steps)[: -max(limit, 1)] if limit else []:
+            name = f"checkpoint-{step}"
+            if step < self.state.global_step and name != best:
+                remove(Path(self.args.output_dir) / name)
 
     def save_result(self):
         """Write the trained model into the output folder, each file whole."""
@@ -200,6 +233,20 @@ class SSASTTrainer(Trainer):
             for path in sorted((folder / SAVING).iterdir()):
                 os.replace(path, folder / path.name)
             (folder / SAVING).rmdir()
+
+
+@contextmanager
+def fixed_randomness(seed: int, device: torch.device):
+    """Random numbers from a seed, then go on with those before, on the CPU and on the device."""
+    on_device = None if device.type == "cpu" else getattr(torch, device.type)
+    states = torch.get_rng_state(), None if on_device is None else on_device.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        if on_device is not None:
+            on_device.set_rng_state(states[1])
 
 
 def remove(folder: Path):
@@ -222,6 +269,7 @@ class StartCallback(TrainerCallback):
         # later.
         torch.manual_seed(args.seed + args.process_index)
         self.trainer.started = time.perf_counter()
+        state.compute_steps(args, state.max_steps)  # a resumed run would keep those that it began with
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         # Not left to `set_epoch` of the loader, which does not reach a sampler behind all wrappers.

@@ -48,7 +48,7 @@ class Clips(torch.utils.data.Dataset):
         return len(self.features)
 
     def __getitem__(self, item):
-        _epoch, index = item
+        index = item[1] if isinstance(item, tuple) else item
         is_audio = torch.arange(64) < 64 - 8 * index
         return {"input_values": self.features[index], "attention_mask": is_audio.long()}
 
@@ -90,7 +90,9 @@ def make_step(model_dir, fields: dict, batch_size: int, accumulation: int) -> di
     # With plain gradient descent at rate 1 the step is the gradient.
     gradient = {name: before[name] - parameter.detach() for name, parameter in model.named_parameters()}
     drawn = trainer.accelerator.gather(model.drawn[0])
-    return {"gradient": gradient, "drawn": drawn, "logged": trainer.state.log_history[0]}
+    # An odd number of clips, so that two processes do not have equally many.
+    validation = trainer.evaluate(torch.utils.data.Subset(Clips(), range(7)))
+    return {"gradient": gradient, "drawn": drawn, "logged": trainer.state.log_history[0] | validation}
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def weights(folder) -> dict[str, torch.Tensor]:
 
 
 def assert_same_run(one: Path, other: Path):
-    """Weights, optimizer, schedule and logged values of two finished runs are equal, bit for bit."""
+    """Weights, optimizer and schedule of two finished runs are equal, bit for bit."""
     for name, tensor in weights(one).items():
         assert torch.equal(tensor, weights(other)[name]), name
     states = [torch.load(path / "checkpoint-40" / "optimizer.pt", weights_only=True)["state"] for path in (one, other)]
@@ -139,12 +139,12 @@ def test_trains_every_parameter_logs_and_goes_on(model_dir, audio_folder, tmp_pa
     assert json.loads((output / "trainer_state.json").read_text())["global_step"] == 8
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_run_goes_on_bit_for_bit(processes, model_dir, audio_folder, tmp_path):
+@pytest.mark.parametrize(("processes", "streaming"), [(1, False), (2, False), (1, True)])
+def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_folder, tmp_path):
     # 10 clips in batches of 3, so that step 6 lies within an epoch.
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     changes = {"dataloader_num_workers": 1, "per_device_train_batch_size": 3 if processes == 1 else 1}
-    changes |= {"max_steps": 40, "save_steps": 6, "eval_steps": 20, "logging_steps": 20}
+    changes |= {"max_steps": 40, "save_steps": 6, "eval_steps": 20, "logging_steps": 20, "streaming": streaming}
     finish(run(options(model_dir, audio_folder, straight, **changes), processes))
     kill_after(run(options(model_dir, audio_folder, killed, **changes), processes), killed / "checkpoint-6")
     assert not (killed / "checkpoint-40").exists()
@@ -160,7 +160,7 @@ def test_a_step_is_the_same_however_its_batch_is_divided(model_dir, tmp_path):
         for divided in (processes[case], pieces[case]):
             for name, gradient in expected["gradient"].items():
                 torch.testing.assert_close(divided["gradient"][name], gradient, rtol=0, atol=1e-6)
-            for name in ("loss", "accuracy", "masked_fraction"):
+            for name in ("loss", "accuracy", "masked_fraction", "eval_loss", "eval_accuracy"):
                 assert divided["logged"][name] == pytest.approx(expected["logged"][name], rel=1e-6)
         # The two processes draw masks of their own.
         drawn = processes[case]["drawn"]
@@ -181,6 +181,37 @@ def make_steps(model_dir, result: Path, batch_size: int, accumulation: int = 1, 
     )
     assert finished.returncode == 0, finished.stderr
     return torch.load(result, weights_only=True)
+
+
+@pytest.mark.parametrize("max_steps", [5, 8])  # within an epoch of 4 steps, and at the end of one
+def test_finished_run_stays_as_it_is(max_steps, model_dir, audio_folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    arguments = options(model_dir, audio_folder, output, max_steps=max_steps)
+    assert main(arguments) == 0
+    before = weights(output)
+    (output / "model.safetensors").unlink()  # as if killed before it was written
+    assert main(arguments) == 0
+    assert "No step is left" in capsys.readouterr().err
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(output).items())
+    assert sorted(path.name for path in output.glob("checkpoint-*"))[-1] == f"checkpoint-{max_steps}"
+
+
+def test_folders_of_others_are_left_alone(model_dir, audio_folder, tmp_path):
+    output = tmp_path / "out"
+    for name in ("checkpoint-1-mine", "checkpoint-best"):
+        (output / name).mkdir(parents=True)
+    assert main(options(model_dir, audio_folder, output, save_total_limit=1)) == 0
+    names = {path.name for path in output.glob("checkpoint-*")}
+    assert names >= {"checkpoint-1-mine", "checkpoint-best", "checkpoint-6"}
+
+
+def test_run_does_not_go_on_with_another_model(model_dir, audio_folder, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main(options(model_dir, audio_folder, output)) == 0
+    assert main(options(model_dir, audio_folder, output, objective="generative", max_steps=8)) == 1
+    assert "of a run of another model (objective joint, now generative)" in capsys.readouterr().err
+    assert main(options(model_dir, audio_folder, output, learning_rate=1.0, max_steps=8)) == 0
+    assert "learning rate of this run, 0.001, is kept" in capsys.readouterr().err
 
 
 def test_interrupted_save_leaves_no_checkpoint(model_dir, audio_folder, tmp_path, monkeypatch):
@@ -293,6 +324,7 @@ def test_plateau_of_validation_accuracy_lowers_the_rate(model_dir, audio_folder,
         ({"model_size": "tiny"}, "exactly one of"),
         ({"streaming": True, "max_steps": -1}, "--streaming needs --max_steps"),
         ({"max_bad_fraction": 2}, "between 0 and 1"),
+        ({"learning_rat": 1}, "did you mean --learning_rate?"),
     ],
 )
 def test_contradictions_are_errors_of_the_command_line(changes, message, model_dir, audio_folder, tmp_path, capsys):

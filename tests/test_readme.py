@@ -28,7 +28,7 @@ def test_every_block_runs(tmp_path):
     assert shutil.which("ssast-hf", path=environment["PATH"]), "the package is not installed in this environment"
 
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    assert [language for language, _ in blocks] == ["bash", "python", "python", "python", "bash", "python"]
+    assert [language for language, _ in blocks] == ["bash", "python", "bash", "python", "bash", "python"]
     printed = []
     for language, block in blocks:
         command = ["bash", "-euc", block] if language == "bash" else [sys.executable, "-c", block]

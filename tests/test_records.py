@@ -137,6 +137,34 @@ def test_short_clips_are_padded_with_a_mask(cropper):
     assert "attention_mask" not in collate([long, long])
 
 
+def test_entries_without_audio_are_named(tmp_path, cropper, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    Dataset.from_list([{"audio": {"bytes": b"x", "path": None}}, {"audio": None}]).to_parquet(tmp_path / "bad.parquet")
+    item = AudioDataset(load_records(str(tmp_path / "bad.parquet")), cropper)[1]
+    skipped = dict(item["skipped"])
+    assert skipped[f"{tmp_path}/bad.parquet, row 1"].endswith("holds neither audio nor a path")
+    assert skipped[f"{tmp_path}/bad.parquet, row 0"].endswith("(Format not recognised.)")
+
+
+def test_absurd_samples_are_refused(tmp_path, cropper):
+    audio = np.zeros(16000)
+    audio[::1000] = 1e30
+    soundfile.write(tmp_path / "loud.wav", audio, 16000, subtype="FLOAT")
+    skipped = AudioDataset(load_records(str(tmp_path)), cropper)[0]["skipped"]
+    assert "absurdly large" in skipped[0][1]
+
+
+def test_flac_that_does_not_say_how_long_it_is(tmp_path, cropper):
+    ramp = np.linspace(-0.9, 0.9, 16000)
+    soundfile.write(tmp_path / "streamed.flac", ramp, 16000)
+    content = bytearray((tmp_path / "streamed.flac").read_bytes())
+    content[21] &= 0xF0  # the 36 bits of the number of samples
+    content[22:26] = bytes(4)
+    (tmp_path / "streamed.flac").write_bytes(content)
+    skipped = AudioDataset(load_records(str(tmp_path)), cropper)[0]["skipped"]
+    assert "does not say how long it is" in skipped[0][1]
+
+
 def test_sampler_has_an_order_for_every_epoch():
     sampler = EpochSampler(50, seed=1)
     first = list(sampler)
@@ -155,6 +183,9 @@ def test_sampler_has_an_order_for_every_epoch():
         ("empty", "", "holds no audio"),
         ("clips.csv", "title,length\nx,1\n", "none of them audio or wav or path"),
         ("clips.csv", "path\n", "lists no files"),
+        ("clips.csv", "path\nnowhere.wav\n", "None of the first files"),
+        ("clips.json", b"\xff\xfe\xfa", "is no manifest"),
+        ("clips.parquet", "x", "no readable parquet"),
         ("clips.json", "{", "is no manifest"),
         ("clips.xyz", "x", "is no data set"),
         ("clips.tar", "x", "no plain tar archive"),
@@ -165,7 +196,7 @@ def test_what_is_no_data_set_is_refused_by_name(name, content, message, tmp_path
     if content == "":
         path.mkdir()
     elif content is not None:
-        path.write_text(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises((ValueError, OSError), match=message) as error:
         load_records(str(path))
     assert name in str(error.value)

@@ -1,0 +1,43 @@
+"""The pretrained model that comes with the package."""
+
+import csv
+import json
+
+import torch
+
+from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf.data import bundled_clips, load_audio, nano_model
+
+
+def test_is_small_and_says_where_it_comes_from():
+    assert (nano_model() / "model.safetensors").stat().st_size <= 4_000_000
+    card = (nano_model() / "README.md").read_text()
+    for needed in ("ssast-hf pretrain", "seed 42", "CC BY", "training_data.csv", "curves.png"):
+        assert needed in card
+    with (nano_model() / "training_data.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 649
+    assert all(row["author"] and row["source"] and row["licence"] in ("CC0", "CC-BY", "CC BY 4.0") for row in rows)
+    assert not any(name in row["path"] for row in rows for name in ("1-40730-A-1", "2-96460-A-1"))
+
+
+def test_knows_more_than_chance():
+    model = SSASTForPretraining.from_pretrained(nano_model(), dtype=torch.float32).eval()
+    feature_extractor = SSASTFeatureExtractor.from_pretrained(nano_model(), return_attention_mask=True)
+    clips = [load_audio(path) for path in bundled_clips()]
+    inputs = feature_extractor(clips, sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        outputs = model(**inputs, generator=torch.Generator().manual_seed(0))
+    # A guess is right once in as many patches as the clip has masked ones.
+    counts = outputs.bool_masked_pos.sum(dim=1)
+    assert outputs.accuracy > 2 * len(counts) / counts.sum()
+    targets = model.patchify(inputs["input_values"])[outputs.bool_masked_pos]
+    assert outputs.generative_loss < 0.6 * targets.var()
+    assert outputs.prediction_variance > 0.01
+
+
+def test_configuration_travels_as_any_other():
+    config = json.loads((nano_model() / "config.json").read_text())
+    assert config["model_type"] == "ssast"
+    assert config["dtype"] == "bfloat16"
+    assert config["decoder_num_hidden_layers"] == 0

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from accelerate.commands.config.config_args import load_config_from_file
 
 import ssast_hf
+from ssast_hf import modeling_ssast
 from ssast_hf.configuration_ssast import AUTO_MAP
 
 
@@ -55,3 +57,13 @@ def test_version_is_that_of_the_distribution():
 def test_module_is_the_command():
     result = subprocess.run([sys.executable, "-m", "ssast_hf", "--version"], capture_output=True, text=True)
     assert result.stdout == f"ssast-hf {ssast_hf.__version__}\n"
+
+
+@pytest.mark.parametrize(("name", "processes"), [("1_gpu", 1), ("ddp_1x8", 8), ("fsdp_2x8", 16)])
+def test_accelerate_reads_the_examples(name, processes):
+    path = PACKAGE.parent / "examples" / "accelerate" / f"{name}.yaml"
+    config = load_config_from_file(str(path))
+    assert config.num_processes == processes
+    assert config.mixed_precision == "bf16"
+    layer = config.fsdp_config.get("fsdp_transformer_layer_cls_to_wrap") if processes == 16 else None
+    assert layer is None or hasattr(modeling_ssast, layer)

@@ -73,12 +73,12 @@ def assert_same_run(one: Path, other: Path):
     """Weights, optimizer and schedule of two finished runs are equal, bit for bit."""
     for name, tensor in weights(one).items():
         assert torch.equal(tensor, weights(other)[name]), name
-    states = [torch.load(path / "checkpoint-40" / "optimizer.pt", weights_only=True)["state"] for path in (one, other)]
+    states = [torch.load(path / "checkpoint-30" / "optimizer.pt", weights_only=True)["state"] for path in (one, other)]
     assert states[0].keys() == states[1].keys()
     for key, state in states[0].items():
         for name, value in state.items():
             assert torch.equal(value, states[1][key][name])
-    schedules = [(path / "checkpoint-40" / "scheduler.pt").read_bytes() for path in (one, other)]
+    schedules = [(path / "checkpoint-30" / "scheduler.pt").read_bytes() for path in (one, other)]
     assert schedules[0] == schedules[1]
 
 
@@ -114,6 +114,7 @@ def kill_after(process, path: Path):
     process.communicate()
 
 
+@pytest.mark.compatibility
 def test_trains_every_parameter_logs_and_goes_on(model_dir, audio_folder, tmp_path, capsys):
     output = tmp_path / "out"
     assert main(options(model_dir, audio_folder, output, visualize_steps=4, report_to="tensorboard")) == 0
@@ -139,15 +140,18 @@ def test_trains_every_parameter_logs_and_goes_on(model_dir, audio_folder, tmp_pa
     assert json.loads((output / "trainer_state.json").read_text())["global_step"] == 8
 
 
-@pytest.mark.parametrize(("processes", "streaming"), [(1, False), (2, False), (1, True)])
+@pytest.mark.parametrize(
+    ("processes", "streaming"),
+    [(1, False), pytest.param(2, False, marks=pytest.mark.compatibility), (1, True)],
+)
 def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_folder, tmp_path):
     # 10 clips in batches of 3, so that step 6 lies within an epoch.
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     changes = {"dataloader_num_workers": 1, "per_device_train_batch_size": 3 if processes == 1 else 1}
-    changes |= {"max_steps": 40, "save_steps": 6, "eval_steps": 20, "logging_steps": 20, "streaming": streaming}
+    changes |= {"max_steps": 30, "save_steps": 6, "eval_steps": 15, "logging_steps": 15, "streaming": streaming}
     finish(run(options(model_dir, audio_folder, straight, **changes), processes))
     kill_after(run(options(model_dir, audio_folder, killed, **changes), processes), killed / "checkpoint-6")
-    assert not (killed / "checkpoint-40").exists()
+    assert not (killed / "checkpoint-30").exists()
     finish(run(options(model_dir, audio_folder, killed, resume_from_checkpoint=True, **changes), processes))
     assert_same_run(straight, killed)
 

@@ -46,7 +46,7 @@ def main():
             loader = DataLoader(
                 dataset,
                 batch_size=arguments.batch_size,
-                sampler=Endless(len(dataset)),
+                sampler=Endless(len(dataset), seed=0),
                 collate_fn=Collator(feature_extractor),
                 num_workers=workers,
             )

@@ -113,10 +113,12 @@ def test_geometry_comes_from_the_tensors(original_file, tmp_path):
         "config.json",
         "configuration_ssast.py",
         "feature_extraction_ssast.py",
+        "losses_ssast.py",
         "masking_ssast.py",
         "model.safetensors",
         "modeling_ssast.py",
         "original_extras.safetensors",
+        "outputs_ssast.py",
         "preprocessor_config.json",
     }
 

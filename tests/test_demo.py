@@ -9,10 +9,10 @@ from ssast_hf.cli import main
 def test_demo_runs_from_end_to_end(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf_home"))
     folder = tmp_path / "demo"
-    assert main(["demo", "--output_dir", str(folder), "--steps", "12"]) == 0
+    assert main(["demo", "--output_dir", str(folder), "--steps", "24"]) == 0
     printed = capfd.readouterr()
     losses = json.loads((folder / "ssast-continued" / "losses.json").read_text())
-    assert len(losses) == 12
+    assert len(losses) == 24
     assert losses[-1]["loss"] < 0.9 * losses[0]["loss"]
     for name in ("original.pth", "ssast/config.json", "reconstruction.png", "ast/config.json"):
         assert (folder / name).exists()

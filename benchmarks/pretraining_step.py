@@ -145,7 +145,10 @@ def plain_copy(model):
 
 def make_step(model, input_values, bf16=False, **_):
     """A function that makes one optimizer step."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=5e-7)
+    is_baseline = not isinstance(model, SSASTForPretraining)
+    optimizer = torch.optim.Adam(  # fused as in the command, plain as in the released code
+        model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=5e-7, fused=None if is_baseline else True
+    )
     device = input_values.device.type
 
     def run():

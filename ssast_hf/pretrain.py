@@ -394,7 +394,9 @@ def resolve_defaults(arguments: PretrainingArguments, config: SSASTConfig):
 def adam(arguments: PretrainingArguments) -> tuple[type, dict]:
     """The original's optimizer, whose weight decay is part of the gradient."""
     betas = (arguments.adam_beta1, arguments.adam_beta2)
-    return torch.optim.Adam, {"lr": arguments.learning_rate, "betas": betas, "eps": arguments.adam_epsilon}
+    # One kernel per step instead of a dozen per tensor.
+    options = {"lr": arguments.learning_rate, "betas": betas, "eps": arguments.adam_epsilon, "fused": True}
+    return torch.optim.Adam, options
 
 
 def make_datasets(data: DataArguments, arguments: PretrainingArguments, config: SSASTConfig, feature_extractor):

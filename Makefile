@@ -6,7 +6,7 @@ TRANSFORMERS ?= transformers
 VENV ?= .venv
 CHECKPOINT ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint cards clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/ssast-hf demo --output_dir demo --overwrite $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
@@ -17,6 +17,9 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+cards: $(VENV)/installed
+	$(VENV)/bin/python model_cards/render.py
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

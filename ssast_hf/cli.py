@@ -114,12 +114,38 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--dataset_split", help="split of a data set on the Hub (default: train)")
     command.add_argument("--audio_column", help="column of audio or paths (default: found by its usual names)")
 
+    command = add("publish", "Publish a model on the Hub, so that it loads where this package is not installed.")
+    command.add_argument("model_dir", help="a folder of a pretraining, base or classification model")
+    command.add_argument("--repo_id", required=True, help="NAMESPACE/NAME; created if there is none")
+    add_private(command)
+    command.add_argument("--create_pr", action="store_true", help="open a pull request instead of committing")
+    command.add_argument("--revision", help="branch to commit to, created if there is none (default: main)")
+    command.add_argument("--dry_run", action="store_true", help="stage, verify and show the card; upload nothing")
+    command.add_argument("--license", help="licence of the weights, as the Hub spells it, for example cc-by-4.0")
+    command.add_argument("--datasets", nargs="+", help="data sets on the Hub that it was trained on")
+    command.add_argument("--base_model", help="repository of the model that training began from")
+    command.add_argument("--commit_message", help="title of the commit")
+
+    command = add("convert-all", "Download, convert and verify every released checkpoint, and publish them if asked.")
+    command.add_argument(
+        "--output", dest="output_dir", required=True, help="the folder to write, one folder in it each"
+    )
+    command.add_argument("--publish", action="store_true", help="publish each one")
+    command.add_argument("--namespace", help="user or organisation to publish to")
+    add_private(command)
+    command.add_argument("--checkpoints", help="a file like the package's checkpoints.json (default: that one)")
+    add_overwrite(command)
+
     command = add("demo", "Convert, continue pretraining, draw, export and classify, on bundled clips.")
     command.add_argument("--output_dir", help="the folder to write (default: demo)")
     command.add_argument("--checkpoint", help="an original checkpoint (default: a small generated one)")
     command.add_argument("--steps", type=int, help="pretraining steps (default: 60)")
     add_overwrite(command)
     return parser
+
+
+def add_private(command: argparse.ArgumentParser):
+    command.add_argument("--private", action="store_true", help="create repositories as private")
 
 
 def add_overwrite(command: argparse.ArgumentParser):
@@ -167,6 +193,27 @@ def stats(**arguments):
     return compute_stats(**arguments)
 
 
+def publish(**arguments):
+    from .hub import publish
+
+    show_transfers()
+    return publish(**arguments)
+
+
+def convert_all(**arguments):
+    from .zoo import convert_all
+
+    show_transfers()
+    return convert_all(**arguments)
+
+
+def show_transfers():
+    """Bars for what is uploaded, which are hidden together with those of loading."""
+    from huggingface_hub.utils import enable_progress_bars
+
+    enable_progress_bars()
+
+
 def demo(**arguments):
     from .demo import run_demo
 
@@ -180,5 +227,7 @@ COMMANDS = {
     "import-ast": import_ast,
     "pretrain": pretrain,
     "stats": stats,
+    "publish": publish,
+    "convert-all": convert_all,
     "demo": demo,
 }

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from .cards import record_card, write_card
 from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from .conversion_ast import convert_ast_to_hf, convert_hf_to_ast
-from .download import find_checkpoint
+from .download import find_checkpoint, record_checksum
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .files import check_output, read_pth, read_safetensors, staged
 from .model_folders import (
@@ -121,6 +122,15 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
     """
     check_output(output_dir, overwrite, source=checkpoint if Path(checkpoint).is_file() else None)
     path, record = find_checkpoint(checkpoint, url)
+    return convert_file(path, output_dir, record, **config_fields)
+
+
+def convert_file(path: Path, output_dir, record: dict | None = None, **config_fields) -> list[str]:
+    """
+    As [`convert_original_to_hf`], for a file that is there, into a place that [`check_output`] allowed. The file of a
+    `record` from `checkpoints.json` was downloaded: its checksum is written down if it can be read, it is deleted if
+    not, and the result gets a model card.
+    """
     released_mask = RELEASED_MASK
     if record is not None:
         config_fields.setdefault("objective", record["objective"])
@@ -128,12 +138,11 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
     try:
         source_state = read_pth(path)
     except ValueError as error:
-        if record is not None:  # downloaded: the next call gets it anew
+        if record is not None:  # the next call gets it anew
             path.unlink()
         raise ConversionError(str(error)) from error
     state, extras, config, model_class, report = rename_original(source_state, released_mask, **config_fields)
-    if record is not None:
-        report += differences(config, record)
+    notes = [f"note     {difference}" for difference in differences(config, record)] if record is not None else []
     with torch.device("meta"):
         model = model_class(config)
     model.load_state_dict(state, strict=True, assign=True)
@@ -145,7 +154,11 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
         if extras:
             save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
         check_reloaded(model_class, folder, state)
-    return report
+    if record is not None:
+        record_checksum(path)
+        if not notes:
+            write_card(Path(output_dir) / "README.md", record_card(record))
+    return report + notes
 
 
 def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, int] = RELEASED_MASK, **config_fields):
@@ -248,9 +261,9 @@ def unshared(tensor: torch.Tensor, num_parts: int, memory: set[int]) -> list[tor
 
 
 def differences(config: SSASTConfig, record: dict) -> list[str]:
-    """Notes on where a named checkpoint is not what its record says."""
+    """Where a named checkpoint is not what its record says, in words."""
     return [
-        f"note     {name} is {getattr(config, name)}, the record of {record['name']} says {record[name]}"
+        f"{name} is {getattr(config, name)}, the record of {record['name']} says {record[name]}"
         for name in ("hidden_size", "num_hidden_layers", "max_length", "num_mel_bins")
         if getattr(config, name) != record[name]
     ]

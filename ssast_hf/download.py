@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from huggingface_hub.constants import HF_HOME
-from huggingface_hub.utils import tqdm
+from tqdm import tqdm
 
 
 CHUNK_BYTES = 1 << 20
@@ -21,9 +21,34 @@ MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 60
 
 
-def released_checkpoints() -> dict[str, dict]:
-    """The records of `checkpoints.json` by name."""
-    records = json.loads(files(__package__).joinpath("checkpoints.json").read_text())
+# What the conversion and the card of a checkpoint cannot do without.
+RECORD_KEYS = (
+    "name url hidden_size num_hidden_layers num_attention_heads patch_size max_length num_mel_bins num_masked_patches "
+    "objective pretraining_data published"
+).split()
+
+
+def released_checkpoints(path=None) -> dict[str, dict]:
+    """
+    Records of checkpoints by name.
+
+    Args:
+        path (`str` or `Path`, *optional*): A file like the package's `checkpoints.json`, the default. A record may
+            have a `sha256`, which its file must have then.
+
+    Raises:
+        ValueError: If it is no such file; the message names what is missing.
+    """
+    path = files(__package__).joinpath("checkpoints.json") if path is None else Path(path)
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file ({error}).") from error
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"{path} must hold a list of records, as the package's checkpoints.json does.")
+    for number, record in enumerate(records):
+        if missing := [key for key in RECORD_KEYS if key not in record]:
+            raise ValueError(f"{path}: record {record.get('name', number)!r} lacks {', '.join(missing)}.")
     return {record["name"]: record for record in records}
 
 
@@ -37,8 +62,8 @@ def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | No
 
     Raises:
         FileNotFoundError: If `checkpoint` is neither.
-        ValueError: If `url` is given with a file, or is not https.
-        OSError: If the download fails; what has arrived is kept, and the next call continues.
+        ValueError: If `url` is given with a file.
+        ValueError, OSError: As in [`fetch`].
     """
     records = released_checkpoints()
     path = Path(checkpoint)
@@ -53,11 +78,58 @@ def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | No
             f"{checkpoint} is neither a file nor one of the released checkpoints: {', '.join(records)}."
         )
     record = records[str(checkpoint)]
+    return fetch(record, url), record
+
+
+def fetch(record: dict, url: str | None = None) -> Path:
+    """
+    The file of a checkpoint, from the cache or downloaded to it.
+
+    Args:
+        record (`dict`): One of [`released_checkpoints`].
+        url (`str`, *optional*): Where to download it from instead of its recorded link.
+
+    Raises:
+        ValueError: If the link is not https, or if the file does not have the checksum that is recorded.
+        OSError: If the download fails; what has arrived is kept, and the next call continues.
+    """
     url = url or record["url"]
     path = cache_path(record["name"], url)
     if not path.exists():
         download(url, path)
-    return path, record
+    recorded = checksum_path(path)
+    expected = record.get("sha256") or (recorded.read_text().strip() if recorded.exists() else None)
+    actual = sha256_of(path)
+    if expected is not None and actual != expected:
+        path.unlink()
+        where = "its record" if record.get("sha256") else f"{recorded}, written when it was first downloaded"
+        raise ValueError(
+            f"{record['name']} has the SHA-256 {actual}, expected {expected} according to {where}. The file from "
+            f"{shown(url)} was removed. Run the command again if the download was damaged; if the file has changed, "
+            "make sure that you trust it before you delete or correct the recorded checksum."
+        )
+    return path
+
+
+def record_checksum(path: Path):
+    """Write down the checksum of a downloaded file that proved readable; it is enforced from then on."""
+    recorded = checksum_path(path)
+    if not recorded.exists():
+        partial = recorded.with_name(recorded.name + ".new")
+        partial.write_text(sha256_of(path) + "\n")
+        os.replace(partial, recorded)
+
+
+def checksum_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def cache_path(name: str, url: str) -> Path:
@@ -80,7 +152,9 @@ def download(url: str, path: Path):
     request = urllib.request.Request(check_url(url), headers={"User-Agent": "ssast_hf"})
     if arrived:
         request.add_header("Range", f"bytes={arrived}-")
-    advice = f"Run the command again to continue, or download the file by other means and pass its path ({url})."
+    advice = (
+        f"Run the command again to continue, or download the file by other means and pass its path ({shown(url)})."
+    )
     try:
         with urllib.request.build_opener(CheckedRedirects).open(request, timeout=TIMEOUT_SECONDS) as response:
             if response.headers.get_content_type() == "text/html":
@@ -92,7 +166,7 @@ def download(url: str, path: Path):
                 length = response.headers.get("Content-Length") or ""
                 total = int(length) if length.isdigit() else None
             if (total or 0) > MAX_BYTES:
-                raise OSError(f"{url} is {total / 1e9:.1f} GB, far more than any released checkpoint.")
+                raise OSError(f"{shown(url)} is {total / 1e9:.1f} GB, far more than any released checkpoint.")
             arrived = _receive(response, partial, arrived, total, path.name)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and arrived:
@@ -139,8 +213,14 @@ def check_url(url: str) -> str:
     except ValueError:
         is_loopback = False
     if not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback)):
-        raise ValueError(f"{url} is not https; a checkpoint is downloaded over https only.")
+        raise ValueError(f"{shown(url)} is not https; this goes over https only, except on this very machine.")
     return url
+
+
+def shown(url: str) -> str:
+    """A url for messages: without a user's name and password, and without the query, which may hold a token."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 class CheckedRedirects(urllib.request.HTTPRedirectHandler):

@@ -2,8 +2,13 @@ import os
 import subprocess
 import sys
 
+
+# Read when huggingface_hub is imported. The Hub of the tests knows the older way to upload large files.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+
 import pytest
 import torch
+from hub_server import HubServer
 from original import original_checkpoint
 
 from ssast_hf import SSASTConfig, SSASTForPretraining
@@ -51,12 +56,20 @@ def original_file(tmp_path):
 
 
 @pytest.fixture
+def hub():
+    """A Hub on the loopback address; the token `hf_owner` may write to `org`."""
+    server = HubServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def run_without_package(tmp_path):
     """Run Python code in a fresh process in which `ssast_hf` cannot be imported; returns what it prints."""
 
-    def run(code: str, *arguments) -> str:
+    def run(code: str, *arguments, **variables) -> str:
         blocked = "import sys; sys.modules['ssast_hf'] = None\n" + code
-        environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"}
+        environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"} | variables
         result = subprocess.run(
             [sys.executable, "-c", blocked, *map(str, arguments)],
             capture_output=True,

@@ -67,3 +67,54 @@ def test_accelerate_reads_the_examples(name, processes):
     assert config.mixed_precision == "bf16"
     layer = config.fsdp_config.get("fsdp_transformer_layer_cls_to_wrap") if processes == 16 else None
     assert layer is None or hasattr(modeling_ssast, layer)
+
+
+def test_import_opens_no_connection():
+    code = """
+import socket
+def refuse(*arguments, **options):
+    raise AssertionError(f"connection to {arguments}")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+import pkgutil, importlib, ssast_hf
+for module in pkgutil.iter_modules(ssast_hf.__path__):
+    if module.name != "__main__":
+        importlib.import_module(f"ssast_hf.{module.name}")
+print("done")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "done\n", result.stderr
+
+
+def calls(path, name: str) -> list[dict]:
+    """Keyword arguments of every call of a function or method of that name in a file, as source text."""
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return [
+        {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        for node in found
+        if ast.unparse(node.func).split(".")[-1] == name
+    ]
+
+
+def test_no_file_is_loaded_by_running_code_in_it():
+    loads = [
+        arguments
+        for path in PACKAGE.rglob("*.py")
+        for arguments in calls(path, "load")
+        if "torch.load" in path.read_text()
+    ]
+    assert len(loads) >= 2
+    assert all(arguments.get("weights_only") == "True" for arguments in loads)
+
+
+def test_code_of_a_folder_is_run_only_where_the_package_itself_wrote_it():
+    trusting = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if any("trust_remote_code" in arguments for arguments in calls(path, "from_pretrained"))
+    }
+    # a staged or freshly verified folder; the demonstration's
+    assert trusting == {"load_folder.py", "continue_pretraining.py"}
+
+
+def test_licence_that_travels_with_models_is_the_projects():
+    assert (PACKAGE / "assets" / "LICENSE").read_text() == (PACKAGE.parent / "LICENSE").read_text()

@@ -1,0 +1,253 @@
+"""Model cards: the README.md of a repository, from a configuration and, for a released checkpoint, its record."""
+
+import hashlib
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import torch
+from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.repocard import metadata_load, metadata_save
+
+from .configuration_ssast import SSASTConfig
+from .download import released_checkpoints
+from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+
+
+ORIGINAL_URL = "https://github.com/YuanGongND/ssast"
+# Where the cards of released checkpoints are said to be, unless they are published elsewhere.
+NAMESPACE = "ssast-hf"
+REQUIRED = ("license", "library_name", "pipeline_tag", "tags")
+# Names in `checkpoints.json` -> data set on the Hub, and what it is.
+DATASETS = {
+    "AudioSet": ("agkphysics/AudioSet", "the full training set of AudioSet, ten-second clips of videos on YouTube"),
+    "AudioSet-2M": ("agkphysics/AudioSet", "the full training set of AudioSet, ten-second clips of videos on YouTube"),
+    "AudioSet-20K": (
+        "agkphysics/AudioSet",
+        "the balanced training set of AudioSet, 20,000 clips of videos on YouTube",
+    ),
+    "Librispeech": ("openslr/librispeech_asr", "Librispeech, 960 hours of English audio books, read aloud"),
+}
+# Published figures -> what to call them, and for a single benchmark: data set on the Hub, its part, type of metric.
+FIGURES = {
+    "average_audio": ("average over the audio benchmarks",),
+    "average_speech": ("average over the speech benchmarks",),
+    "audioset_20k_map": ("AudioSet-20K, mAP", "agkphysics/AudioSet", "balanced", "mAP"),
+    "esc50_accuracy": ("ESC-50, accuracy", "ashraq/esc50", None, "accuracy"),
+    "speech_commands_v2_accuracy": ("Speech Commands v2, accuracy", "google/speech_commands", "v0.02", "accuracy"),
+    "speech_commands_v1_accuracy": ("Speech Commands v1, accuracy", "google/speech_commands", "v0.01", "accuracy"),
+    "voxceleb1_speaker_identification_accuracy":
+        ("VoxCeleb1 speaker identification, accuracy", "s3prl/superb", "si", "accuracy"),
+    "iemocap_emotion_recognition_accuracy":
+        ("IEMOCAP emotion recognition, accuracy", "s3prl/superb", "er", "accuracy"),
+}  # fmt: skip
+OBJECTIVES = {
+    "joint": "discrimination and reconstruction of masked patches",
+    "discriminative": "discrimination of masked patches alone",
+    "generative": "reconstruction of masked patches alone",
+}
+# The last line of a card that nobody has edited yet, with a checksum of everything before it.
+SIGNATURE = "<!-- Written by ssast_hf, which replaces this card as long as nobody has edited it. sha256:{} -->\n"
+SIGNED = re.compile(re.escape(SIGNATURE).replace(r"\{\}", "([0-9a-f]{64})") + r"\Z")
+
+
+def repository_name(checkpoint: str) -> str:
+    """What a released checkpoint is called as a folder and as a repository."""
+    return checkpoint.lower()
+
+
+def record_config(record: dict) -> SSASTConfig:
+    """The configuration of a released checkpoint as its record in `checkpoints.json` gives it."""
+    names = (
+        "hidden_size num_hidden_layers num_attention_heads patch_size max_length num_mel_bins num_masked_patches "
+        "objective"
+    ).split()
+    config = SSASTConfig(**{name: record[name] for name in names}, intermediate_size=4 * record["hidden_size"])
+    config.architectures = ["SSASTForPretraining"]
+    return config
+
+
+def record_card(record: dict, repo_id: str | None = None) -> str:
+    """The card of a released checkpoint, in the repository `repo_id`, by default one of ours."""
+    repo_id = repo_id or f"{NAMESPACE}/{repository_name(record['name'])}"
+    return render_card(record_config(record), repo_id, record=record)
+
+
+def render_card(
+    config: SSASTConfig,
+    repo_id: str,
+    record: dict | None = None,
+    license: str | None = None,
+    datasets: list[str] | None = None,
+    base_model: str | None = None,
+    sampling_rate: int = 16000,
+    figures: tuple[str, ...] = (),
+) -> str:
+    """
+    Write a model card.
+
+    Args:
+        config ([`SSASTConfig`]): Of the model; its `architectures` tell pretraining from classification models.
+        repo_id (`str`): The repository that the examples load.
+        record (`dict`, *optional*): Record of the released checkpoint that it is, from `checkpoints.json`.
+        license (`str`, *optional*): Identifier of the licence of the weights, as the Hub spells it.
+        datasets (`list[str]`, *optional*): Data sets on the Hub that it was trained on.
+        base_model (`str`, *optional*): Repository of the model that training began from.
+        sampling_rate (`int`, defaults to 16000): Of the feature extractor, in Hz.
+        figures (`tuple[str, ...]`): Paths of pictures in the repository.
+
+    Returns:
+        `str`: The README.md, metadata and text.
+    """
+    is_classifier = (config.architectures or [""])[0] == "SSASTForAudioClassification"
+    published = {} if record is None else record["published"]
+    title = repo_id.split("/")[-1] if record is None else record["name"]
+    metadata = ModelCardData(
+        license="bsd-3-clause" if record is not None else license,
+        library_name="transformers",
+        pipeline_tag="audio-classification" if is_classifier else "feature-extraction",
+        tags=["audio", "ssast", "audio-spectrogram-transformer", "self-supervised-learning"],
+        datasets=datasets if record is None else hub_datasets(record),
+        base_model=base_model,
+        model_name=title,
+        eval_results=eval_results(published) or None,
+    )
+    template = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    ).from_string(files(__package__).joinpath("assets/model_card.md").read_text(encoding="utf-8"))
+    card = template.render(
+        card_data=metadata.to_yaml(),
+        title=title,
+        repo_id=repo_id,
+        config=config,
+        record=record,
+        is_classifier=is_classifier,
+        details=details(config, is_classifier),
+        license=license,
+        datasets=datasets,
+        descriptions={name: description for name, (_, description) in DATASETS.items()},
+        base_model=base_model,
+        sampling_rate=sampling_rate,
+        figures=figures,
+        published=[(FIGURES[name][0], value) for name, value in published.items()],
+        original_url=ORIGINAL_URL,
+    )
+    return card + SIGNATURE.format(hashlib.sha256(card.encode()).hexdigest())
+
+
+def is_untouched(card: str) -> bool:
+    """Whether a card was written by [`render_card`] and by nobody since."""
+    match = SIGNED.search(card)
+    return match is not None and hashlib.sha256(card[: match.start()].encode()).hexdigest() == match[1]
+
+
+def write_card(path: Path, card: str):
+    """
+    Write a card to `path`. A README.md that a person wrote or edited there keeps its text; only what its metadata lack
+    is added to them.
+
+    Raises:
+        ValueError: If the metadata of the README.md cannot be read.
+    """
+    if not path.exists() or is_untouched(path.read_text(encoding="utf-8")):
+        path.write_text(card, encoding="utf-8")
+        return
+    theirs = read_metadata(path)
+    scratch = path.with_name(path.name + ".new")
+    try:
+        scratch.write_text(card, encoding="utf-8")
+        merged = merge_metadata(theirs, metadata_load(scratch))
+    finally:
+        scratch.unlink(missing_ok=True)
+    if merged != theirs:
+        metadata_save(path, merged)
+
+
+def merge_metadata(theirs: dict, ours: dict) -> dict:
+    """What a person wrote, with what it lacks: keys, and entries of the lists of tags and data sets."""
+    merged = theirs | {key: value for key, value in ours.items() if key not in theirs}
+    for key in ("tags", "datasets"):
+        if key in theirs and key in ours:
+            listed = [theirs[key]] if isinstance(theirs[key], str) else list(theirs[key] or [])
+            merged[key] = listed + [value for value in ours[key] if value not in listed]
+    return merged
+
+
+def read_metadata(path: Path) -> dict:
+    """The metadata of a README.md; a ValueError if they cannot be read."""
+    try:
+        return metadata_load(path) or {}
+    except Exception as error:  # YAML has many ways to be wrong
+        raise ValueError(f"The metadata at the head of {path} cannot be read: {error}") from error
+
+
+def check_metadata(path: Path):
+    """Raise a ValueError unless the card at `path` says all that the Hub needs to know."""
+    metadata = read_metadata(path)
+    for key in REQUIRED:
+        if not metadata.get(key):
+            advice = "Pass --license, for example cc-by-4.0, or add" if key == "license" else "Add"
+            raise ValueError(f"The metadata of README.md have no {key}. {advice} it at the head of README.md.")
+    try:
+        ModelCardData(**metadata)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The metadata of README.md are not valid: {error}") from error
+
+
+def hub_datasets(record: dict) -> list[str] | None:
+    """Where the Hub has what a released checkpoint was trained on."""
+    return [DATASETS[name][0] for name in record["pretraining_data"] if name in DATASETS] or None
+
+
+def eval_results(published: dict) -> list[EvalResult]:
+    """Published figures of single benchmarks in the Hub's form; averages have no place there."""
+    return [
+        EvalResult(
+            task_type="audio-classification",
+            dataset_type=FIGURES[name][1],
+            dataset_name=FIGURES[name][0].rsplit(",", 1)[0],
+            dataset_config=FIGURES[name][2],
+            metric_type=FIGURES[name][3],
+            metric_name=f"{FIGURES[name][3]} after fine-tuning, in percent",
+            metric_value=value,
+            verified=False,
+            source_name="published by the authors of SSAST",
+            source_url=ORIGINAL_URL,
+        )
+        for name, value in published.items()
+        if len(FIGURES[name]) > 1
+    ]
+
+
+def details(config: SSASTConfig, is_classifier: bool) -> list[tuple[str, str]]:
+    """Rows of a table, from the configuration alone."""
+    model_class = SSASTForAudioClassification if is_classifier else SSASTForPretraining
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in model_class(config).parameters())
+    height, width = config.patch_shape
+    rows = [
+        ("parameters", f"{parameters / 1e6:.1f}M"),
+        ("width, layers, attention heads",
+         f"{config.hidden_size}, {config.num_hidden_layers}, {config.num_attention_heads}"),
+        ("input", f"{config.max_length} frames of 10 ms, {config.num_mel_bins} mel bins"),
+        ("patches", f"{height} mel bins x {width} frames, {config.num_patches} in a full-length clip"),
+    ]  # fmt: skip
+    if is_classifier:
+        names = [config.id2label[index] for index in sorted(config.id2label)]
+        shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
+        return [*rows, ("classes", f"{len(names)}: {shown}"), ("pooling", config.pooling_mode)]
+    masked = f"{config.num_masked_patches} of {config.num_patches} patches masked"
+    rows.append(("pretraining", f"{OBJECTIVES[config.objective]}, {masked}"))
+    if config.decoder_num_hidden_layers:
+        rows.append(("decoder", f"{config.decoder_num_hidden_layers} layers; the encoder saw visible patches only"))
+    return rows
+
+
+def render_released(folder: Path) -> list[Path]:
+    """Write the cards of all released checkpoints into `folder`; returns their paths."""
+    paths = []
+    for name, record in released_checkpoints().items():
+        paths.append(folder / f"{repository_name(name)}.md")
+        paths[-1].write_text(record_card(record), encoding="utf-8")
+    return paths

@@ -1,0 +1,95 @@
+"""All released checkpoints in one go: download, convert, verify, write cards, publish."""
+
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from tqdm import tqdm
+
+from .cards import NAMESPACE, record_card, repository_name, write_card
+from .configuration_ssast import SSASTConfig
+from .conversion import convert_file, differences
+from .download import fetch, released_checkpoints, sha256_of
+from .files import check_output
+from .hub import check_access, check_repo_id, verify
+from .hub import publish as publish_folder
+
+
+# Of what the table says about an error; all of it follows.
+WIDTH = 80
+
+
+def convert_all(
+    output_dir,
+    publish: bool = False,
+    namespace: str | None = None,
+    private: bool = False,
+    checkpoints=None,
+    overwrite: bool = False,
+) -> Iterator[str]:
+    """
+    Convert every released checkpoint into a folder of its own, verified in a fresh process and with a model card.
+
+    A folder that is there already is not converted again, but verified, so that the same call goes on where another
+    one stopped. A checkpoint that fails does not stop the others.
+
+    Args:
+        output_dir (`str` or `Path`): The folder to write them to.
+        publish (`bool`, defaults to `False`): Whether each one is published, as `namespace/name`.
+        namespace (`str`, *optional*): User or organisation on the Hub.
+        private (`bool`, defaults to `False`): Whether repositories are created as private.
+        checkpoints (`str` or `Path`, *optional*): A file like the package's `checkpoints.json`, for other links or
+            other checkpoints.
+        overwrite (`bool`, defaults to `False`): Whether folders that are there are converted again.
+
+    Yields:
+        `str`: A table, a line for each checkpoint when it is done, then every error in full.
+
+    Raises:
+        ValueError: At the end, if any failed; the lines say why.
+    """
+    records = released_checkpoints(checkpoints)
+    if publish:
+        if namespace is None:
+            raise ValueError("Publishing needs --namespace, your user name or organisation on the Hub.")
+        check_access(HfApi())
+    for name in records:
+        check_repo_id(f"{namespace or NAMESPACE}/{repository_name(name)}")
+    width = max(map(len, records), default=0)
+    errors = {}
+    yield f"{'checkpoint':{width}}  {'result':9}  {'SHA-256':12}  {'seconds':>7}  where, or why not"
+    for name, record in tqdm(records.items(), desc="checkpoints"):
+        folder = Path(output_dir) / repository_name(name)
+        repo_id = f"{namespace or NAMESPACE}/{repository_name(name)}"
+        began, result, checksum = time.perf_counter(), "converted", ""
+        try:
+            if folder.exists() and not overwrite:
+                result = "was there"
+            else:
+                check_output(folder, overwrite)
+                path = fetch(record)
+                checksum = sha256_of(path)
+                convert_file(path, folder, record)
+            where = finish(folder, record, repo_id, publish, private)
+        except Exception as error:  # whatever it is, the others come next
+            errors[name] = str(error).strip() or type(error).__name__
+            result, where = "failed", textwrap.shorten(errors[name], WIDTH, placeholder=" ...")
+        seconds = time.perf_counter() - began
+        yield f"{name:{width}}  {result:9}  {checksum[:12]:12}  {seconds:7.1f}  {where}"
+    if errors:
+        yield from (f"\n{name}: {error}" for name, error in errors.items())
+        raise ValueError(f"{len(errors)} of {len(records)} checkpoints failed: {', '.join(errors)}.")
+
+
+def finish(folder: Path, record: dict, repo_id: str, publish: bool, private: bool) -> str:
+    """Verify a converted folder, write its card, publish it if asked; returns where it is."""
+    config = SSASTConfig.from_pretrained(folder)
+    if notes := differences(config, record):
+        raise ValueError("; ".join(notes))
+    verify(folder, folder, config)
+    write_card(folder / "README.md", record_card(record, repo_id))
+    if not publish:
+        return str(folder)
+    return publish_folder(folder, repo_id, private=private, record=record)[-1].removeprefix("Published: ")

@@ -1,0 +1,121 @@
+"""Model cards: those in `model_cards/`, and what a person wrote."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from ssast_hf.cards import (
+    DATASETS,
+    FIGURES,
+    check_metadata,
+    is_untouched,
+    merge_metadata,
+    read_metadata,
+    record_card,
+    render_card,
+    render_released,
+    repository_name,
+    write_card,
+)
+from ssast_hf.download import released_checkpoints
+
+
+CARDS = Path(__file__).parent.parent / "model_cards"
+RECORDS = released_checkpoints()
+
+
+def test_cards_are_up_to_date(tmp_path):
+    rendered = {path.name: path.read_text() for path in render_released(tmp_path)}
+    committed = {path.name: path.read_text() for path in CARDS.glob("ssast-*.md")}
+    assert rendered.keys() == committed.keys()
+    for name, card in rendered.items():
+        assert card == committed[name], f"{name} is out of date: make cards"
+    assert (CARDS / "template.md").read_text().startswith("---\n{{ card_data }}\n---\n")
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_metadata_are_complete_and_figures_have_a_source(name):
+    record, path = RECORDS[name], CARDS / f"{repository_name(name)}.md"
+    check_metadata(path)
+    card = ModelCard.load(path)
+    assert card.data.license == "bsd-3-clause"
+    assert card.data.library_name == "transformers"
+    assert card.data.pipeline_tag == "feature-extraction"
+    assert set(card.data.datasets) == {DATASETS[dataset][0] for dataset in record["pretraining_data"]}
+    results = {result.metric_value: result for result in card.data.eval_results or []}
+    single = {value for key, value in record["published"].items() if len(FIGURES[key]) > 1}
+    assert results.keys() == single
+    assert all(result.source_name and result.source_url for result in results.values())
+    for key, value in record["published"].items():
+        assert f"| {FIGURES[key][0]} | {value} |" in card.text
+    for heading in ("Embed", "Continue pretraining", "Fine-tune", "Training data", "Limits and bias", "Licence"):
+        assert re.search(f"^##+ {heading}", card.text, flags=re.MULTILINE), heading
+    assert "gong2022ssast" in card.text
+    assert "gong2021ast" in card.text
+    assert "https://github.com/YuanGongND/ssast" in card.text
+    assert "{{" not in card.text
+
+
+def test_code_in_cards_compiles(config):
+    config.architectures = ["SSASTForAudioClassification"]
+    for card in (record_card(RECORDS["SSAST-Tiny-Patch-400"]), render_card(config, "org/classifier", license="mit")):
+        blocks = re.findall(r"^```python\n(.*?)^```", card, flags=re.MULTILINE | re.DOTALL)
+        assert len(blocks) >= 3
+        for block in blocks:
+            compile(block, "card", "exec")
+
+
+def test_classifier_card_names_its_classes(config):
+    config.architectures, config.id2label = ["SSASTForAudioClassification"], {0: "tern", 1: "gull"}
+    card = render_card(config, "org/birds", license="mit", base_model="org/ssast", datasets=["org/calls"])
+    assert "2: tern, gull" in card
+    assert "Continue pretraining" not in card
+    metadata = yaml.safe_load(card.split("---")[1])
+    assert (metadata["pipeline_tag"], metadata["base_model"]) == ("audio-classification", "org/ssast")
+    assert metadata["datasets"] == ["org/calls"]
+    assert "model-index" not in metadata
+
+
+def test_any_edit_makes_a_card_a_persons(config):
+    card = render_card(config, "org/ssast", license="mit")
+    assert is_untouched(card)
+    for edited in (card.replace("org/ssast", "org/other"), card.replace("mit", "apache-2.0"), card + "More.\n", ""):
+        assert not is_untouched(edited)
+
+
+def test_untouched_cards_are_replaced_and_others_completed(config, tmp_path):
+    path = tmp_path / "README.md"
+    write_card(path, render_card(config, "org/ssast", license="mit"))
+    write_card(path, render_card(config, "org/ssast", license="apache-2.0"))
+    assert read_metadata(path)["license"] == "apache-2.0"
+    text = "# No metadata\r\n\r\nWindows lines.\r\n"
+    path.write_bytes(text.encode())
+    write_card(path, render_card(config, "org/ssast", license="mit"))
+    assert path.read_bytes().decode().endswith(text)
+    assert read_metadata(path)["license"] == "mit"
+    before = path.read_bytes()
+    write_card(path, render_card(config, "org/ssast", license="apache-2.0"))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_merged_metadata_keep_what_is_there():
+    theirs = {"license": "mit", "datasets": "org/a", "tags": ["birds"], "language": "en"}
+    ours = {"license": "apache-2.0", "datasets": ["org/a", "org/b"], "tags": ["audio", "birds"], "library_name": "x"}
+    assert merge_metadata(theirs, ours) == {
+        "license": "mit",
+        "datasets": ["org/a", "org/b"],
+        "tags": ["birds", "audio"],
+        "language": "en",
+        "library_name": "x",
+    }
+
+
+@pytest.mark.parametrize("wrong", ["license: mit\n", "license: mit\nlibrary_name: a\npipeline_tag: b\ntags: []\n"])
+def test_incomplete_metadata_are_refused(wrong, tmp_path):
+    (tmp_path / "README.md").write_text(f"---\n{wrong}---\n")
+    with pytest.raises(ValueError, match=r"have no (library_name|tags)"):
+        check_metadata(tmp_path / "README.md")

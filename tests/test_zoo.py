@@ -1,0 +1,155 @@
+"""All checkpoints in one go, from a file server with good and bad files, to a Hub, both on the loopback address."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from original import original_checkpoint
+from safetensors.torch import load_file
+
+from ssast_hf.cards import is_untouched, read_metadata
+from ssast_hf.cli import main
+from ssast_hf.download import cache_path, checksum_path, released_checkpoints
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A folder that is served over HTTP, and its address."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=folder)
+
+        def log_message(self, *arguments):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{http.server_port}"
+    http.shutdown()
+    http.server_close()
+
+
+def write_records(path: Path, files, names, **changes) -> dict[str, dict]:
+    """Records of very small checkpoints, which are put on the server."""
+    folder, address = files
+    records = {}
+    for seed, name in enumerate(names):
+        torch.save(original_checkpoint(seed=seed), folder / f"{name}.pth")
+        records[name] = released_checkpoints()["SSAST-Tiny-Patch-400"] | {
+            "name": name,
+            "url": f"{address}/{name}.pth",
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 1,
+            "max_length": 128,
+            "num_masked_patches": 50,
+            **changes.get(name, {}),
+        }
+    path.write_text(json.dumps(list(records.values())))
+    return records
+
+
+def run(tmp_path, *arguments, **variables):
+    environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"} | variables
+    command = [sys.executable, "-m", "ssast_hf", "convert-all", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+
+
+def table(result) -> dict[str, list[str]]:
+    """Lines of the table by name: what happened, and the rest."""
+    lines = result.stdout.split("\n\n")[0].splitlines()[1:]
+    return {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
+
+
+def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(files, hub, tmp_path, run_without_package):
+    names = ("Good", "Broken-Link", "Truncated", "Wrong-Checksum", "Other-Shape", "Good-Too")
+    changes = {"Wrong-Checksum": {"sha256": "0" * 64}, "Other-Shape": {"num_hidden_layers": 3}}
+    write_records(tmp_path / "records.json", files, names, **changes)
+    (files[0] / "Broken-Link.pth").unlink()
+    whole = (files[0] / "Truncated.pth").read_bytes()
+    (files[0] / "Truncated.pth").write_bytes(whole[: len(whole) // 2])
+
+    arguments = ["--output", "zoo", "--checkpoints", "records.json", "--publish", "--namespace", "org"]
+    result = run(tmp_path, *arguments, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0", HF_TOKEN="hf_owner")
+    assert result.returncode == 1
+    assert "4 of 6 checkpoints failed: Broken-Link, Truncated, Wrong-Checksum, Other-Shape." in result.stderr, (
+        result.stdout
+    )
+    rows = table(result)
+    assert [rows[name][0] for name in names] == ["converted", "failed", "failed", "failed", "failed", "converted"]
+    assert "404" in rows["Broken-Link"][1]
+    assert "is truncated, damaged or no PyTorch file" in result.stdout  # in full below the table
+    assert f"expected {'0' * 64}" in result.stdout  # in full below the table
+    assert "num_hidden_layers is 2" in rows["Other-Shape"][1]
+    assert hub.repositories.keys() == {"org/good", "org/good-too"}
+    for name in ("good", "good-too"):
+        folder, published = tmp_path / "zoo" / name, hub.files(f"org/{name}")
+        assert published["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+        assert published["README.md"] == (folder / "README.md").read_bytes()
+        assert is_untouched(published["README.md"].decode())
+        assert b"Yuan Gong" in published["LICENSE.SSAST"]
+        assert read_metadata(folder / "README.md")["license"] == "bsd-3-clause"
+    blocks = re.findall(r"^```python\n(.*?)^```", published["README.md"].decode(), flags=re.MULTILINE | re.DOTALL)
+    printed = run_without_package("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    assert printed.startswith("torch.Size([1, 64])\ntorch.Size([1, 66, 64])\n")
+    stored = load_file(tmp_path / "zoo" / "good" / "model.safetensors")["reconstruction_head.dense.bias"]
+    assert torch.equal(stored, original_checkpoint(seed=0)["module.gpredlayer.0.bias"])
+    assert not (tmp_path / "zoo" / "truncated").exists()
+
+    # mended, the same command does what is left and downloads nothing again
+    (files[0] / "Truncated.pth").write_bytes(whole)
+    (files[0] / "Good.pth").unlink()
+    result = run(tmp_path, *arguments[:4])
+    rows = table(result)
+    assert (rows["Good"][0], rows["Truncated"][0]) == ("was", "converted")
+    assert (tmp_path / "zoo" / "truncated" / "README.md").exists()
+
+
+def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    records = write_records(tmp_path / "records.json", files, ["Good"])
+    url = records["Good"]["url"]
+    monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
+    arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
+    assert main(arguments) == 0
+    cached = cache_path("Good", url)
+    assert checksum_path(cached).read_text()[:12] in capsys.readouterr().out
+    cached.unlink()
+    torch.save(original_checkpoint(seed=7), files[0] / "Good.pth")
+    assert main([*arguments, "--overwrite"]) == 1
+    assert "make sure that you trust it" in capsys.readouterr().out
+    assert not cached.exists()
+    checksum_path(cached).unlink()
+    assert main([*arguments, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is no JSON file"), ("{}", "must hold a list"), ('[{"name": "A"}]', "record 'A' lacks url, hidden_size")],
+)
+def test_wrong_records_are_named(content, message, tmp_path, capsys):
+    (tmp_path / "records.json").write_text(content)
+    assert (
+        main(["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]) == 1
+    )
+    assert message in capsys.readouterr().err
+
+
+def test_publishing_is_refused_before_the_first_download(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ssast_hf.zoo.fetch", lambda *arguments: pytest.fail("downloaded"))
+    monkeypatch.setattr("ssast_hf.hub.get_token", lambda: None)
+    arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--publish"]
+    assert main(arguments) == 1
+    assert "needs --namespace" in capsys.readouterr().err
+    assert main([*arguments, "--namespace", "org"]) == 1
+    assert "hf auth login" in capsys.readouterr().err

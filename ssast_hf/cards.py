@@ -1,24 +1,21 @@
 """Model cards: the README.md of a repository, from a configuration and, for a released checkpoint, its record."""
 
-import hashlib
-import re
 from importlib.resources import files
 from pathlib import Path
 
 import jinja2
 import torch
 from huggingface_hub import EvalResult, ModelCardData
-from huggingface_hub.repocard import metadata_load, metadata_save
 
+from . import modeling_ssast
 from .configuration_ssast import SSASTConfig
 from .download import released_checkpoints
-from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+from .readme import sign
 
 
 ORIGINAL_URL = "https://github.com/YuanGongND/ssast"
-# Where the cards of released checkpoints are said to be, unless they are published elsewhere.
-NAMESPACE = "ssast-hf"
-REQUIRED = ("license", "library_name", "pipeline_tag", "tags")
+# In the examples of cards that are not of a published repository.
+NAMESPACE = "your-namespace"
 # Names in `checkpoints.json` -> data set on the Hub, and what it is.
 DATASETS = {
     "AudioSet": ("agkphysics/AudioSet", "the full training set of AudioSet, ten-second clips of videos on YouTube"),
@@ -31,8 +28,8 @@ DATASETS = {
 }
 # Published figures -> what to call them, and for a single benchmark: data set on the Hub, its part, type of metric.
 FIGURES = {
-    "average_audio": ("average over the audio benchmarks",),
-    "average_speech": ("average over the speech benchmarks",),
+    "average_audio": ("average of AudioSet-20K and ESC-50",),
+    "average_speech": ("average of Speech Commands v1 and v2, VoxCeleb1 and IEMOCAP",),
     "audioset_20k_map": ("AudioSet-20K, mAP", "agkphysics/AudioSet", "balanced", "mAP"),
     "esc50_accuracy": ("ESC-50, accuracy", "ashraq/esc50", None, "accuracy"),
     "speech_commands_v2_accuracy": ("Speech Commands v2, accuracy", "google/speech_commands", "v0.02", "accuracy"),
@@ -47,9 +44,6 @@ OBJECTIVES = {
     "discriminative": "discrimination of masked patches alone",
     "generative": "reconstruction of masked patches alone",
 }
-# The last line of a card that nobody has edited yet, with a checksum of everything before it.
-SIGNATURE = "<!-- Written by ssast_hf, which replaces this card as long as nobody has edited it. sha256:{} -->\n"
-SIGNED = re.compile(re.escape(SIGNATURE).replace(r"\{\}", "([0-9a-f]{64})") + r"\Z")
 
 
 def repository_name(checkpoint: str) -> str:
@@ -68,16 +62,20 @@ def record_config(record: dict) -> SSASTConfig:
     return config
 
 
-def record_card(record: dict, repo_id: str | None = None) -> str:
-    """The card of a released checkpoint, in the repository `repo_id`, by default one of ours."""
+def record_card(record: dict, repo_id: str | None = None, sha256: str | None = None) -> str:
+    """
+    The card of a released checkpoint in the repository `repo_id`, by default a placeholder; `sha256` is the checksum
+    of the original file if it was converted.
+    """
     repo_id = repo_id or f"{NAMESPACE}/{repository_name(record['name'])}"
-    return render_card(record_config(record), repo_id, record=record)
+    return render_card(record_config(record), repo_id, record=record, sha256=sha256)
 
 
 def render_card(
     config: SSASTConfig,
     repo_id: str,
     record: dict | None = None,
+    sha256: str | None = None,
     license: str | None = None,
     datasets: list[str] | None = None,
     base_model: str | None = None,
@@ -91,6 +89,7 @@ def render_card(
         config ([`SSASTConfig`]): Of the model; its `architectures` tell pretraining from classification models.
         repo_id (`str`): The repository that the examples load.
         record (`dict`, *optional*): Record of the released checkpoint that it is, from `checkpoints.json`.
+        sha256 (`str`, *optional*): Checksum of the released file that was converted.
         license (`str`, *optional*): Identifier of the licence of the weights, as the Hub spells it.
         datasets (`list[str]`, *optional*): Data sets on the Hub that it was trained on.
         base_model (`str`, *optional*): Repository of the model that training began from.
@@ -100,7 +99,8 @@ def render_card(
     Returns:
         `str`: The README.md, metadata and text.
     """
-    is_classifier = (config.architectures or [""])[0] == "SSASTForAudioClassification"
+    model_class = getattr(modeling_ssast, (config.architectures or ["SSASTForPretraining"])[0])
+    is_classifier = model_class is modeling_ssast.SSASTForAudioClassification
     published = {} if record is None else record["published"]
     title = repo_id.split("/")[-1] if record is None else record["name"]
     metadata = ModelCardData(
@@ -122,77 +122,20 @@ def render_card(
         repo_id=repo_id,
         config=config,
         record=record,
+        sha256=sha256,
         is_classifier=is_classifier,
-        details=details(config, is_classifier),
+        has_heads=model_class is modeling_ssast.SSASTForPretraining,
+        details=details(config, model_class, record),
         license=license,
         datasets=datasets,
         descriptions={name: description for name, (_, description) in DATASETS.items()},
         base_model=base_model,
         sampling_rate=sampling_rate,
         figures=figures,
-        published=[(FIGURES[name][0], value) for name, value in published.items()],
+        published=[(FIGURES.get(name, [name])[0], value) for name, value in published.items()],
         original_url=ORIGINAL_URL,
     )
-    return card + SIGNATURE.format(hashlib.sha256(card.encode()).hexdigest())
-
-
-def is_untouched(card: str) -> bool:
-    """Whether a card was written by [`render_card`] and by nobody since."""
-    match = SIGNED.search(card)
-    return match is not None and hashlib.sha256(card[: match.start()].encode()).hexdigest() == match[1]
-
-
-def write_card(path: Path, card: str):
-    """
-    Write a card to `path`. A README.md that a person wrote or edited there keeps its text; only what its metadata lack
-    is added to them.
-
-    Raises:
-        ValueError: If the metadata of the README.md cannot be read.
-    """
-    if not path.exists() or is_untouched(path.read_text(encoding="utf-8")):
-        path.write_text(card, encoding="utf-8")
-        return
-    theirs = read_metadata(path)
-    scratch = path.with_name(path.name + ".new")
-    try:
-        scratch.write_text(card, encoding="utf-8")
-        merged = merge_metadata(theirs, metadata_load(scratch))
-    finally:
-        scratch.unlink(missing_ok=True)
-    if merged != theirs:
-        metadata_save(path, merged)
-
-
-def merge_metadata(theirs: dict, ours: dict) -> dict:
-    """What a person wrote, with what it lacks: keys, and entries of the lists of tags and data sets."""
-    merged = theirs | {key: value for key, value in ours.items() if key not in theirs}
-    for key in ("tags", "datasets"):
-        if key in theirs and key in ours:
-            listed = [theirs[key]] if isinstance(theirs[key], str) else list(theirs[key] or [])
-            merged[key] = listed + [value for value in ours[key] if value not in listed]
-    return merged
-
-
-def read_metadata(path: Path) -> dict:
-    """The metadata of a README.md; a ValueError if they cannot be read."""
-    try:
-        return metadata_load(path) or {}
-    except Exception as error:  # YAML has many ways to be wrong
-        raise ValueError(f"The metadata at the head of {path} cannot be read: {error}") from error
-
-
-def check_metadata(path: Path):
-    """Raise a ValueError unless the card at `path` says all that the Hub needs to know."""
-    metadata = read_metadata(path)
-    for key in REQUIRED:
-        if not metadata.get(key):
-            advice = "Pass --license, for example cc-by-4.0, or add" if key == "license" else "Add"
-            raise ValueError(f"The metadata of README.md have no {key}. {advice} it at the head of README.md.")
-    try:
-        ModelCardData(**metadata)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The metadata of README.md are not valid: {error}") from error
+    return sign(card)
 
 
 def hub_datasets(record: dict) -> list[str] | None:
@@ -216,27 +159,31 @@ def eval_results(published: dict) -> list[EvalResult]:
             source_url=ORIGINAL_URL,
         )
         for name, value in published.items()
-        if len(FIGURES[name]) > 1
+        if len(FIGURES.get(name, ())) > 1
     ]
 
 
-def details(config: SSASTConfig, is_classifier: bool) -> list[tuple[str, str]]:
-    """Rows of a table, from the configuration alone."""
-    model_class = SSASTForAudioClassification if is_classifier else SSASTForPretraining
+def details(config: SSASTConfig, model_class, record: dict | None) -> list[tuple[str, str]]:
+    """Rows of a table, from the configuration and the class; of a released checkpoint, with the authors' count."""
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in model_class(config).parameters())
+    counted = f"{parameters / 1e6:.1f}M"
+    if record is not None:
+        counted += f", pretraining heads included; {record['parameters']} according to the authors"
     height, width = config.patch_shape
     rows = [
-        ("parameters", f"{parameters / 1e6:.1f}M"),
+        ("parameters", counted),
         ("width, layers, attention heads",
          f"{config.hidden_size}, {config.num_hidden_layers}, {config.num_attention_heads}"),
         ("input", f"{config.max_length} frames of 10 ms, {config.num_mel_bins} mel bins"),
         ("patches", f"{height} mel bins x {width} frames, {config.num_patches} in a full-length clip"),
     ]  # fmt: skip
-    if is_classifier:
+    if model_class is modeling_ssast.SSASTForAudioClassification:
         names = [config.id2label[index] for index in sorted(config.id2label)]
         shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
         return [*rows, ("classes", f"{len(names)}: {shown}"), ("pooling", config.pooling_mode)]
+    if model_class is modeling_ssast.SSASTModel:
+        return rows
     masked = f"{config.num_masked_patches} of {config.num_patches} patches masked"
     rows.append(("pretraining", f"{OBJECTIVES[config.objective]}, {masked}"))
     if config.decoder_num_hidden_layers:

@@ -72,7 +72,9 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("convert", "Convert a checkpoint of the original code, lossless, for pretraining or classification.")
     command.add_argument("checkpoint", help="a .pth file, or the name of a released one such as SSAST-Base-Patch-400")
     command.add_argument("output_dir", help="the folder to write")
-    command.add_argument("--url", help="download the named checkpoint from here instead of its recorded link")
+    command.add_argument(
+        "--url", help="get the named checkpoint from here, a link or a file, instead of from its recorded link"
+    )
     add_overwrite(command)
     add_config_options(command, CONFIG_OPTIONS)
 

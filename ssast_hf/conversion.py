@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .cards import record_card, write_card
+from .cards import record_card
 from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from .conversion_ast import convert_ast_to_hf, convert_hf_to_ast
-from .download import find_checkpoint, record_checksum
+from .download import find_checkpoint, is_cached, record_checksum, sha256_of, write_origin
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .files import check_output, read_pth, read_safetensors, staged
 from .model_folders import (
@@ -29,6 +29,7 @@ from .model_folders import (
     tensor_problem,
 )
 from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+from .readme import is_untouched, read_card, write_card
 
 
 __all__ = [
@@ -107,7 +108,8 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
             of the fine-tuning code (with `mlp_head`), which becomes an [`SSASTForAudioClassification`]; or the name
             of a released checkpoint, which is downloaded.
         output_dir (`str` or `Path`): The folder to write: safetensors, configuration, feature extractor, code.
-        url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link.
+        url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link, or a file
+            with it that was got by other means.
         overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced.
         config_fields: Fields of [`SSASTConfig`] that the tensors do not determine, such as `num_masked_patches` or
             `mask_strategy`; for fine-tuned files also `max_length` (required) and the strides.
@@ -127,9 +129,9 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
 
 def convert_file(path: Path, output_dir, record: dict | None = None, **config_fields) -> list[str]:
     """
-    As [`convert_original_to_hf`], for a file that is there, into a place that [`check_output`] allowed. The file of a
-    `record` from `checkpoints.json` was downloaded: its checksum is written down if it can be read, it is deleted if
-    not, and the result gets a model card.
+    As [`convert_original_to_hf`], for a file that is there, into a place that [`check_output`] allowed. If it has a
+    `record` in `checkpoints.json`, the result gets a model card. The checksum of a downloaded file is written down if
+    it can be read; if not, it is deleted.
     """
     released_mask = RELEASED_MASK
     if record is not None:
@@ -138,11 +140,14 @@ def convert_file(path: Path, output_dir, record: dict | None = None, **config_fi
     try:
         source_state = read_pth(path)
     except ValueError as error:
-        if record is not None:  # the next call gets it anew
+        if is_cached(path):  # the next call gets it anew
             path.unlink()
         raise ConversionError(str(error)) from error
+    if is_cached(path):
+        record_checksum(path)
     state, extras, config, model_class, report = rename_original(source_state, released_mask, **config_fields)
     notes = [f"note     {difference}" for difference in differences(config, record)] if record is not None else []
+    is_released = record is not None and not notes
     with torch.device("meta"):
         model = model_class(config)
     model.load_state_dict(state, strict=True, assign=True)
@@ -154,10 +159,13 @@ def convert_file(path: Path, output_dir, record: dict | None = None, **config_fi
         if extras:
             save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
         check_reloaded(model_class, folder, state)
-    if record is not None:
-        record_checksum(path)
-        if not notes:
-            write_card(Path(output_dir) / "README.md", record_card(record))
+        if is_released:
+            write_origin(folder, record, path)
+    card = Path(output_dir) / "README.md"
+    if is_released:
+        write_card(card, record_card(record, sha256=sha256_of(path)))
+    elif card.exists() and is_untouched(read_card(card)):  # of what was there before
+        card.unlink()
     return report + notes
 
 

@@ -5,6 +5,7 @@ import http.client
 import ipaddress
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from importlib.resources import files
@@ -21,10 +22,11 @@ MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 60
 
 
+ORIGIN_FILE = "original_checkpoint.json"
 # What the conversion and the card of a checkpoint cannot do without.
 RECORD_KEYS = (
-    "name url hidden_size num_hidden_layers num_attention_heads patch_size max_length num_mel_bins num_masked_patches "
-    "objective pretraining_data published"
+    "name url parameters hidden_size num_hidden_layers num_attention_heads patch_size max_length num_mel_bins "
+    "num_masked_patches objective pretraining_data published"
 ).split()
 
 
@@ -49,6 +51,12 @@ def released_checkpoints(path=None) -> dict[str, dict]:
     for number, record in enumerate(records):
         if missing := [key for key in RECORD_KEYS if key not in record]:
             raise ValueError(f"{path}: record {record.get('name', number)!r} lacks {', '.join(missing)}.")
+        for key, kind in {"name": str, "url": str, "pretraining_data": list, "published": dict}.items():
+            if not isinstance(record[key], kind):
+                raise ValueError(f"{path}: {key} of record {number} is {record[key]!r}, expected a {kind.__name__}.")
+    names = [record["name"].lower() for record in records]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path}: two records are called {twice[0]}.")
     return {record["name"]: record for record in records}
 
 
@@ -58,7 +66,7 @@ def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | No
 
     Args:
         checkpoint (`str` or `Path`): A local file, or one of the names in `checkpoints.json`.
-        url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link.
+        url (`str`, *optional*): As in [`fetch`].
 
     Raises:
         FileNotFoundError: If `checkpoint` is neither.
@@ -87,28 +95,37 @@ def fetch(record: dict, url: str | None = None) -> Path:
 
     Args:
         record (`dict`): One of [`released_checkpoints`].
-        url (`str`, *optional*): Where to download it from instead of its recorded link.
+        url (`str`, *optional*): Where to download it from instead of its recorded link, or a local file, which is
+            used where it is.
 
     Raises:
         ValueError: If the link is not https, or if the file does not have the checksum that is recorded.
         OSError: If the download fails; what has arrived is kept, and the next call continues.
     """
     url = url or record["url"]
-    path = cache_path(record["name"], url)
+    path = Path(url) if Path(url).is_file() else cache_path(record["name"], url)
     if not path.exists():
         download(url, path)
     recorded = checksum_path(path)
-    expected = record.get("sha256") or (recorded.read_text().strip() if recorded.exists() else None)
+    is_recorded = is_cached(path) and recorded.exists()
+    expected = record.get("sha256") or (recorded.read_text().strip() if is_recorded else None)
     actual = sha256_of(path)
-    if expected is not None and actual != expected:
-        path.unlink()
+    if expected is not None and actual != expected.lower():
         where = "its record" if record.get("sha256") else f"{recorded}, written when it was first downloaded"
+        advice = ""
+        if is_cached(path):
+            path.unlink()
+            advice = " The download was removed; run the command again if it was damaged."
         raise ValueError(
-            f"{record['name']} has the SHA-256 {actual}, expected {expected} according to {where}. The file from "
-            f"{shown(url)} was removed. Run the command again if the download was damaged; if the file has changed, "
-            "make sure that you trust it before you delete or correct the recorded checksum."
+            f"{record['name']} from {shown(url)} has the SHA-256 {actual}, expected {expected} according to {where}."
+            f"{advice} If the file has changed, make sure that you trust it before you correct the recorded checksum."
         )
     return path
+
+
+def is_cached(path: Path) -> bool:
+    """Whether a file was downloaded by [`fetch`], and not brought by the user."""
+    return path.parent == Path(HF_HOME) / "ssast_hf"
 
 
 def record_checksum(path: Path):
@@ -122,6 +139,25 @@ def record_checksum(path: Path):
 
 def checksum_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
+
+
+def write_origin(folder: Path, record: dict, path: Path):
+    """Note in a converted `folder` which checkpoint it is, with checksums of the original and of the new file."""
+    origin = {
+        "name": record["name"],
+        "sha256": sha256_of(path),
+        "converted_sha256": sha256_of(folder / "model.safetensors"),
+    }
+    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
+
+
+def read_origin(folder: Path) -> dict | None:
+    """What [`write_origin`] noted in a folder, or `None` if its weights are not those that were converted."""
+    note, weights = folder / ORIGIN_FILE, folder / "model.safetensors"
+    if not note.exists() or not weights.exists():
+        return None
+    origin = json.loads(note.read_text())
+    return origin if origin.get("converted_sha256") == sha256_of(weights) else None
 
 
 def sha256_of(path: Path) -> str:
@@ -152,11 +188,12 @@ def download(url: str, path: Path):
     request = urllib.request.Request(check_url(url), headers={"User-Agent": "ssast_hf"})
     if arrived:
         request.add_header("Range", f"bytes={arrived}-")
-    advice = (
-        f"Run the command again to continue, or download the file by other means and pass its path ({shown(url)})."
-    )
+    advice = f"Run the command again to continue, or get {shown(url)} by other means and pass its path as the url."
     try:
-        with urllib.request.build_opener(CheckedRedirects).open(request, timeout=TIMEOUT_SECONDS) as response:
+        # Plain http stays on this machine, so it takes no proxy.
+        proxies = [urllib.request.ProxyHandler({})] if url.startswith("http:") else []
+        opener = urllib.request.build_opener(CheckedRedirects, *proxies)
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             if response.headers.get_content_type() == "text/html":
                 raise OSError(f"The link answers with a web page instead of a file; it may be suspended. {advice}")
             if response.status == http.client.PARTIAL_CONTENT:
@@ -206,8 +243,10 @@ def total_of_range(response, first: int) -> int | None:
 
 
 def check_url(url: str) -> str:
-    """The url, if it is https, or plain http to this very machine; a ValueError otherwise."""
+    """The url, if it is https, or plain http to this very machine, without a password; a ValueError otherwise."""
     parts = urlsplit(url)
+    if "@" in parts.netloc or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ValueError(f"{shown(url)} was given with a user name, a space or a control character; leave it out.")
     try:
         is_loopback = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:

@@ -1,5 +1,6 @@
 """Reading weights without running code, and writing results whole or not at all."""
 
+import json
 import os
 import pickle
 import shutil
@@ -21,6 +22,7 @@ MODEL_FILES = (
     "model.safetensors.index.json",
     "*_ssast.py",
     "original_extras.safetensors",
+    "original_checkpoint.json",
     "losses.json",
 )
 
@@ -72,15 +74,33 @@ def read_folder(folder) -> dict[str, torch.Tensor]:
     Read the weights of a saved model, in one or several safetensors files, in the data types stored.
 
     Raises:
-        ValueError: If there are none, or if a file is damaged.
+        ValueError: If there are none, or if a file is damaged or missing.
     """
-    paths = sorted(Path(folder).glob("model*.safetensors"))
-    if not paths:
-        raise ValueError(f"{folder} holds no model.safetensors. Is it a folder written by save_pretrained?")
     state = {}
-    for path in paths:
-        state |= read_safetensors(path)
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            state |= read_safetensors(path)
     return state
+
+
+def weight_files(folder) -> list[Path]:
+    """
+    The files that transformers loads the weights of a saved model from: `model.safetensors`, or the index and the
+    files that it names. A ValueError if there are none, or if one is missing.
+    """
+    folder = Path(folder)
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.exists():
+        return [single]
+    if not index.exists():
+        raise ValueError(f"{folder} holds no model.safetensors. Is it a folder written by save_pretrained?")
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{index} is no index of safetensors files ({error}).") from error
+    if missing := [name for name in names if not (folder / name).exists()]:
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, named in {index.name}. Copy the folder again.")
+    return [*(folder / name for name in names), index]
 
 
 def read_safetensors(path) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import torch
+from transformers import ASTConfig
 
 from .configuration_ssast import SSASTConfig
 from .files import read_folder
@@ -48,7 +49,8 @@ def read_model_config(folder, config_class):
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise ConversionError(f"{path} is not a valid configuration ({error}).") from error
     if model_type != config_class.model_type:
-        raise ConversionError(f"{path} has model_type {model_type!r}, expected {config_class.model_type!r}.")
+        hint = " ssast-hf import-ast makes an SSAST model of it." if model_type == ASTConfig.model_type else ""
+        raise ConversionError(f"{path} has model_type {model_type!r}, expected {config_class.model_type!r}.{hint}")
     try:
         return config_class.from_pretrained(folder)
     except Exception as error:  # each version of transformers has its own ways to reject a value

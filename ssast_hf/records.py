@@ -13,6 +13,8 @@ import pyarrow
 import torch
 from datasets import Audio, Dataset, IterableDataset, Value, load_dataset
 
+from .download import check_url
+
 
 AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
 # What a column of paths or of audio is called, in the order of preference.
@@ -50,6 +52,8 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
         kind, files = kind_of(path.name), [str(path)]
     elif "://" in source or any(character in source for character in "*?["):
         kind = kind_of(source)
+        if source.startswith(("http://", "https://")):
+            check_url(source)
         filesystem, _, files = fsspec.get_fs_token_paths(source)
         if "://" in source:
             files = [filesystem.unstrip_protocol(file) for file in files]

@@ -8,13 +8,15 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from tqdm import tqdm
 
-from .cards import NAMESPACE, record_card, repository_name, write_card
+from .cards import NAMESPACE, record_card, repository_name
 from .configuration_ssast import SSASTConfig
 from .conversion import convert_file, differences
-from .download import fetch, released_checkpoints, sha256_of
+from .download import fetch, read_origin, released_checkpoints
 from .files import check_output
-from .hub import check_access, check_repo_id, verify
+from .hub import check_access, check_repo_id
 from .hub import publish as publish_folder
+from .readme import write_card
+from .staging import verify
 
 
 # Of what the table says about an error; all of it follows.
@@ -55,14 +57,14 @@ def convert_all(
         if namespace is None:
             raise ValueError("Publishing needs --namespace, your user name or organisation on the Hub.")
         check_access(HfApi())
-    for name in records:
-        check_repo_id(f"{namespace or NAMESPACE}/{repository_name(name)}")
+    repo_ids = {name: f"{namespace or NAMESPACE}/{repository_name(name)}" for name in records}
+    for repo_id in repo_ids.values():
+        check_repo_id(repo_id)
     width = max(map(len, records), default=0)
     errors = {}
     yield f"{'checkpoint':{width}}  {'result':9}  {'SHA-256':12}  {'seconds':>7}  where, or why not"
     for name, record in tqdm(records.items(), desc="checkpoints"):
         folder = Path(output_dir) / repository_name(name)
-        repo_id = f"{namespace or NAMESPACE}/{repository_name(name)}"
         began, result, checksum = time.perf_counter(), "converted", ""
         try:
             if folder.exists() and not overwrite:
@@ -70,9 +72,10 @@ def convert_all(
             else:
                 check_output(folder, overwrite)
                 path = fetch(record)
-                checksum = sha256_of(path)
                 convert_file(path, folder, record)
-            where = finish(folder, record, repo_id, publish, private)
+            checksum = check_origin(folder, record)
+            card = record_card(record, repo_ids[name], checksum)
+            where = finish(folder, card, repo_ids[name] if publish else None, private, record)
         except Exception as error:  # whatever it is, the others come next
             errors[name] = str(error).strip() or type(error).__name__
             result, where = "failed", textwrap.shorten(errors[name], WIDTH, placeholder=" ...")
@@ -83,13 +86,26 @@ def convert_all(
         raise ValueError(f"{len(errors)} of {len(records)} checkpoints failed: {', '.join(errors)}.")
 
 
-def finish(folder: Path, record: dict, repo_id: str, publish: bool, private: bool) -> str:
-    """Verify a converted folder, write its card, publish it if asked; returns where it is."""
-    config = SSASTConfig.from_pretrained(folder)
-    if notes := differences(config, record):
+def check_origin(folder: Path, record: dict) -> str:
+    """Checksum of the checkpoint that a folder was converted from; a ValueError unless it is that of the record."""
+    origin = read_origin(folder)
+    if notes := differences(SSASTConfig.from_pretrained(folder), record):
         raise ValueError("; ".join(notes))
-    verify(folder, folder, config)
-    write_card(folder / "README.md", record_card(record, repo_id))
-    if not publish:
+    if origin is None or origin["name"] != record["name"]:
+        raise ValueError(f"{folder} does not hold the weights of {record['name']} as converted; pass --overwrite.")
+    if record.get("sha256") and record["sha256"].lower() != origin["sha256"]:
+        raise ValueError(
+            f"{folder} was converted from a file with the SHA-256 {origin['sha256']}, the record says "
+            f"{record['sha256']}; pass --overwrite."
+        )
+    return origin["sha256"]
+
+
+def finish(folder: Path, card: str, repo_id: str | None, private: bool, record: dict) -> str:
+    """Verify a converted folder, write its card, publish it if there is a `repo_id`; returns where it is."""
+    write_card(folder / "README.md", card)
+    if repo_id is None:
+        verify(folder, folder, SSASTConfig.from_pretrained(folder))
         return str(folder)
-    return publish_folder(folder, repo_id, private=private, record=record)[-1].removeprefix("Published: ")
+    report = publish_folder(folder, repo_id, private=private, record=record)  # verifies, too
+    return report[-1].removeprefix("Published: ")

@@ -7,20 +7,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from ssast_hf.cards import (
-    DATASETS,
-    FIGURES,
-    check_metadata,
-    is_untouched,
-    merge_metadata,
-    read_metadata,
-    record_card,
-    render_card,
-    render_released,
-    repository_name,
-    write_card,
-)
+from ssast_hf.cards import DATASETS, FIGURES, record_card, render_card, render_released, repository_name
 from ssast_hf.download import released_checkpoints
+from ssast_hf.readme import check_metadata, combine, is_untouched, merge_metadata, read_card, split, write_card
 
 
 CARDS = Path(__file__).parent.parent / "model_cards"
@@ -39,7 +28,7 @@ def test_cards_are_up_to_date(tmp_path):
 @pytest.mark.parametrize("name", RECORDS)
 def test_metadata_are_complete_and_figures_have_a_source(name):
     record, path = RECORDS[name], CARDS / f"{repository_name(name)}.md"
-    check_metadata(path)
+    check_metadata(path.read_text(), path.name)
     card = ModelCard.load(path)
     assert card.data.license == "bsd-3-clause"
     assert card.data.library_name == "transformers"
@@ -79,6 +68,19 @@ def test_classifier_card_names_its_classes(config):
     assert "model-index" not in metadata
 
 
+def test_card_of_an_encoder_promises_no_heads(config):
+    config.architectures = ["SSASTModel"]
+    card = render_card(config, "org/encoder", license="mit")
+    assert "Continue pretraining" not in card
+    assert "masked" not in card.split("## The model")[1].split("##")[0]
+
+
+def test_measured_is_only_what_was_converted():
+    record = RECORDS["SSAST-Tiny-Patch-400"]
+    assert "**Not measured**" in record_card(record)
+    assert f"whose SHA-256 is\n`{'ab' * 32}`" in record_card(record, sha256="ab" * 32)
+
+
 def test_any_edit_makes_a_card_a_persons(config):
     card = render_card(config, "org/ssast", license="mit")
     assert is_untouched(card)
@@ -90,32 +92,50 @@ def test_untouched_cards_are_replaced_and_others_completed(config, tmp_path):
     path = tmp_path / "README.md"
     write_card(path, render_card(config, "org/ssast", license="mit"))
     write_card(path, render_card(config, "org/ssast", license="apache-2.0"))
-    assert read_metadata(path)["license"] == "apache-2.0"
+    assert split(read_card(path), "")[0]["license"] == "apache-2.0"
     text = "# No metadata\r\n\r\nWindows lines.\r\n"
     path.write_bytes(text.encode())
     write_card(path, render_card(config, "org/ssast", license="mit"))
-    assert path.read_bytes().decode().endswith(text)
-    assert read_metadata(path)["license"] == "mit"
+    assert path.read_bytes().decode().endswith("---\r\n" + text)
+    assert split(read_card(path), "")[0]["license"] == "mit"
     before = path.read_bytes()
     write_card(path, render_card(config, "org/ssast", license="apache-2.0"))
     assert path.read_bytes() == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_metadata_that_need_nothing_stay_byte_for_byte(config):
+    card = render_card(config, "org/ssast", license="mit")
+    edited = card.replace("license: mit", "license:   mit  # as agreed").replace("# ssast", "# mine")
+    assert combine(edited, card, "README.md") == edited
+
+
+@pytest.mark.parametrize(
+    ("existing", "message"),
+    [
+        ("---\nlicense: [\n---\n", "at the head of README.md cannot be read"),
+        ("---\ntags: 5\n---\n", "tags in the metadata of README.md is 5, expected a list"),
+        ("---\nlicense: mit\n---\n", "README.md states the license mit, --license says apache-2.0"),
+    ],
+)
+def test_metadata_that_cannot_be_completed_are_refused(existing, message, config):
+    card = render_card(config, "org/ssast", license="apache-2.0")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        combine(existing, card, "README.md", license="apache-2.0")
 
 
 def test_merged_metadata_keep_what_is_there():
-    theirs = {"license": "mit", "datasets": "org/a", "tags": ["birds"], "language": "en"}
-    ours = {"license": "apache-2.0", "datasets": ["org/a", "org/b"], "tags": ["audio", "birds"], "library_name": "x"}
-    assert merge_metadata(theirs, ours) == {
+    theirs = {"license": "mit", "datasets": "org/a", "tags": ["birds"], "language": "en", "pipeline_tag": None}
+    ours = {"license": "apache-2.0", "datasets": ["org/a", "org/b"], "tags": ["audio", "birds"], "pipeline_tag": "x"}
+    assert merge_metadata(theirs, ours, "README.md") == {
         "license": "mit",
         "datasets": ["org/a", "org/b"],
         "tags": ["birds", "audio"],
         "language": "en",
-        "library_name": "x",
+        "pipeline_tag": "x",
     }
 
 
 @pytest.mark.parametrize("wrong", ["license: mit\n", "license: mit\nlibrary_name: a\npipeline_tag: b\ntags: []\n"])
-def test_incomplete_metadata_are_refused(wrong, tmp_path):
-    (tmp_path / "README.md").write_text(f"---\n{wrong}---\n")
-    with pytest.raises(ValueError, match=r"have no (library_name|tags)"):
-        check_metadata(tmp_path / "README.md")
+def test_incomplete_metadata_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"model card has no (library_name|tags)"):
+        check_metadata(f"---\n{wrong}---\n", "README.md")

@@ -5,7 +5,7 @@ import pytest
 
 from ssast_hf import SSASTConfig
 from ssast_hf.cli import main
-from ssast_hf.download import cache_path, check_url, download, released_checkpoints
+from ssast_hf.download import cache_path, check_url, download, released_checkpoints, shown
 
 
 class Server:
@@ -87,7 +87,7 @@ def test_leftover_longer_than_the_file_starts_again(server, tmp_path):
 
 
 def test_errors_name_the_link_and_what_to_do(server, tmp_path):
-    with pytest.raises(OSError, match=r"404.*pass its path .*absent"):
+    with pytest.raises(OSError, match=r"404.*get .*absent.* pass its path"):
         download(server.url.replace("file", "absent"), tmp_path / "x")
     server.page = True
     server.page, content, server.content = False, server.content, b""
@@ -100,6 +100,15 @@ def test_errors_name_the_link_and_what_to_do(server, tmp_path):
     server.http.server_close()
     with pytest.raises(OSError, match=r"broke off.*again"):
         download(server.url, tmp_path / "x")
+
+
+def test_secrets_in_a_link_are_not_repeated(server, tmp_path):
+    absent = server.url.replace("file", "absent")
+    for url in (f"{absent}?token=secret", absent.replace("//", "//user:secret@"), f"{absent}?a b&token=secret"):
+        with pytest.raises((OSError, ValueError), match="absent") as caught:
+            download(url, tmp_path / "x")
+        assert "secret" not in str(caught.value)
+    assert shown("https://user:password@example.org:8080/a.pth?dl=1#x") == "https://example.org:8080/a.pth"
 
 
 @pytest.mark.parametrize(

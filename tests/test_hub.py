@@ -14,9 +14,11 @@ from safetensors.torch import load_file, save_file
 
 import ssast_hf
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
-from ssast_hf.cards import is_untouched, read_metadata, render_card
+from ssast_hf.cards import render_card
 from ssast_hf.cli import main
-from ssast_hf.hub import check_repo_id, explain, publish, stage, upload, verify
+from ssast_hf.hub import check_repo_id, explain, publish, upload
+from ssast_hf.readme import is_untouched, read_card, split
+from ssast_hf.staging import stage, verify
 
 
 ISLAND = {path.name for path in Path(ssast_hf.__file__).parent.glob("*_ssast.py")}
@@ -68,12 +70,15 @@ def test_staged_folder_holds_what_a_stranger_needs_and_nothing_else(folder, tmp_
     ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
+    for name in ("private.png", "model_old.safetensors"):
+        (folder / name).write_bytes(b"x")
     stage(folder, tmp_path / "staged", "org/ssast", license="mit")
     names = {path.relative_to(tmp_path / "staged").as_posix() for path in (tmp_path / "staged").rglob("*.*")}
     assert names == ISLAND | {
         "config.json",
         "model.safetensors",
         "preprocessor_config.json",
+        "LICENSE.SSAST",
         "README.md",
         "curves.png",
         "figures/step-0000010-clip-0.png",
@@ -95,7 +100,7 @@ def test_other_classes_are_staged_as_what_they_are(model_class, config, tmp_path
     staged = stage(tmp_path / "model", tmp_path / "staged", "org/ssast", license="mit")
     assert staged.architectures == [model_class.__name__]
     task = "audio-classification" if model_class is SSASTForAudioClassification else "feature-extraction"
-    assert read_metadata(tmp_path / "staged" / "README.md")["pipeline_tag"] == task
+    assert split(read_card(tmp_path / "staged" / "README.md"), "")[0]["pipeline_tag"] == task
 
 
 def test_readme_of_a_person_keeps_its_text(folder, tmp_path):
@@ -103,7 +108,7 @@ def test_readme_of_a_person_keeps_its_text(folder, tmp_path):
     stage(folder, tmp_path / "staged", "org/ssast", datasets=["org/birds"])
     card = (tmp_path / "staged" / "README.md").read_text()
     assert card.endswith("---\n# My birds\n\nWritten by hand.\n")
-    metadata = read_metadata(tmp_path / "staged" / "README.md")
+    metadata, _ = split(card, "README.md")
     assert metadata["license"] == "mit"
     assert metadata["tags"][0] == "birds"
     assert "ssast" in metadata["tags"]
@@ -119,6 +124,9 @@ def test_what_is_missing_is_named(folder, tmp_path):
     (folder / "README.md").write_text("---\nlicense: [\n---\n")
     with pytest.raises(ValueError, match=r"metadata at the head of .*README.md cannot be read"):
         stage(folder, tmp_path / "staged2", "org/ssast")
+    (folder / "README.md").write_bytes("Vögel".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"model.README.md is not encoded in UTF-8"):
+        stage(folder, tmp_path / "staged6", "org/ssast")
     (folder / "README.md").unlink()
     SSASTFeatureExtractor(num_mel_bins=64, max_length=64).save_pretrained(folder)
     with pytest.raises(ValueError, match=r"num_mel_bins=64, config\.json 32"):
@@ -139,7 +147,6 @@ def test_repo_id_is_checked_before_any_work(repo_id, tmp_path):
 def test_verification_finds_other_weights_and_broken_code(folder, tmp_path):
     staged = tmp_path / "staged"
     config = stage(folder, staged, "org/ssast", license="mit")
-    assert verify(folder, staged, config) <= 1e-6
     state = load_file(staged / "model.safetensors")
     state["audio_spectrogram_transformer.layernorm.weight"][3] += 0.1
     save_file(state, staged / "model.safetensors", metadata={"format": "pt"})
@@ -155,9 +162,12 @@ def test_dry_run_needs_neither_token_nor_network(folder, monkeypatch, capsys):
     assert main(["publish", str(folder), "--repo_id", "org/ssast", "--license", "mit", "--dry_run"]) == 0
     printed = capsys.readouterr().out
     assert "modeling_ssast.py" in printed
-    assert "largest relative difference of any output" in printed
+    assert "largest relative difference" in printed
     assert "license: mit" in printed
     assert printed.endswith("Nothing was uploaded (dry run).\n")
+    command = ["publish", str(folder), "--repo_id", "org/ssast", "--license", "mit", "--dry_run"]
+    assert main([*command, "--base_model", "./zoo/ssast-tiny-patch-400"]) == 1
+    assert "./zoo/ssast-tiny-patch-400" in capsys.readouterr().err
     assert main(["publish", str(folder), "--repo_id", "org/ssast", "--license", "mit"]) == 1
     assert "hf auth login" in capsys.readouterr().err
 
@@ -180,8 +190,8 @@ def staged(tmp_path, config):
     return folder
 
 
-def send(api, folder, repo_id="org/ssast", private=False, create_pr=False, revision=None):
-    return upload(api, folder, repo_id, private, create_pr, revision, "a commit")
+def send(api, folder, repo_id="org/ssast", private=False, create_pr=False, revision=None, license=None):
+    return upload(api, folder, repo_id, private, create_pr, revision, "a commit", license)
 
 
 def test_one_commit_holds_everything(hub, api, staged):
@@ -215,6 +225,9 @@ def test_card_that_a_person_edited_on_the_hub_is_kept(hub, api, staged, config):
     assert kept.split("---\n", 2)[2] == edited.split("---\n", 2)[2]
     assert "- birds" in kept
     assert "- org/birds" in kept
+    (staged / "README.md").write_text(render_card(config, "org/ssast", license="apache-2.0"))
+    with pytest.raises(ValueError, match=r"org/ssast/README\.md states the license mit, --license says apache-2\.0"):
+        send(api, staged, license="apache-2.0")
 
 
 def test_pull_request_and_branch_leave_main_alone(hub, api, staged):
@@ -232,7 +245,8 @@ def test_private_is_private(hub, api, staged):
     assert hub.repositories["org/ssast"].private
     send(api, staged, "org/public")
     with pytest.raises(ValueError, match="org/public exists and is public; nothing was uploaded"):
-        send(api, staged, "org/public", private=True)
+        send(api, staged, "org/public", private=True, revision="secret")
+    assert hub.repositories["org/public"].branches.keys() == {"main"}
 
 
 def test_somebody_elses_commit_in_between_is_an_error(hub, api, staged, monkeypatch):
@@ -241,7 +255,7 @@ def test_somebody_elses_commit_in_between_is_an_error(hub, api, staged, monkeypa
 
     def commit_meanwhile(*arguments):
         hub.repositories["org/ssast"].commit("main", {"README.md": (b"new", None)}, "meanwhile")
-        return False
+        return []
 
     monkeypatch.setattr("ssast_hf.hub.keep_card", commit_meanwhile)
     with pytest.raises(OSError, match="changed meanwhile: run the command again"):
@@ -319,6 +333,7 @@ for revision in (sys.argv[1], "main"):
     AutoModel.from_pretrained("org/ssast", revision=revision, code_revision=revision, trust_remote_code=True)
     print(model.reconstruction_head.out_proj.bias[0].item(), features.num_mel_bins)
 """
+    assert is_untouched(hub.files("org/ssast")["README.md"].decode())  # so that publishing replaces it
     printed = run_without_package(load, first, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert printed.split() == ["0.25", "32", "0.5", "32"]
 

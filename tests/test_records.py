@@ -202,6 +202,11 @@ def test_what_is_no_data_set_is_refused_by_name(name, content, message, tmp_path
     assert name in str(error.value)
 
 
+def test_remote_archives_come_over_https_only():
+    with pytest.raises(ValueError, match=r"http://example\.org/a\.tar is not https"):
+        load_records("http://example.org/a.tar", streaming=True)
+
+
 def test_stats_are_those_of_the_features(folder, tmp_path, capsys):
     random = np.random.RandomState(0)
     for path in sorted(folder.rglob("*.wav")):

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from original import original_checkpoint
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from ssast_hf.cards import is_untouched, read_metadata
 from ssast_hf.cli import main
-from ssast_hf.download import cache_path, checksum_path, released_checkpoints
+from ssast_hf.download import cache_path, checksum_path, released_checkpoints, sha256_of
+from ssast_hf.hub import publish
+from ssast_hf.readme import is_untouched, read_card
+from ssast_hf.staging import stage
 
 
 @pytest.fixture
@@ -65,13 +67,15 @@ def run(tmp_path, *arguments, **variables):
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
 
 
-def table(result) -> dict[str, list[str]]:
+def table(printed: str) -> dict[str, list[str]]:
     """Lines of the table by name: what happened, and the rest."""
-    lines = result.stdout.split("\n\n")[0].splitlines()[1:]
+    lines = printed.split("\n\n")[0].splitlines()[1:]
     return {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
 
 
-def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(files, hub, tmp_path, run_without_package):
+def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
+    files, hub, tmp_path, run_without_package, monkeypatch, capsys
+):
     names = ("Good", "Broken-Link", "Truncated", "Wrong-Checksum", "Other-Shape", "Good-Too")
     changes = {"Wrong-Checksum": {"sha256": "0" * 64}, "Other-Shape": {"num_hidden_layers": 3}}
     write_records(tmp_path / "records.json", files, names, **changes)
@@ -85,7 +89,7 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(files, h
     assert "4 of 6 checkpoints failed: Broken-Link, Truncated, Wrong-Checksum, Other-Shape." in result.stderr, (
         result.stdout
     )
-    rows = table(result)
+    rows = table(result.stdout)
     assert [rows[name][0] for name in names] == ["converted", "failed", "failed", "failed", "failed", "converted"]
     assert "404" in rows["Broken-Link"][1]
     assert "is truncated, damaged or no PyTorch file" in result.stdout  # in full below the table
@@ -96,21 +100,27 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(files, h
         folder, published = tmp_path / "zoo" / name, hub.files(f"org/{name}")
         assert published["model.safetensors"] == (folder / "model.safetensors").read_bytes()
         assert published["README.md"] == (folder / "README.md").read_bytes()
-        assert is_untouched(published["README.md"].decode())
+        assert is_untouched(read_card(folder / "README.md"))
         assert b"Yuan Gong" in published["LICENSE.SSAST"]
-        assert read_metadata(folder / "README.md")["license"] == "bsd-3-clause"
+        assert b"\nlicense: bsd-3-clause\n" in published["README.md"]
     blocks = re.findall(r"^```python\n(.*?)^```", published["README.md"].decode(), flags=re.MULTILINE | re.DOTALL)
     printed = run_without_package("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert printed.startswith("torch.Size([1, 64])\ntorch.Size([1, 66, 64])\n")
     stored = load_file(tmp_path / "zoo" / "good" / "model.safetensors")["reconstruction_head.dense.bias"]
     assert torch.equal(stored, original_checkpoint(seed=0)["module.gpredlayer.0.bias"])
+    assert sha256_of(files[0] / "Good-Too.pth").encode() in published["README.md"]
     assert not (tmp_path / "zoo" / "truncated").exists()
 
     # mended, the same command does what is left and downloads nothing again
+    records = json.loads((tmp_path / "records.json").read_text())
+    (tmp_path / "records.json").write_text(json.dumps([r for r in records if r["name"] in ("Good", "Truncated")]))
     (files[0] / "Truncated.pth").write_bytes(whole)
     (files[0] / "Good.pth").unlink()
-    result = run(tmp_path, *arguments[:4])
-    rows = table(result)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "hf_home")
+    monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # slow, and done above
+    assert main(["convert-all", *arguments[:4]]) == 0
+    rows = table(capsys.readouterr().out)
     assert (rows["Good"][0], rows["Truncated"][0]) == ("was", "converted")
     assert (tmp_path / "zoo" / "truncated" / "README.md").exists()
 
@@ -133,9 +143,52 @@ def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch
     assert main([*arguments, "--overwrite"]) == 0
 
 
+def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
+    records = write_records(tmp_path / "records.json", files, ["Good"])
+    arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
+    assert main(arguments) == 0
+    folder = tmp_path / "zoo" / "good"
+    state = load_file(folder / "model.safetensors")
+    state["reconstruction_head.dense.bias"] += 1
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    assert main(arguments) == 1
+    assert "does not hold the weights of Good as converted; pass --overwrite" in capsys.readouterr().out
+    monkeypatch.setattr("ssast_hf.staging.released_checkpoints", lambda: records)
+    with pytest.raises(ValueError, match="no license"):  # nor does `publish`
+        stage(folder, tmp_path / "staged", "org/good")
+
+
+def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeypatch, capsys):
+    records = write_records(tmp_path / "records.json", files, ["Good"])
+    for module in ("download", "staging"):
+        monkeypatch.setattr(f"ssast_hf.{module}.released_checkpoints", lambda: records)
+    # from a file that was got by other means, which stays where it is
+    local = files[0] / "Good.pth"
+    assert main(["convert", "Good", str(tmp_path / "good"), "--url", str(local)]) == 0
+    assert sorted(path.name for path in files[0].iterdir()) == ["Good.pth"]
+    stage(tmp_path / "good", tmp_path / "staged", "org/mine")
+    card = read_card(tmp_path / "staged" / "README.md")
+    assert 'name = "org/mine"' in card
+    assert sha256_of(local) in card
+    assert not (tmp_path / "staged" / "original_checkpoint.json").exists()
+    with pytest.raises(ValueError, match="leave out license"):
+        publish(tmp_path / "good", "org/mine", license="mit", dry_run=True)
+    # another model in its place does not inherit the card
+    torch.save(original_checkpoint(seed=5), tmp_path / "other.pth")
+    assert main(["convert", str(tmp_path / "other.pth"), str(tmp_path / "good"), "--overwrite"]) == 0
+    assert not (tmp_path / "good" / "README.md").exists()
+    assert not (tmp_path / "good" / "original_checkpoint.json").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is no JSON file"), ("{}", "must hold a list"), ('[{"name": "A"}]', "record 'A' lacks url, hidden_size")],
+    [
+        ("{", "is no JSON file"),
+        ("{}", "must hold a list"),
+        ('[{"name": "A"}]', "record 'A' lacks url, parameters, hidden_size"),
+    ],
 )
 def test_wrong_records_are_named(content, message, tmp_path, capsys):
     (tmp_path / "records.json").write_text(content)

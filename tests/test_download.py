@@ -149,6 +149,12 @@ def test_conversion_by_name(server, tmp_path, monkeypatch, capsys):
     assert SSASTConfig.from_pretrained(tmp_path / "third").objective == "generative"
 
 
+def test_url_that_is_neither_a_link_nor_a_file(tmp_path, capsys):
+    absent = str(tmp_path / "absent.pth")
+    assert main(["convert", "SSAST-Tiny-Frame-400", str(tmp_path / "out"), "--url", absent]) == 1
+    assert "absent.pth, the url of SSAST-Tiny-Frame-400, is neither a link nor a file" in capsys.readouterr().err
+
+
 def test_damaged_download_is_not_kept(server, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
     good, server.content = server.content, server.content[:5000]

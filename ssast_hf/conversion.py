@@ -270,10 +270,16 @@ def unshared(tensor: torch.Tensor, num_parts: int, memory: set[int]) -> list[tor
 
 def differences(config: SSASTConfig, record: dict) -> list[str]:
     """Where a named checkpoint is not what its record says, in words."""
+    named = "hidden_size num_hidden_layers num_attention_heads max_length num_mel_bins objective".split()
+    expected = {name: record[name] for name in named} | {
+        "patch_shape": tuple(record["patch_size"]),
+        # The same share of the patches; a released model has as many as the record counts on.
+        "num_masked_patches": same_share(record["num_masked_patches"], RELEASED_MASK[1], config.num_patches),
+    }
     return [
-        f"{name} is {getattr(config, name)}, the record of {record['name']} says {record[name]}"
-        for name in ("hidden_size", "num_hidden_layers", "max_length", "num_mel_bins")
-        if getattr(config, name) != record[name]
+        f"{name} is {getattr(config, name)}, the record of {record['name']} says {value}"
+        for name, value in expected.items()
+        if getattr(config, name) != value
     ]
 
 

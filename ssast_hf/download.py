@@ -160,7 +160,7 @@ def read_origin(folder: Path) -> dict | None:
     if not note.exists() or not weights.exists():
         return None
     try:
-        origin = json.loads(note.read_text())
+        origin = {key: str(json.loads(note.read_text())[key]) for key in ("name", "sha256", "converted_sha256")}
         return origin if origin["converted_sha256"] == sha256_of(weights) else None
     except (ValueError, KeyError, TypeError):  # edited by hand: it proves nothing
         return None
@@ -197,8 +197,8 @@ def download(url: str, path: Path):
     advice = f"Run the command again to continue, or get {shown(url)} by other means and pass its path as the url."
     try:
         # Plain http stays on this machine, so it takes no proxy.
-        proxies = [urllib.request.ProxyHandler({})] if url.startswith("http:") else []
-        opener = urllib.request.build_opener(CheckedRedirects, *proxies)
+        proxies = {scheme: proxy for scheme, proxy in urllib.request.getproxies().items() if scheme != "http"}
+        opener = urllib.request.build_opener(CheckedRedirects, urllib.request.ProxyHandler(proxies))
         with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             if response.headers.get_content_type() == "text/html":
                 raise OSError(f"The link answers with a web page instead of a file; it may be suspended. {advice}")

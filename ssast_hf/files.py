@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 MODEL_FILES = (
     "config.json",
     "preprocessor_config.json",
-    "model*.safetensors",
+    "model.safetensors",
+    "model-[0-9]*-of-[0-9]*.safetensors",
     "model.safetensors.index.json",
     "*_ssast.py",
     "original_extras.safetensors",
@@ -149,7 +150,7 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
 
 def is_model_file(name: str) -> bool:
     """Whether a file of this name can belong to a model's folder as this package writes it."""
-    return any(fnmatch(name, pattern) for pattern in MODEL_FILES)
+    return "/" not in name and any(fnmatch(name, pattern) for pattern in MODEL_FILES)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from huggingface_hub import HfApi, get_token
 from huggingface_hub.utils import validate_repo_id
 
 from .download import check_url
-from .files import MODEL_FILES
-from .readme import check_metadata, combine, is_untouched, read_card
+from .files import is_model_file
+from .readme import check_metadata, combine, is_untouched, license_of, read_card
 from .staging import stage, verify
 
 
@@ -70,7 +70,7 @@ def publish(
         verdict = f"Loaded in a fresh process by its own code: largest relative difference {difference:.1e}."
         if dry_run:
             return [*report, "", read_card(folder / "README.md"), verdict, "Nothing was uploaded (dry run)."]
-        return [*report, verdict, *upload(api, folder, repo_id, private, create_pr, revision, commit_message, license)]
+        return [*report, verdict, *upload(api, folder, repo_id, private, create_pr, revision, commit_message)]
 
 
 def check_repo_id(repo_id: str):
@@ -89,9 +89,7 @@ def check_access(api: HfApi):
         api.whoami()
 
 
-def upload(
-    api: HfApi, folder: Path, repo_id, private=False, create_pr=False, revision=None, commit_message="", license=None
-) -> list[str]:
+def upload(api: HfApi, folder: Path, repo_id, private, create_pr, revision, commit_message) -> list[str]:
     """Create the repository if need be and commit the staged `folder`; arguments and errors as of [`publish`]."""
     with explained(f"{api.endpoint}/{repo_id}"):
         api.create_repo(repo_id, private=private or None, exist_ok=True)
@@ -100,7 +98,8 @@ def upload(
         if revision is not None:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         before = api.repo_info(repo_id, revision=revision)
-        notes = keep_card(api, folder / "README.md", repo_id, before.sha, license)
+        names = api.list_repo_files(repo_id, revision=before.sha)
+        notes = keep_card(api, folder / "README.md", repo_id, before.sha) if "README.md" in names else []
         commit = api.upload_folder(
             repo_id=repo_id,
             folder_path=folder,
@@ -108,24 +107,23 @@ def upload(
             revision=revision,
             create_pr=create_pr,
             parent_commit=before.sha,  # an error if somebody has changed the repository since
-            delete_patterns=[*MODEL_FILES, "figures/step-*.png"],  # of an earlier upload; files uploaded now stay
+            # Of an earlier upload; what is uploaded now stays.
+            delete_patterns=[name for name in names if is_model_file(name) or name.startswith("figures/step-")],
         )
     return [*notes, f"Published: {commit.pr_url or commit.commit_url}"]
 
 
-def keep_card(api: HfApi, path: Path, repo_id: str, revision: str, license: str | None) -> list[str]:
+def keep_card(api: HfApi, path: Path, repo_id: str, revision: str) -> list[str]:
     """
     Replace the staged card at `path` by the repository's, metadata completed, if a person wrote that; returns what to
     say about it.
     """
-    if "README.md" not in api.list_repo_files(repo_id, revision=revision):
-        return []
     with tempfile.TemporaryDirectory() as scratch:
         theirs = read_card(Path(api.hf_hub_download(repo_id, "README.md", revision=revision, local_dir=scratch)))
     ours = read_card(path)
     if is_untouched(theirs) or theirs == ours:
         return []
-    card = combine(theirs, ours, f"{repo_id}/README.md", license)
+    card = combine(theirs, ours, f"{repo_id}/README.md", license_of(ours))
     check_metadata(card, f"{repo_id}/README.md")
     path.write_bytes(card.encode("utf-8"))
     return [
@@ -139,9 +137,9 @@ def explained(url: str):
     """Errors of the Hub become OSErrors that say what to do."""
     try:
         yield
-    except ValueError:
-        raise
     except Exception as error:  # each version of huggingface_hub brings an HTTP library with errors of its own
+        if type(error) is ValueError:  # ours
+            raise
         raise OSError(explain(error, url)) from error
 
 

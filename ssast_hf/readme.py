@@ -44,8 +44,14 @@ def is_untouched(text: str) -> bool:
     match = SIGNED.search(text)
     if match is not None:
         return hashlib.sha256(text[: match.start()].encode()).hexdigest() == match[1]
+    try:
+        metadata, body = split(text, "README.md")
+    except ValueError:
+        return False
     form = ModelCard.from_template(ModelCardData(), model_description=FORM_DESCRIPTION)
-    return text.endswith(form.text)
+    return (
+        body.strip() == form.text.strip() and metadata.keys() <= {"library_name", "tags"} and not metadata.get("tags")
+    )
 
 
 def combine(existing: str | None, card: str, name: str, license: str | None = None) -> str:
@@ -57,7 +63,7 @@ def combine(existing: str | None, card: str, name: str, license: str | None = No
         existing (`str` or `None`): The README.md so far.
         card (`str`): The new card.
         name (`str`): What to call the README.md in messages.
-        license (`str`, *optional*): A licence that was asked for.
+        license (`str`, *optional*): The licence that it has to state.
 
     Raises:
         ValueError: If the metadata cannot be read, or state another licence.
@@ -66,9 +72,7 @@ def combine(existing: str | None, card: str, name: str, license: str | None = No
         return card
     theirs, body = split(existing, name)
     if license and theirs.get("license") not in (None, license):
-        raise ValueError(
-            f"{name} states the license {theirs['license']}, --license says {license}. Change one of them."
-        )
+        raise ValueError(f"{name} states the license {theirs['license']}, expected {license}. Change one of them.")
     merged = merge_metadata(theirs, split(card, "the new card")[0], name)
     if merged == theirs:
         return existing
@@ -98,6 +102,11 @@ def split(text: str, name: str) -> tuple[dict, str]:
     except Exception as error:  # YAML has many ways to be wrong
         raise ValueError(f"The metadata at the head of {name} cannot be read: {error}") from error
     return card.data.to_dict(), card.text
+
+
+def license_of(card: str) -> str | None:
+    """The licence that the metadata of a card state."""
+    return split(card, "README.md")[0].get("license")
 
 
 def check_metadata(text: str, name: str):

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from . import load_folder
 from .cards import record_card, render_card
 from .configuration_ssast import AUTO_MAP, SSASTConfig
-from .conversion import EXTRAS_FILE
+from .conversion import EXTRAS_FILE, differences
 from .download import read_origin, released_checkpoints
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .files import weight_files
 from .model_folders import load_ssast_folder
-from .readme import check_metadata, combine, read_card
+from .readme import check_metadata, combine, license_of, read_card
 
 
 # Pictures that this package draws; others in the folder are nobody's business.
@@ -66,16 +66,19 @@ def stage(
     origin = read_origin(model_dir)
     if record is None and origin is not None:
         record = released_checkpoints().get(origin["name"])
+        if record is not None and differences(config, record):
+            record = None  # the same weights with another configuration
     if record is None:
         rate = feature_extractor.sampling_rate
         card = render_card(config, repo_id, None, None, license, datasets, base_model, rate, figures)
     elif license or datasets or base_model:
         raise ValueError(
-            f"{model_dir} holds {record['name']}, whose card names its authors' licence and data; leave out license, "
-            "datasets and base_model, or write a README.md of your own there first."
+            f"{model_dir} holds {record['name']}, whose card names its authors' licence and data: leave out license, "
+            "datasets and base_model."
         )
     else:
         card = record_card(record, repo_id, origin and origin["sha256"])
+        license = license_of(card)
     readme = model_dir / "README.md"
     existing = read_card(readme) if readme.exists() else None
     card = combine(existing, card, str(readme), license)

@@ -39,11 +39,11 @@ class Repository:
 class HubServer:
     """
     The server. `tokens` maps each token to the namespaces in which it may write and see what is private; `blobs` holds
-    large files by SHA-256; `requests` lists what was asked.
+    large files by SHA-256.
     """
 
     def __init__(self):
-        self.repositories, self.blobs, self.requests = {}, {}, []
+        self.repositories, self.blobs = {}, {}
         self.tokens = {"hf_owner": {"org"}, "hf_stranger": {"stranger"}}
         self.hold_uploads = False  # whether large files are received, but never answered
         self.upload_began = threading.Event()
@@ -56,7 +56,6 @@ class HubServer:
                 pass
 
             def handle_any(self):
-                server.requests.append(f"{self.command} {self.path}")
                 server.handle(self)
 
             do_GET = do_HEAD = do_POST = do_PUT = handle_any

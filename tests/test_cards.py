@@ -5,11 +5,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
 from ssast_hf.cards import DATASETS, FIGURES, record_card, render_card, render_released, repository_name
 from ssast_hf.download import released_checkpoints
-from ssast_hf.readme import check_metadata, combine, is_untouched, merge_metadata, read_card, split, write_card
+from ssast_hf.readme import (
+    FORM_DESCRIPTION,
+    check_metadata,
+    combine,
+    is_untouched,
+    merge_metadata,
+    read_card,
+    split,
+    write_card,
+)
 
 
 CARDS = Path(__file__).parent.parent / "model_cards"
@@ -84,7 +93,17 @@ def test_measured_is_only_what_was_converted():
 def test_any_edit_makes_a_card_a_persons(config):
     card = render_card(config, "org/ssast", license="mit")
     assert is_untouched(card)
-    for edited in (card.replace("org/ssast", "org/other"), card.replace("mit", "apache-2.0"), card + "More.\n", ""):
+    form = str(ModelCard.from_template(ModelCardData(library_name="transformers"), model_description=FORM_DESCRIPTION))
+    assert is_untouched(form)
+    for edited in (
+        card.replace("org/ssast", "org/other"),
+        card.replace("mit", "apache-2.0"),
+        card + "More.\n",
+        "",
+        form.replace("library_name: transformers", "library_name: transformers\nlicense: mit"),
+        "# Mine\n" + form,
+        form + "\nMine.\n",
+    ):
         assert not is_untouched(edited)
 
 
@@ -114,7 +133,7 @@ def test_metadata_that_need_nothing_stay_byte_for_byte(config):
     [
         ("---\nlicense: [\n---\n", "at the head of README.md cannot be read"),
         ("---\ntags: 5\n---\n", "tags in the metadata of README.md is 5, expected a list"),
-        ("---\nlicense: mit\n---\n", "README.md states the license mit, --license says apache-2.0"),
+        ("---\nlicense: mit\n---\n", "README.md states the license mit, expected apache-2.0"),
     ],
 )
 def test_metadata_that_cannot_be_completed_are_refused(existing, message, config):

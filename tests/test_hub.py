@@ -16,7 +16,7 @@ import ssast_hf
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.cards import render_card
 from ssast_hf.cli import main
-from ssast_hf.hub import check_repo_id, explain, publish, upload
+from ssast_hf.hub import explain, explained, publish, upload
 from ssast_hf.readme import is_untouched, read_card, split
 from ssast_hf.staging import stage, verify
 
@@ -114,7 +114,7 @@ def test_readme_of_a_person_keeps_its_text(folder, tmp_path):
     assert "ssast" in metadata["tags"]
     assert metadata["datasets"] == ["org/birds"]
     assert (folder / "README.md").read_text() == PERSONAL
-    with pytest.raises(ValueError, match=r"states the license mit, --license says apache-2\.0"):
+    with pytest.raises(ValueError, match=r"states the license mit, expected apache-2\.0"):
         stage(folder, tmp_path / "again", "org/ssast", license="apache-2.0")
 
 
@@ -141,7 +141,7 @@ def test_what_is_missing_is_named(folder, tmp_path):
 @pytest.mark.parametrize("repo_id", ["name", "a/b/c", "org/na me", "org/"])
 def test_repo_id_is_checked_before_any_work(repo_id, tmp_path):
     with pytest.raises(ValueError, match=r"NAME|Repo id"):
-        check_repo_id(repo_id)
+        publish(tmp_path / "no folder", repo_id, dry_run=True)
 
 
 def test_verification_finds_other_weights_and_broken_code(folder, tmp_path):
@@ -190,8 +190,8 @@ def staged(tmp_path, config):
     return folder
 
 
-def send(api, folder, repo_id="org/ssast", private=False, create_pr=False, revision=None, license=None):
-    return upload(api, folder, repo_id, private, create_pr, revision, "a commit", license)
+def send(api, folder, repo_id="org/ssast", private=False, create_pr=False, revision=None):
+    return upload(api, folder, repo_id, private, create_pr, revision, "a commit")
 
 
 def test_one_commit_holds_everything(hub, api, staged):
@@ -202,13 +202,16 @@ def test_one_commit_holds_everything(hub, api, staged):
 
 
 def test_files_of_an_earlier_upload_go_in_the_same_commit(hub, api, staged):
-    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "notes.txt"):
+    ours = ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "figures/step-1-clip-0.png")
+    others = ("notes.txt", "model_lora.safetensors", "tools/my_ssast.py")
+    for name in (*ours, *others):
+        (staged / name).parent.mkdir(exist_ok=True)
         (staged / name).write_text("x")
     send(api, staged)
-    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "notes.txt"):
+    for name in (*ours, *others):
         (staged / name).unlink()
     send(api, staged)
-    assert hub.files("org/ssast").keys() == {"README.md", "config.json", "model.safetensors", "notes.txt"}
+    assert hub.files("org/ssast").keys() == {"README.md", "config.json", "model.safetensors", *others}
     assert len(hub.repositories["org/ssast"].messages) == 3
 
 
@@ -226,8 +229,8 @@ def test_card_that_a_person_edited_on_the_hub_is_kept(hub, api, staged, config):
     assert "- birds" in kept
     assert "- org/birds" in kept
     (staged / "README.md").write_text(render_card(config, "org/ssast", license="apache-2.0"))
-    with pytest.raises(ValueError, match=r"org/ssast/README\.md states the license mit, --license says apache-2\.0"):
-        send(api, staged, license="apache-2.0")
+    with pytest.raises(ValueError, match=r"org/ssast/README\.md states the license mit, expected apache-2\.0"):
+        send(api, staged)
 
 
 def test_pull_request_and_branch_leave_main_alone(hub, api, staged):
@@ -272,6 +275,8 @@ def test_refusals_say_what_to_do_and_never_show_the_token(hub, staged, monkeypat
         send(HfApi(endpoint=hub.url, token=token), staged)
     assert token not in str(caught.value)
     assert hub.repositories == {}
+    with pytest.raises(OSError, match=r"(?s)Publishing to org/ssast failed.*\*\*\*"), explained("org/ssast"):
+        raise json.JSONDecodeError(f"no JSON: {token}", "<html>", 0)
     assert token not in explain(RuntimeError(f"request with Bearer {token} failed"), "org/ssast")
 
 

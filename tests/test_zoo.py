@@ -173,8 +173,18 @@ def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeyp
     assert 'name = "org/mine"' in card
     assert sha256_of(local) in card
     assert not (tmp_path / "staged" / "original_checkpoint.json").exists()
+    stored = (tmp_path / "good" / "config.json").read_text()
+    (tmp_path / "good" / "config.json").write_text(stored.replace('"joint"', '"generative"'))
+    with pytest.raises(ValueError, match="no license"):  # no longer what the record says
+        stage(tmp_path / "good", tmp_path / "other", "org/mine")
+    (tmp_path / "good" / "config.json").write_text(stored)
     with pytest.raises(ValueError, match="leave out license"):
         publish(tmp_path / "good", "org/mine", license="mit", dry_run=True)
+    (tmp_path / "good" / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
+    with pytest.raises(ValueError, match="states the license mit, expected bsd-3-clause"):
+        publish(tmp_path / "good", "org/mine", dry_run=True)
+    (tmp_path / "good" / "README.md").unlink()
+    assert main(["convert", "Good", str(tmp_path / "good"), "--url", str(local), "--overwrite"]) == 0
     # another model in its place does not inherit the card
     torch.save(original_checkpoint(seed=5), tmp_path / "other.pth")
     assert main(["convert", str(tmp_path / "other.pth"), str(tmp_path / "good"), "--overwrite"]) == 0

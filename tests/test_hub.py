@@ -344,36 +344,40 @@ for revision in (sys.argv[1], "main"):
 
 
 @pytest.mark.compatibility
-def test_private_repository_asks_for_a_token(hub, folder, tmp_path):
+def test_private_repository_asks_for_a_token(hub, api, folder, tmp_path):
+    stage(folder, tmp_path / "staged", "org/ssast", license="mit")
+    send(api, tmp_path / "staged", private=True)
     code = """
-import os, sys
+import os
 from ssast_hf import SSASTModel
-from ssast_hf.cli import main
-assert main(["publish", sys.argv[1], "--repo_id", "org/ssast", "--license", "mit", "--private"]) == 0
-SSASTModel.from_pretrained("org/ssast", token="hf_owner")
+SSASTModel.from_pretrained("org/ssast")
 del os.environ["HF_TOKEN"]
 try:
     SSASTModel.from_pretrained("org/ssast", cache_dir="empty")
 except OSError as error:
     print(error)
 """
-    result = run(hub, tmp_path, "-c", code, folder)
+    result = run(hub, tmp_path, "-c", code)
     assert result.returncode == 0, result.stderr
-    assert "token" in result.stdout.split("Published:")[1]
+    assert "token" in result.stdout
     assert "hf_owner" not in result.stdout + result.stderr
-    assert hub.repositories["org/ssast"].private
 
 
-def test_interrupted_upload_leaves_nothing_and_the_next_try_succeeds(hub, folder, tmp_path):
-    command = ["-m", "ssast_hf", "publish", str(folder), "--repo_id", "org/ssast", "--license", "mit"]
+def test_interrupted_upload_leaves_nothing_and_the_next_try_succeeds(hub, api, staged, tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from huggingface_hub import HfApi
+from ssast_hf.hub import upload
+upload(HfApi(), Path(sys.argv[1]), "org/ssast", False, False, None, "a commit")
+"""
     hub.hold_uploads = True
-    process = subprocess.Popen([sys.executable, *command], env=environment(hub, tmp_path), cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", code, staged], env=environment(hub, tmp_path), cwd=tmp_path)
     assert hub.upload_began.wait(120)
     process.kill()
     process.wait()
     time.sleep(0.5)
     assert hub.files("org/ssast") == {}
     hub.hold_uploads = False
-    result = run(hub, tmp_path, *command)
-    assert result.returncode == 0, result.stderr
-    assert hub.files("org/ssast")["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    send(api, staged)
+    assert hub.files("org/ssast")["model.safetensors"] == (staged / "model.safetensors").read_bytes()

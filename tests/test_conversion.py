@@ -1,4 +1,7 @@
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -472,17 +475,15 @@ def test_unused_heads_are_optional(tmp_path):
     assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
 
 
-def test_scripts_are_the_commands(original_file, tmp_path):
-    import subprocess
-    import sys
-    from pathlib import Path
-
+def test_scripts_are_the_commands(original_file, tmp_path, monkeypatch):
     scripts = Path(__file__).parent.parent / "conversion_scripts"
 
     def script(name, *arguments):
-        command = [sys.executable, str(scripts / f"{name}.py"), *map(str, arguments)]
-        result = subprocess.run(command, capture_output=True, text=True)
-        assert result.returncode == 0, result.stderr
+        path = str(scripts / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(path, run_name="__main__")
+        assert caught.value.code == 0
 
     script("convert_original_to_hf", original_file, tmp_path / "ssast")
     script("convert_hf_to_ast", tmp_path / "ssast", tmp_path / "ast")

@@ -343,10 +343,20 @@ for revision in (sys.argv[1], "main"):
     assert printed.split() == ["0.25", "32", "0.5", "32"]
 
 
+# Stages and uploads, as `publish` does, but without the check that the tests above have made.
+UPLOAD = """
+import sys
+from pathlib import Path
+from huggingface_hub import HfApi
+from ssast_hf.hub import upload
+from ssast_hf.staging import stage
+stage(sys.argv[1], Path(sys.argv[2]), "org/ssast", license="mit")
+upload(HfApi(), Path(sys.argv[2]), "org/ssast", sys.argv[3] == "private", False, None, "a commit")
+"""
+
+
 @pytest.mark.compatibility
-def test_private_repository_asks_for_a_token(hub, api, folder, tmp_path):
-    stage(folder, tmp_path / "staged", "org/ssast", license="mit")
-    send(api, tmp_path / "staged", private=True)
+def test_private_repository_asks_for_a_token(hub, folder, tmp_path):
     code = """
 import os
 from ssast_hf import SSASTModel
@@ -357,27 +367,24 @@ try:
 except OSError as error:
     print(error)
 """
-    result = run(hub, tmp_path, "-c", code)
+    result = run(hub, tmp_path, "-c", UPLOAD + code, folder, tmp_path / "staged", "private")
     assert result.returncode == 0, result.stderr
+    assert hub.repositories["org/ssast"].private
     assert "token" in result.stdout
     assert "hf_owner" not in result.stdout + result.stderr
 
 
-def test_interrupted_upload_leaves_nothing_and_the_next_try_succeeds(hub, api, staged, tmp_path):
-    code = """
-import sys
-from pathlib import Path
-from huggingface_hub import HfApi
-from ssast_hf.hub import upload
-upload(HfApi(), Path(sys.argv[1]), "org/ssast", False, False, None, "a commit")
-"""
+@pytest.mark.compatibility
+def test_interrupted_upload_leaves_nothing_and_the_next_try_succeeds(hub, folder, tmp_path):
     hub.hold_uploads = True
-    process = subprocess.Popen([sys.executable, "-c", code, staged], env=environment(hub, tmp_path), cwd=tmp_path)
+    command = [sys.executable, "-c", UPLOAD, folder, tmp_path / "first", "public"]
+    process = subprocess.Popen(command, env=environment(hub, tmp_path), cwd=tmp_path)
     assert hub.upload_began.wait(120)
     process.kill()
     process.wait()
     time.sleep(0.5)
     assert hub.files("org/ssast") == {}
     hub.hold_uploads = False
-    send(api, staged)
-    assert hub.files("org/ssast")["model.safetensors"] == (staged / "model.safetensors").read_bytes()
+    result = run(hub, tmp_path, "-c", UPLOAD, folder, tmp_path / "second", "public")
+    assert result.returncode == 0, result.stderr
+    assert hub.files("org/ssast")["model.safetensors"] == (folder / "model.safetensors").read_bytes()

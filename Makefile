@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/ssast-hf demo --output_dir demo --overwrite $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -n auto $(PYTEST_ARGUMENTS)
+	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -6,8 +6,9 @@ bfloat16, compilation and encoding visible patches only add to that.
 
 On a CUDA device all of it runs there, with gradient checkpointing besides. `of matmul` is the rate of the step's
 products over the whole time of the step, as a share of the rate of large products alone on the same machine, in the
-same data type; recomputation does not count. Peak memory is that of a process of its own, above what it had before the
-model was made (CPU), or what PyTorch allocated (CUDA).
+same data type; recomputation does not count. `alone` is the same in a process of its own, where the candidates do not share
+an allocator that has been through all of their steps, and `ratio alone` compares those. Peak memory is that process's,
+above what it had before the model was made (CPU), or what PyTorch allocated (CUDA).
 """
 
 import argparse
@@ -35,14 +36,21 @@ CANDIDATES = {
     "one pass, sdpa": dict(),
     "one pass, compiled": dict(compiled=True),
     "one pass, bf16": dict(bf16=True),
-    "one pass, bf16, compiled": dict(bf16=True, compiled=True),
     "visible only": dict(decoder=2),
     "visible only, bf16": dict(decoder=2, bf16=True),
-    "visible only, bf16, compiled": dict(decoder=2, bf16=True, compiled=True),
+}
+# Of the attentions in bfloat16, the fused one is the faster on a GPU, the one written out on a processor.
+CPU_CANDIDATES = {
+    "one pass, bf16, eager": dict(bf16=True, attention="eager"),
+    "one pass, bf16, eager, compiled": dict(bf16=True, attention="eager", compiled=True),
+    "visible only, bf16, eager": dict(decoder=2, bf16=True, attention="eager"),
+    "visible only, bf16, eager, compiled": dict(decoder=2, bf16=True, attention="eager", compiled=True),
 }
 CUDA_CANDIDATES = {
+    "one pass, bf16, compiled": dict(bf16=True, compiled=True),
     "one pass, bf16, checkpointing": dict(bf16=True, checkpointing=True),
     "one pass, bf16, flash": dict(bf16=True, attention="flash_attention_2"),
+    "visible only, bf16, compiled": dict(decoder=2, bf16=True, compiled=True),
 }
 
 
@@ -55,15 +63,15 @@ def main():
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--only", nargs="+", help="some of the candidates")
-    parser.add_argument("--memory_of", help="measure nothing but the peak memory of this candidate")
+    parser.add_argument("--alone", metavar="CANDIDATE", help="measure this one alone, in this process")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.memory_of:
-        print(json.dumps(peak_memory(arguments)))
+    if arguments.alone:
+        print(json.dumps(measure_alone(arguments)))
         return
     config, baseline, state = make_models(arguments)
     input_values = make_input(arguments, config)
-    known = CANDIDATES | (CUDA_CANDIDATES if arguments.device == "cuda" else {})
+    known = CANDIDATES | (CUDA_CANDIDATES if arguments.device == "cuda" else CPU_CANDIDATES)
     steps, flops = {}, {}
     for name in arguments.only or known:
         try:
@@ -78,9 +86,11 @@ def main():
             print(f"not measured: {name} ({error})", file=sys.stderr)
     medians = interleaved_medians(steps, arguments.repeats, warmup=2)
     rates = {bf16: matmul_rate(arguments.device, torch.bfloat16 if bf16 else torch.float32) for bf16 in (False, True)}
+    alone = {name: measured_alone(name) for name in medians}
     rows = []
     for name, seconds in medians.items():
         rate = rates[bool((known[name] or {}).get("bf16"))]
+        seconds_alone, peak = alone[name]
         rows.append(
             {
                 "model": f"{arguments.size} {arguments.patch}",
@@ -88,9 +98,11 @@ def main():
                 "seconds": seconds,
                 "clips/s": arguments.batch_size / seconds,
                 "ratio": medians[BASELINE] / seconds if BASELINE in medians else None,
+                "alone": seconds_alone,
+                "ratio alone": alone[BASELINE][0] / seconds_alone if BASELINE in medians else None,
                 "TFLOP/s": flops[name] / seconds / 1e12,
                 "of matmul": flops[name] / seconds / rate,
-                "peak MB": measured_memory(name),
+                "peak MB": peak,
             }
         )
     report(rows)
@@ -186,18 +198,16 @@ def check_same_loss(baseline, model, input_values):
     )
 
 
-def measured_memory(name: str) -> float:
-    """Peak memory of one candidate in MB, in a process of its own."""
-    result = subprocess.run(
-        [sys.executable, *sys.argv, "--memory_of", name], capture_output=True, text=True, check=True
-    )
+def measured_alone(name: str) -> tuple[float, float]:
+    """Seconds of a step and peak memory in MB of one candidate, in a process of its own."""
+    result = subprocess.run([sys.executable, *sys.argv, "--alone", name], capture_output=True, text=True, check=True)
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def peak_memory(arguments) -> float:
-    """In MB; the first step is included, in which the optimizer's state is made."""
-    name = arguments.memory_of
-    settings = (CANDIDATES | CUDA_CANDIDATES)[name]
+def measure_alone(arguments) -> tuple[float, float]:
+    """Seconds and MB; the first step, in which the optimizer's state is made, counts for the memory only."""
+    name = arguments.alone
+    settings = (CANDIDATES | CPU_CANDIDATES | CUDA_CANDIDATES)[name]
     before = resident("VmRSS")
     config, model, state = make_models(arguments)
     if name != BASELINE:
@@ -205,11 +215,10 @@ def peak_memory(arguments) -> float:
         model = make_candidate(state, config, arguments.device, **settings)
         del state
     step = make_step(model, make_input(arguments, config), **(settings or {}))
-    step()
-    step()
+    seconds = interleaved_medians({name: step}, repeats=3, warmup=2)[name]
     if arguments.device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e6
-    return (resident("VmHWM") - before) / 1e6
+        return seconds, torch.cuda.max_memory_allocated() / 1e6
+    return seconds, (resident("VmHWM") - before) / 1e6
 
 
 def resident(field: str) -> int:

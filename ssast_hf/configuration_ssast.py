@@ -27,7 +27,7 @@ CHOICES = {
 }
 POSITIVE_INTEGERS = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride max_length "
-    "num_mel_bins num_masked_patches"
+    "num_mel_bins num_masked_patches decoder_hidden_size"
 ).split()
 # The lowest possible value, and the first that is too large.
 RANGES = {
@@ -91,6 +91,8 @@ class SSASTConfig(PretrainedConfig):
         decoder_num_hidden_layers (`int`, defaults to 0): With 1 or more (2 are enough), pretraining encodes only the
             patches that are not masked, which is faster; so many further layers then decode all of them for the two
             heads. Without effect on embeddings and fine-tuning.
+        decoder_hidden_size (`int`, defaults to half of `hidden_size`): Width of these layers; a multiple of
+            `num_attention_heads`. Their feed-forward layers are as much wider as the encoder's are.
 
     Raises:
         ValueError: If a value is out of range; the message names the field and the value.
@@ -132,6 +134,7 @@ class SSASTConfig(PretrainedConfig):
         contrastive_axis="predictions",
         exclude_duplicate_negatives=True,
         decoder_num_hidden_layers=0,
+        decoder_hidden_size=None,
         **kwargs,
     ):
         # First, because in transformers 4.57 it resets `max_length` to a text generation default.
@@ -164,6 +167,9 @@ class SSASTConfig(PretrainedConfig):
         self.contrastive_axis = contrastive_axis
         self.exclude_duplicate_negatives = exclude_duplicate_negatives
         self.decoder_num_hidden_layers = decoder_num_hidden_layers
+        if decoder_hidden_size is None and type(num_attention_heads) is int and num_attention_heads > 0:
+            decoder_hidden_size = max(hidden_size // (2 * num_attention_heads), 1) * num_attention_heads
+        self.decoder_hidden_size = decoder_hidden_size
         self.check_ranges()
 
     @property
@@ -208,10 +214,11 @@ class SSASTConfig(PretrainedConfig):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not lowest <= value < limit:
                 raise ValueError(f"{name} must be a number from {lowest} to below {limit}, got {value!r}.")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}."
-            )
+        for name in ("hidden_size", "decoder_hidden_size"):
+            if (width := getattr(self, name)) % self.num_attention_heads:
+                raise ValueError(
+                    f"{name}={width} is not divisible by num_attention_heads={self.num_attention_heads}."
+                )
         if patch_frequency > self.num_mel_bins or patch_time > self.max_length:
             raise ValueError(
                 f"patch_size={self.patch_size} (mel bins, frames) is larger than the input of "

@@ -111,13 +111,13 @@ class SSASTSelfAttention(nn.Module):
     # Read by the sdpa and flash functions of the interface.
     is_causal = False
 
-    def __init__(self, config: SSASTConfig):
+    def __init__(self, config: SSASTConfig, hidden_size: int):
         super().__init__()
         self.config = config
-        self.head_size = config.hidden_size // config.num_attention_heads
-        self.query = nn.Linear(config.hidden_size, config.hidden_size, bias=config.qkv_bias)
-        self.key = nn.Linear(config.hidden_size, config.hidden_size, bias=config.qkv_bias)
-        self.value = nn.Linear(config.hidden_size, config.hidden_size, bias=config.qkv_bias)
+        self.head_size = hidden_size // config.num_attention_heads
+        self.query = nn.Linear(hidden_size, hidden_size, bias=config.qkv_bias)
+        self.key = nn.Linear(hidden_size, hidden_size, bias=config.qkv_bias)
+        self.value = nn.Linear(hidden_size, hidden_size, bias=config.qkv_bias)
 
     def forward(
         self,
@@ -146,10 +146,10 @@ class SSASTSelfAttention(nn.Module):
 
 def eager_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=1.0, **kwargs):
     """Attention written out; query, key, value are (B, heads, L, D / heads), the result (B, L, heads, D / heads)."""
-    scores = query @ key.transpose(2, 3) * scaling
+    scores = (query * scaling) @ key.transpose(2, 3)  # on the smaller factor
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
-    probabilities = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    probabilities = scores.softmax(dim=-1).to(value.dtype)
     context = nn.functional.dropout(probabilities, dropout, module.training) @ value
     return context.transpose(1, 2), probabilities
 
@@ -168,10 +168,10 @@ class SSASTDense(nn.Module):
 class SSASTAttention(nn.Module):
     """Self-attention and its output projection."""
 
-    def __init__(self, config: SSASTConfig):
+    def __init__(self, config: SSASTConfig, hidden_size: int):
         super().__init__()
-        self.attention = SSASTSelfAttention(config)
-        self.output = SSASTDense(config.hidden_size, config.hidden_size)
+        self.attention = SSASTSelfAttention(config, hidden_size)
+        self.output = SSASTDense(hidden_size, hidden_size)
 
     def forward(self, hidden_states, attention_mask=None, output_attentions=False):
         context, probabilities = self.attention(hidden_states, attention_mask, output_attentions)
@@ -181,14 +181,15 @@ class SSASTAttention(nn.Module):
 class SSASTLayer(GradientCheckpointingLayer):
     """Transformer layer with the layer norms in front (pre-norm)."""
 
-    def __init__(self, config: SSASTConfig):
+    def __init__(self, config: SSASTConfig, hidden_size: int):
         super().__init__()
-        self.layernorm_before = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.attention = SSASTAttention(config)
-        self.layernorm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.intermediate = SSASTDense(config.hidden_size, config.intermediate_size)
+        intermediate_size = config.intermediate_size * hidden_size // config.hidden_size
+        self.layernorm_before = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
+        self.attention = SSASTAttention(config, hidden_size)
+        self.layernorm_after = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
+        self.intermediate = SSASTDense(hidden_size, intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
-        self.output = SSASTDense(config.intermediate_size, config.hidden_size)
+        self.output = SSASTDense(intermediate_size, hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
@@ -208,9 +209,9 @@ class SSASTLayer(GradientCheckpointingLayer):
 class SSASTEncoder(nn.Module):
     """The stack of layers."""
 
-    def __init__(self, config: SSASTConfig, num_hidden_layers: int):
+    def __init__(self, config: SSASTConfig, num_hidden_layers: int, hidden_size: int):
         super().__init__()
-        self.layer = nn.ModuleList(SSASTLayer(config) for _ in range(num_hidden_layers))
+        self.layer = nn.ModuleList(SSASTLayer(config, hidden_size) for _ in range(num_hidden_layers))
 
     def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
         all_hidden_states = (hidden_states,) if output_hidden_states else None
@@ -245,6 +246,8 @@ class SSASTPreTrainedModel(PreTrainedModel):
         # Again, because `from_pretrained(..., name=value)` sets fields behind the configuration's back.
         config.check_ranges()
         super().__init__(config)
+        # `save_pretrained` copies the code of this module. FSDP replaces the class by one in a module of PyTorch's.
+        self.__module__ = type(self).__module__
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
@@ -320,7 +323,7 @@ class SSASTModel(SSASTPreTrainedModel):
     def __init__(self, config: SSASTConfig):
         super().__init__(config)
         self.embeddings = SSASTEmbeddings(config)
-        self.encoder = SSASTEncoder(config, config.num_hidden_layers)
+        self.encoder = SSASTEncoder(config, config.num_hidden_layers, config.hidden_size)
         self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 
@@ -465,14 +468,20 @@ class SSASTPredictionHead(nn.Module):
 
 
 class SSASTDecoder(SSASTEncoder):
-    """A few layers that see all tokens, encoded or masked, when the encoder sees only what is not masked."""
+    """A few narrow layers that see all tokens, encoded or masked, when the encoder sees only what is not masked."""
 
     def __init__(self, config: SSASTConfig):
-        super().__init__(config, config.decoder_num_hidden_layers)
-        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        width, encoder_width = config.decoder_hidden_size, config.hidden_size
+        super().__init__(config, config.decoder_num_hidden_layers, width)
+        is_narrow = width != encoder_width
+        self.embed = nn.Linear(encoder_width, width) if is_narrow else nn.Identity()
+        self.layernorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        # Back to the encoder's width, so that the heads are the same with and without a decoder.
+        self.project = nn.Linear(width, encoder_width) if is_narrow else nn.Identity()
 
     def forward(self, hidden_states, attention_mask=None):  # (B, L, D), (B, 1, 1, L) bool -> (B, L, D)
-        return self.layernorm(super().forward(hidden_states, attention_mask)[0])
+        decoded, _, _ = super().forward(self.embed(hidden_states), attention_mask)
+        return self.project(self.layernorm(decoded))
 
 
 class SSASTForPretraining(SSASTPreTrainedModel):

@@ -48,7 +48,7 @@ from .trainer import REMOVED, SAVING, SSASTTrainer
 # What cannot change within a run.
 SHAPING = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size patch_size max_length num_mel_bins "
-    "decoder_num_hidden_layers objective"
+    "decoder_num_hidden_layers decoder_hidden_size objective"
 ).split()
 # Width, layers and attention heads; the released sizes, and one for trying things out.
 SIZES = {"nano": (128, 6, 2), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
@@ -77,6 +77,7 @@ class ModelArguments:
     decoder_num_hidden_layers: int | None = option(
         "with 2, encode visible patches only and decode all, which is faster (default: the model's, usually 0)"
     )
+    decoder_hidden_size: int | None = option("width of these layers (default: the model's, usually half its own)")
     mean: float | None = option("mean of the log-mel features, as `ssast-hf stats` computes it (default: the model's)")
     std: float | None = option("their standard deviation (default: the model's)")
     attn_implementation: str | None = option("sdpa, eager, flash_attention_2, ... (default: sdpa)")
@@ -318,7 +319,7 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     """The model to train and its feature extractor."""
     fields = {
         name: value
-        for name in ("objective", "mask_strategy", "decoder_num_hidden_layers")
+        for name in ("objective", "mask_strategy", "decoder_num_hidden_layers", "decoder_hidden_size")
         if (value := getattr(arguments, name)) is not None
     }
     attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}

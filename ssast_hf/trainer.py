@@ -52,6 +52,11 @@ class SSASTTrainer(Trainer):
         super().__init__(*args, **kwargs)
         # Taken from the `Trainer`, which deletes folders file by file, and the newest of them if another is the best.
         self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
+        if self.is_fsdp_enabled:
+            # Every checkpoint is to load by itself; divided among the processes it would not.
+            plugin = self.accelerator.state.fsdp_plugin
+            plugin.state_dict_config = plugin.optim_state_dict_config = None
+            plugin.set_state_dict_type("FULL_STATE_DICT")
         self.bad_files = bad_files
         self.sums = {}
         self.started = None

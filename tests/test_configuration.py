@@ -53,6 +53,7 @@ def test_patch_size_is_an_integer_when_square(patch_size, stored, grid_shape):
         ("layer_norm_eps", 0.0),
         ("hidden_dropout_prob", 1.0),
         ("decoder_num_hidden_layers", -1),
+        ("decoder_hidden_size", 50),
     ],
 )
 def test_out_of_range_value_is_named(field, value):

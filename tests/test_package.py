@@ -9,7 +9,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
 import ssast_hf
-from ssast_hf import modeling_ssast
+from ssast_hf import SSASTConfig, modeling_ssast
 from ssast_hf.configuration_ssast import AUTO_MAP
 
 
@@ -118,3 +118,11 @@ def test_code_of_a_folder_is_run_only_where_the_package_itself_wrote_it():
 
 def test_licence_that_travels_with_models_is_the_projects():
     assert (PACKAGE / "assets" / "LICENSE").read_text() == (PACKAGE.parent / "LICENSE").read_text()
+
+
+def test_a_model_whose_class_another_library_made_is_saved_with_our_code_alone(model, tmp_path):
+    # As FSDP does, which derives a class of its own from the model's.
+    model.__class__ = type("FSDPSSASTForPretraining", (type(model),), {"__module__": "json.decoder"})
+    model.save_pretrained(tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.py")) == [path.name for path in ISLAND]
+    assert SSASTConfig.from_pretrained(tmp_path).auto_map == AUTO_MAP

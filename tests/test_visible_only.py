@@ -39,6 +39,14 @@ def test_masked_pixels_reach_the_loss_as_targets_only(model, input_values):
     assert again.generative_loss != outputs.generative_loss
 
 
+def test_decoder_has_half_the_width_unless_told_otherwise(model, config, input_values):
+    assert model.decoder.layer[0].intermediate.dense.weight.shape == (32, 16)  # of an encoder with (64, 32)
+    config.decoder_hidden_size = 32
+    wide = SSASTForPretraining(config)
+    assert {name.split(".")[1] for name in wide.state_dict() if name.startswith("decoder.")} == {"layer", "layernorm"}
+    assert wide(input_values).loss.isfinite()
+
+
 def test_every_parameter_gets_a_gradient(model, input_values):
     model(input_values).loss.backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []

@@ -6,6 +6,7 @@ Feature extraction against stock AST's feature extractor without torchaudio (its
 
 import argparse
 import importlib.util
+import os
 import warnings
 
 import numpy as np
@@ -20,7 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--clips", type=int, default=16, help="clips of 10 seconds per call")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count()])
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
     random = np.random.RandomState(0)

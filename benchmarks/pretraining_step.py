@@ -6,9 +6,9 @@ bfloat16, compilation and encoding visible patches only add to that.
 
 On a CUDA device all of it runs there, with gradient checkpointing besides. `of matmul` is the rate of the step's
 products over the whole time of the step, as a share of the rate of large products alone on the same machine, in the
-same data type; recomputation does not count. `alone` is the same in a process of its own, where the candidates do not share
-an allocator that has been through all of their steps, and `ratio alone` compares those. Peak memory is that process's,
-above what it had before the model was made (CPU), or what PyTorch allocated (CUDA).
+same data type; recomputation does not count. `alone` is the time in a process of its own, afterwards: there the
+candidates do not share an allocator that has been through the steps of all. Peak memory is that process's, above what
+it had before the model was made (CPU), or what PyTorch allocated (CUDA).
 """
 
 import argparse
@@ -86,6 +86,7 @@ def main():
             print(f"not measured: {name} ({error})", file=sys.stderr)
     medians = interleaved_medians(steps, arguments.repeats, warmup=2)
     rates = {bf16: matmul_rate(arguments.device, torch.bfloat16 if bf16 else torch.float32) for bf16 in (False, True)}
+    del steps, model, baseline, state  # they would take memory from those alone
     alone = {name: measured_alone(name) for name in medians}
     rows = []
     for name, seconds in medians.items():
@@ -97,9 +98,9 @@ def main():
                 "step": name,
                 "seconds": seconds,
                 "clips/s": arguments.batch_size / seconds,
-                "ratio": medians[BASELINE] / seconds if BASELINE in medians else None,
+                "ratio": ratio(medians.get(BASELINE), seconds),
                 "alone": seconds_alone,
-                "ratio alone": alone[BASELINE][0] / seconds_alone if BASELINE in medians else None,
+                "ratio alone": ratio(alone.get(BASELINE, (None,))[0], seconds_alone),
                 "TFLOP/s": flops[name] / seconds / 1e12,
                 "of matmul": flops[name] / seconds / rate,
                 "peak MB": peak,
@@ -198,9 +199,16 @@ def check_same_loss(baseline, model, input_values):
     )
 
 
-def measured_alone(name: str) -> tuple[float, float]:
+def ratio(seconds: float | None, others: float | None) -> float | None:
+    return None if seconds is None or others is None else seconds / others
+
+
+def measured_alone(name: str) -> tuple[float | None, float | None]:
     """Seconds of a step and peak memory in MB of one candidate, in a process of its own."""
-    result = subprocess.run([sys.executable, *sys.argv, "--alone", name], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, *sys.argv, "--alone", name], capture_output=True, text=True)
+    if result.returncode:
+        print(f"not measured alone: {name}\n{result.stderr}", file=sys.stderr)
+        return None, None
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -215,7 +223,7 @@ def measure_alone(arguments) -> tuple[float, float]:
         model = make_candidate(state, config, arguments.device, **settings)
         del state
     step = make_step(model, make_input(arguments, config), **(settings or {}))
-    seconds = interleaved_medians({name: step}, repeats=3, warmup=2)[name]
+    seconds = interleaved_medians({name: step}, arguments.repeats, warmup=2)[name]
     if arguments.device == "cuda":
         return seconds, torch.cuda.max_memory_allocated() / 1e6
     return seconds, (resident("VmHWM") - before) / 1e6

@@ -63,8 +63,8 @@ class BadFiles:
         if count > self.max_fraction * total or count >= total:
             raise ValueError(
                 f"{count} of {total} recordings cannot be used, more than --max_bad_fraction {self.max_fraction:g} "
-                f"allows; they are listed in {self.path}. Repair or remove them, or allow for more. The last one: "
-                f"{reason}"
+                f"allows; they are listed in {self.path}. Repair or remove them and delete that list, or allow for "
+                f"more. The last one: {reason}"
             )
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import contextmanager
 
 from . import __version__
 
@@ -105,8 +106,12 @@ def build_parser() -> argparse.ArgumentParser:
         add_help=False,
     )
 
-    command = add("stats", "Mean and standard deviation of a data set's log-mel features, over what is not padding.")
-    command.add_argument("--train_data", nargs="+", required=True, help="as for pretrain")
+    command = add(
+        "stats",
+        "Mean and standard deviation of a data set's log-mel features, over what is not padding, each clip cut to its "
+        "first frames.",
+    )
+    command.add_argument("--train_data", nargs="+", required=True, help="as for pretrain, unless streamed")
     command.add_argument(
         "--model_name_or_path", help="a model whose feature extractor is used (default: the released)"
     )
@@ -114,6 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--max_length", type=int, help="frames per clip (default: the feature extractor's)")
     command.add_argument("--num_workers", type=int, help="processes that read and decode (default: 2)")
     command.add_argument("--dataset_split", help="split of a data set on the Hub (default: train)")
+    command.add_argument("--dataset_config_name", help="its configuration")
     command.add_argument("--audio_column", help="column of audio or paths (default: found by its usual names)")
 
     command = add("publish", "Publish a model on the Hub, so that it loads where this package is not installed.")
@@ -184,15 +190,26 @@ def import_ast(**arguments):
 
 
 def pretrain(argv):
-    from .pretrain import main
+    with naming_the_extra():
+        from .pretrain import main
 
     return main(argv)
 
 
 def stats(**arguments):
-    from .stats import compute_stats
+    with naming_the_extra():
+        from .stats import compute_stats
 
     return compute_stats(**arguments)
+
+
+@contextmanager
+def naming_the_extra():
+    """Says how to install what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{error.name} is not installed: pip install ssast_hf with its extra [train].") from error
 
 
 def publish(**arguments):

@@ -27,7 +27,7 @@ CHOICES = {
 }
 POSITIVE_INTEGERS = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride max_length "
-    "num_mel_bins num_masked_patches decoder_hidden_size"
+    "num_mel_bins num_masked_patches"
 ).split()
 # The lowest possible value, and the first that is too large.
 RANGES = {
@@ -91,8 +91,9 @@ class SSASTConfig(PretrainedConfig):
         decoder_num_hidden_layers (`int`, defaults to 0): With 1 or more (2 are enough), pretraining encodes only the
             patches that are not masked, which is faster; so many further layers then decode all of them for the two
             heads. Without effect on embeddings and fine-tuning.
-        decoder_hidden_size (`int`, defaults to half of `hidden_size`): Width of these layers; a multiple of
-            `num_attention_heads`. Their feed-forward layers are as much wider as the encoder's are.
+        decoder_hidden_size (`int`, *optional*): Width of these layers, a multiple of `num_attention_heads`; half of
+            `hidden_size`, rounded down to such a multiple, if not given. Their feed-forward layers are as much wider
+            as the encoder's are.
 
     Raises:
         ValueError: If a value is out of range; the message names the field and the value.
@@ -167,8 +168,6 @@ class SSASTConfig(PretrainedConfig):
         self.contrastive_axis = contrastive_axis
         self.exclude_duplicate_negatives = exclude_duplicate_negatives
         self.decoder_num_hidden_layers = decoder_num_hidden_layers
-        if decoder_hidden_size is None and type(num_attention_heads) is int and num_attention_heads > 0:
-            decoder_hidden_size = max(hidden_size // (2 * num_attention_heads), 1) * num_attention_heads
         self.decoder_hidden_size = decoder_hidden_size
         self.check_ranges()
 
@@ -190,6 +189,14 @@ class SSASTConfig(PretrainedConfig):
     def num_patches(self) -> int:
         """Number of patches of a full-length input."""
         return self.grid_shape[0] * self.grid_shape[1]
+
+    @property
+    def decoder_width(self) -> int:
+        """Width of the decoder's layers; 0 without a decoder."""
+        if not self.decoder_num_hidden_layers:
+            return 0
+        half = max(self.hidden_size // (2 * self.num_attention_heads), 1) * self.num_attention_heads
+        return half if self.decoder_hidden_size is None else self.decoder_hidden_size
 
     def time_grid(self, num_frames: int) -> int:
         """Number of patches along time of an input of `num_frames` frames."""
@@ -214,11 +221,16 @@ class SSASTConfig(PretrainedConfig):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not lowest <= value < limit:
                 raise ValueError(f"{name} must be a number from {lowest} to below {limit}, got {value!r}.")
-        for name in ("hidden_size", "decoder_hidden_size"):
-            if (width := getattr(self, name)) % self.num_attention_heads:
-                raise ValueError(
-                    f"{name}={width} is not divisible by num_attention_heads={self.num_attention_heads}."
-                )
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}."
+            )
+        width = self.decoder_hidden_size
+        if width is not None and (type(width) is not int or width < 1 or width % self.num_attention_heads):
+            raise ValueError(
+                f"decoder_hidden_size must be a positive multiple of num_attention_heads={self.num_attention_heads}, "
+                f"got {width!r}."
+            )
         if patch_frequency > self.num_mel_bins or patch_time > self.max_length:
             raise ValueError(
                 f"patch_size={self.patch_size} (mel bins, frames) is larger than the input of "

@@ -183,7 +183,7 @@ class SSASTLayer(GradientCheckpointingLayer):
 
     def __init__(self, config: SSASTConfig, hidden_size: int):
         super().__init__()
-        intermediate_size = config.intermediate_size * hidden_size // config.hidden_size
+        intermediate_size = max(config.intermediate_size * hidden_size // config.hidden_size, 1)
         self.layernorm_before = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
         self.attention = SSASTAttention(config, hidden_size)
         self.layernorm_after = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
@@ -471,7 +471,7 @@ class SSASTDecoder(SSASTEncoder):
     """A few narrow layers that see all tokens, encoded or masked, when the encoder sees only what is not masked."""
 
     def __init__(self, config: SSASTConfig):
-        width, encoder_width = config.decoder_hidden_size, config.hidden_size
+        width, encoder_width = config.decoder_width, config.hidden_size
         super().__init__(config, config.decoder_num_hidden_layers, width)
         is_narrow = width != encoder_width
         self.embed = nn.Linear(encoder_width, width) if is_narrow else nn.Identity()
@@ -480,7 +480,9 @@ class SSASTDecoder(SSASTEncoder):
         self.project = nn.Linear(width, encoder_width) if is_narrow else nn.Identity()
 
     def forward(self, hidden_states, attention_mask=None):  # (B, L, D), (B, 1, 1, L) bool -> (B, L, D)
-        decoded, _, _ = super().forward(self.embed(hidden_states), attention_mask)
+        # Under autocast the sum that all layers add to stays in float32, as in the encoder.
+        embedded = self.embed(hidden_states).to(hidden_states.dtype)
+        decoded, _, _ = super().forward(embedded, attention_mask)
         return self.project(self.layernorm(decoded))
 
 

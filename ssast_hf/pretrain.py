@@ -21,6 +21,7 @@ import datasets
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch.utils.data import ConcatDataset, Subset
 from transformers import (
     AutoConfig,
@@ -48,7 +49,7 @@ from .trainer import REMOVED, SAVING, SSASTTrainer
 # What cannot change within a run.
 SHAPING = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size patch_size max_length num_mel_bins "
-    "decoder_num_hidden_layers decoder_hidden_size objective"
+    "decoder_num_hidden_layers decoder_width objective"
 ).split()
 # Width, layers and attention heads; the released sizes, and one for trying things out.
 SIZES = {"nano": (128, 6, 2), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
@@ -67,7 +68,7 @@ class ModelArguments:
     model_name_or_path: str | None = option("folder of a model, or its name on the Hub, to continue from")
     config_name: str | None = option("folder or file of a configuration, to train it from random weights")
     model_size: str | None = option("size of a model to train from random weights", choices=list(SIZES))
-    patch: str = option("its patches, mel bins x frames", "16x16", choices=["16x16", "128x2"])
+    patch: str | None = option("its patches, mel bins x frames (default: 16x16)", choices=["16x16", "128x2"])
     max_length: int | None = option("frames of 10 ms per clip (default: the model's; 1024 from scratch)")
     num_masked_patches: int | None = option("patches to mask per clip (default: the model's; 400 of 512 from scratch)")
     objective: str | None = option("what is trained (default: the model's)", choices=list(CHOICES["objective"]))
@@ -77,7 +78,7 @@ class ModelArguments:
     decoder_num_hidden_layers: int | None = option(
         "with 2, encode visible patches only and decode all, which is faster (default: the model's, usually 0)"
     )
-    decoder_hidden_size: int | None = option("width of these layers (default: the model's, usually half its own)")
+    decoder_hidden_size: int | None = option("width of these layers (default: the model's, usually half of its own)")
     mean: float | None = option("mean of the log-mel features, as `ssast-hf stats` computes it (default: the model's)")
     std: float | None = option("their standard deviation (default: the model's)")
     attn_implementation: str | None = option("sdpa, eager, flash_attention_2, ... (default: sdpa)")
@@ -185,12 +186,19 @@ def main(argv: list[str] | None = None) -> list[str]:
     logging.set_verbosity_warning()  # what a run begins with should be known
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
     checkpoint = find_checkpoint(arguments, model_arguments)
+    if len(set(gather_object([checkpoint]))) > 1:
+        raise ValueError(
+            f"--output_dir {arguments.output_dir} does not hold the same checkpoints for all processes; take a folder "
+            "that all machines share."
+        )
     bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"
     if checkpoint is None and PartialState().is_local_main_process:
         bad_file_list.unlink(missing_ok=True)
 
     set_seed(arguments.seed)
     model, feature_extractor = make_model(model_arguments)
+    if model_arguments.decoder_hidden_size is not None and not model.config.decoder_num_hidden_layers:
+        parser.error("--decoder_hidden_size needs --decoder_num_hidden_layers")
     resolve_defaults(arguments, model.config)
     with arguments.main_process_first(desc="listing the recordings"):
         train, validation = make_datasets(data_arguments, arguments, model.config, feature_extractor)
@@ -215,9 +223,11 @@ def main(argv: list[str] | None = None) -> list[str]:
         optimizer_cls_and_kwargs=adam(arguments) if arguments.use_adam else None,
         bad_files=bad_files,
     )
-    strides = (model.config.frequency_stride, model.config.time_stride)
-    if validation is not None and strides == model.config.patch_shape:
-        trainer.add_callback(Pictures(trainer))
+    if validation is not None:
+        if (model.config.frequency_stride, model.config.time_stride) == model.config.patch_shape:
+            trainer.add_callback(Pictures(trainer))
+        else:
+            say("No pictures: patches that overlap do not make up one.")
     if is_finished(checkpoint, arguments, model.config):
         model.load_state_dict(read_folder(checkpoint))
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
@@ -248,6 +258,8 @@ def check_arguments(parser, model, data, arguments, unknown: list[str]):
     sources = [model.model_name_or_path, model.config_name, model.model_size]
     if sum(source is not None for source in sources) != 1:
         parser.error("name exactly one of --model_name_or_path, --config_name and --model_size")
+    if model.patch is not None and model.model_size is None:
+        parser.error("--patch goes with --model_size; every other model has patches of its own")
     if not data.train_data:
         parser.error("--train_data is required")
     if data.streaming and arguments.max_steps <= 0:
@@ -350,7 +362,8 @@ def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
     else:
         width, layers, heads = SIZES[arguments.model_size]
         config = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
-        config |= {"intermediate_size": 4 * width, "patch_size": [int(side) for side in arguments.patch.split("x")]}
+        patch_size = [int(side) for side in (arguments.patch or "16x16").split("x")]
+        config |= {"intermediate_size": 4 * width, "patch_size": patch_size}
     config |= fields
     if arguments.max_length is not None:
         config["max_length"] = arguments.max_length
@@ -367,13 +380,16 @@ def load_model(name: str, fields: dict) -> SSASTForPretraining:
     if Path(name).is_dir() and not (Path(name) / "config.json").exists():
         raise ValueError(f"{name} is no model's folder: it has no config.json.")
     try:
-        model_type = AutoConfig.from_pretrained(name).model_type
+        config = AutoConfig.from_pretrained(name)
     except OSError as error:
         raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
-    if model_type != SSASTConfig.model_type:
+    if config.model_type != SSASTConfig.model_type:
         raise ValueError(
-            f"{name} is a model of type {model_type!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER."
+            f"{name} is a model of type {config.model_type!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER."
         )
+    width = fields.get("decoder_hidden_size")
+    if width is not None and config.decoder_width not in (0, width):
+        raise ValueError(f"--decoder_hidden_size {width}: the decoder of {name} has the width {config.decoder_width}.")
     model, info = SSASTForPretraining.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **fields)
     if info["missing_keys"]:
         say(f"Not in {name}, so begun anew: {', '.join(sorted(info['missing_keys']))}")

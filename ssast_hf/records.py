@@ -58,7 +58,9 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
         if "://" in source:
             files = [filesystem.unstrip_protocol(file) for file in files]
             if not streaming and kind != "parquet":
-                raise ValueError(f"{source} is not on this machine; pass --streaming, or download it first.")
+                raise ValueError(
+                    f"{source} is not on this machine: stream it (pretrain --streaming), or download it first."
+                )
         files.sort()
         if not files:
             raise FileNotFoundError(f"No file matches {source}.")

@@ -20,6 +20,7 @@ def compute_stats(
     max_length: int | None = None,
     num_workers: int = 2,
     dataset_split: str = "train",
+    dataset_config_name: str | None = None,
     audio_column: str | None = None,
 ) -> list[str]:
     """
@@ -27,13 +28,13 @@ def compute_stats(
     each clip cut to its first `max_length` frames.
 
     Args:
-        train_data (`list[str]`): As for pretraining.
+        train_data (`list[str]`): As for pretraining without `--streaming`.
         model_name_or_path (`str`, *optional*): Folder of a model, whose feature extractor is used; the released
             models' if not given.
         write (`bool`, defaults to `False`): Whether to store the result in that folder's feature extractor.
         max_length (`int`, *optional*): Frames per clip; the feature extractor's if not given.
         num_workers (`int`, defaults to 2): Processes that read and decode.
-        dataset_split, audio_column (`str`): As for pretraining.
+        dataset_split, dataset_config_name, audio_column (`str`): As for pretraining.
 
     Returns:
         `list[str]`: A report.
@@ -53,7 +54,7 @@ def compute_stats(
         feature_extractor = SSASTFeatureExtractor.from_pretrained(model_name_or_path, **fields)
     total, skipped = torch.zeros(3, dtype=torch.float64), {}
     for source in train_data:
-        records = load_records(source, dataset_split, audio_column=audio_column)
+        records = load_records(source, dataset_split, dataset_config_name, audio_column)
         sums = FeatureSums(records, feature_extractor)
         loader = DataLoader(sums, batch_size=None, num_workers=num_workers)
         for part, problem in tqdm(loader, desc=source, unit="clip"):

@@ -49,14 +49,11 @@ class SSASTTrainer(Trainer):
     """
 
     def __init__(self, *args, bad_files, **kwargs):
+        # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
+        os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
         super().__init__(*args, **kwargs)
         # Taken from the `Trainer`, which deletes folders file by file, and the newest of them if another is the best.
         self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
-        if self.is_fsdp_enabled:
-            # Every checkpoint is to load by itself; divided among the processes it would not.
-            plugin = self.accelerator.state.fsdp_plugin
-            plugin.state_dict_config = plugin.optim_state_dict_config = None
-            plugin.set_state_dict_type("FULL_STATE_DICT")
         self.bad_files = bad_files
         self.sums = {}
         self.started = None

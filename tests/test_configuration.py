@@ -54,6 +54,8 @@ def test_patch_size_is_an_integer_when_square(patch_size, stored, grid_shape):
         ("hidden_dropout_prob", 1.0),
         ("decoder_num_hidden_layers", -1),
         ("decoder_hidden_size", 50),
+        ("decoder_hidden_size", 0),
+        ("hidden_size", "768"),
     ],
 )
 def test_out_of_range_value_is_named(field, value):

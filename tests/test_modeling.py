@@ -3,9 +3,11 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForPreTraining
 
 from ssast_hf import SSASTConfig, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ssast_hf.modeling_ssast import eager_attention
 
 
 def small(config, **changes):
@@ -100,6 +102,19 @@ def test_attention_implementations_agree(model, input_values, implementation):
             losses[name] = model(input_values, bool_masked_pos=mask).loss
     assert model.base_model.encoder.layer[0].attention.attention.config._attn_implementation == implementation
     torch.testing.assert_close(losses[implementation], losses["eager"], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 2e-2), (torch.float16, 3e-3)])
+def test_eager_attention_in_half_precision_is_near_float32(dtype, tolerance):
+    # Heads of 24 dimensions, so that the scaling rounds, and padding at the end.
+    query, key, value = torch.randn(3, 2, 4, 30, 24, generator=torch.Generator().manual_seed(0))
+    attended = (torch.arange(30) < 22)[None, None, None]
+    expected = scaled_dot_product_attention(query, key, value, attended).transpose(1, 2)
+    half = [values.to(dtype) for values in (query, key, value)]
+    context, probabilities = eager_attention(torch.nn.Module(), *half, attended, scaling=24**-0.5)
+    assert context.dtype == probabilities.dtype == dtype
+    assert probabilities[..., 22:].abs().max() == 0
+    torch.testing.assert_close(context.float(), expected, rtol=0, atol=tolerance)
 
 
 def test_attention_mask_needs_an_implementation_that_takes_it(model, input_values):

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForPreTraining
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
@@ -82,14 +83,14 @@ def assert_same_run(one: Path, other: Path):
     assert schedules[0] == schedules[1]
 
 
-def run(arguments: list[str], processes: int = 1):
+def run(arguments: list[str], processes: int = 1, program=("-m", "ssast_hf")):
     """Start the command in processes of its own."""
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
-        [*launcher, "-m", "ssast_hf", *arguments],
+        [*launcher, *map(str, program), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -154,6 +155,31 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     assert not (killed / "checkpoint-30").exists()
     finish(run(options(model_dir, audio_folder, killed, resume_from_checkpoint=True, **changes), processes))
     assert_same_run(straight, killed)
+
+
+@pytest.mark.compatibility
+def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path):
+    changes = {"per_device_train_batch_size": 1, "max_steps": 10, "eval_steps": 5, "logging_steps": 5}
+    changes |= {"decoder_num_hidden_layers": 1, "visualize_steps": 5}
+    expected, sharded = tmp_path / "ddp", tmp_path / "fsdp"
+    command = options(model_dir, audio_folder, sharded, **changes)
+    fsdp = {"processes": 2, "program": [TESTS / "fsdp_on_cpu.py"]}
+    finish(run(options(model_dir, audio_folder, expected, **changes), processes=2))
+    kill_after(run(command, **fsdp), sharded / "checkpoint-2")
+    assert "Going on from" in finish(run(command, **fsdp))
+    checkpoint = sharded / "checkpoint-10"
+    assert (checkpoint / "pytorch_model_fsdp.bin").exists()  # of FSDP alone
+    model = AutoModelForPreTraining.from_pretrained(checkpoint)
+    for name, tensor in weights(expected).items():
+        # No key bias ever gets a gradient beyond rounding, which Adam makes a step of all the same.
+        if not name.endswith("key.bias"):
+            torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-5)
+    before = weights(sharded)
+    assert "No step is left to make" in finish(run(command, **fsdp))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(sharded).items())
+    for folder in ("", "figures"):  # nothing of PyTorch's code among it
+        names = [{path.name for path in (output / folder).iterdir()} for output in (sharded, expected)]
+        assert names[0] == names[1]
 
 
 def test_a_step_is_the_same_however_its_batch_is_divided(model_dir, tmp_path):
@@ -329,6 +355,8 @@ def test_plateau_of_validation_accuracy_lowers_the_rate(model_dir, audio_folder,
         ({"streaming": True, "max_steps": -1}, "--streaming needs --max_steps"),
         ({"max_bad_fraction": 2}, "between 0 and 1"),
         ({"learning_rat": 1}, "did you mean --learning_rate?"),
+        ({"patch": "128x2"}, "--patch goes with --model_size"),
+        ({"decoder_hidden_size": 16}, "needs --decoder_num_hidden_layers"),
     ],
 )
 def test_contradictions_are_errors_of_the_command_line(changes, message, model_dir, audio_folder, tmp_path, capsys):
@@ -344,6 +372,34 @@ def test_output_that_would_be_lost_is_refused(model_dir, audio_folder, capsys):
     shutil.copytree(model_dir, other)
     assert main(options(model_dir, audio_folder, other)) == 1
     assert "holds a model, but no checkpoint" in capsys.readouterr().err
+
+
+def test_from_scratch_by_configuration(config, model_dir, audio_folder, tmp_path):
+    output = tmp_path / "out"
+    arguments = options("", audio_folder, output, config_name=model_dir, max_steps=1, mean=-7.0, std=5.0)
+    arguments += ["--validation_data", str(audio_folder)]
+    assert main([*arguments[:1], *arguments[3:]]) == 0
+    assert SSASTForPretraining.from_pretrained(output).config.num_patches == config.num_patches
+    assert SSASTFeatureExtractor.from_pretrained(output).mean == -7.0
+
+
+@pytest.mark.compatibility
+def test_help_names_the_options_of_all_groups(capsys):
+    with pytest.raises(SystemExit) as exited:
+        main(["pretrain", "--help"])
+    assert exited.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("--decoder_hidden_size", "--train_data", "--adam_beta2", "--gradient_acc"))
+
+
+@pytest.mark.parametrize("command", ["pretrain", "stats"])
+def test_what_is_not_installed_is_named(command, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith(("ssast_hf.pretrain", "ssast_hf.stats"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "ssast_hf.records", raising=False)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert main([command, "--train_data", "audio"]) == 1
+    assert "datasets is not installed: pip install ssast_hf with its extra [train]." in capsys.readouterr().err
 
 
 def test_from_scratch_by_size(audio_folder, tmp_path):

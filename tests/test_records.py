@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from datasets import Dataset
+from datasets import Audio, Dataset, load_dataset
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.batches import AudioDataset, AudioStream, Collator, Cropper, EpochSampler
@@ -55,6 +55,10 @@ def make_source(kind: str, folder):
         Dataset.from_list(
             [{"label": 1, "sound": {"bytes": file.read_bytes(), "path": None}} for file in files]
         ).to_parquet(path)
+    elif kind == "hub":  # as data sets lie there: a column of type `Audio`, whatever its name
+        sounds = Dataset.from_list([{"sound": {"bytes": file.read_bytes(), "path": file.name}} for file in files])
+        sounds.cast_column("sound", Audio()).to_parquet(parent / "hub.parquet")
+        return "owner/clips"
     elif kind == "tar":
         for number in range(2):
             with tarfile.open(parent / f"clips-{number}.tar", "w") as archive:
@@ -69,13 +73,22 @@ def which(audio) -> float:
     return round(float(audio[0]), 1)
 
 
-@pytest.mark.parametrize("kind", ["folder", "pattern", "json", "jsonl", "csv", "tsv", "parquet", "tar"])
+@pytest.mark.parametrize("kind", ["folder", "pattern", "json", "jsonl", "csv", "tsv", "parquet", "hub", "tar"])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_every_kind_of_data_set_has_the_same_clips(kind, streaming, folder, cropper, monkeypatch, tmp_path):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)  # seconds, at the end of a stream
     column = "sound" if kind == "parquet" else None
-    records = load_records(str(make_source(kind, folder)), audio_column=column, streaming=streaming)
+    source = str(make_source(kind, folder))
+    if kind == "hub":
+        file = str(folder.parent / "hub.parquet")
+
+        def from_file(name, config_name, split, streaming):
+            assert (name, config_name, split) == (source, None, "train")
+            return load_dataset("parquet", data_files=file, split=split, streaming=streaming)
+
+        monkeypatch.setattr("ssast_hf.records.load_dataset", from_file)
+    records = load_records(source, audio_column=column, streaming=streaming)
     if streaming:
         stream = iter(AudioStream(records, cropper, buffer_size=4))
         items = [next(stream) for _ in range(12)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ssast_hf import SSASTForPretraining
+from ssast_hf import SSASTConfig, SSASTForPretraining
 from ssast_hf.conversion import convert_hf_to_ast, convert_hf_to_original
 
 
@@ -45,6 +45,25 @@ def test_decoder_has_half_the_width_unless_told_otherwise(model, config, input_v
     wide = SSASTForPretraining(config)
     assert {name.split(".")[1] for name in wide.state_dict() if name.startswith("decoder.")} == {"layer", "layernorm"}
     assert wide(input_values).loss.isfinite()
+
+
+def test_width_of_the_decoder_follows_the_encoder(config):
+    changed = SSASTConfig(**config.to_dict() | {"hidden_size": 36, "num_attention_heads": 6})
+    assert changed.decoder_width == 0
+    changed.decoder_num_hidden_layers = 1
+    assert changed.decoder_width == 18
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_decoder_adds_up_in_float32_under_autocast(width, config, input_values):
+    config.decoder_num_hidden_layers, config.decoder_hidden_size = 2, width
+    model = SSASTForPretraining(config)
+    seen = []
+    model.decoder.layer[1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(input_values)
+    assert seen[0].dtype == torch.float32
+    assert seen[0].shape[2] == width
 
 
 def test_every_parameter_gets_a_gradient(model, input_values):

@@ -2,7 +2,7 @@
 One joint pretraining step (forward, backward, Adam): the released code's two passes against one pass here, and what
 bfloat16, compilation and encoding visible patches only add to that.
 
-    python benchmarks/pretraining_step.py --size base --patch 16x16 --batch_size 2
+    python benchmarks/pretraining_step.py --size base --patch 16x16 --repeats 3
 
 On a CUDA device all of it runs there, with gradient checkpointing besides. `of matmul` is the rate of the step's
 products over the whole time of the step, as a share of the rate of large products alone on the same machine, in the

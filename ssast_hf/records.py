@@ -223,6 +223,8 @@ def audio_of(dataset, audio_column: str | None):
     """The audio column alone, undecoded: decoding is done later, by soundfile and only as far as needed."""
     if audio_column is None and dataset.features is not None:
         audio_column = next((name for name, kind in dataset.features.items() if isinstance(kind, Audio)), None)
+    if isinstance(dataset, IterableDataset) and dataset.features is not None:
+        dataset = dataset.decode(False)
     columns = list(dataset.features) if dataset.features is not None else list(next(iter(dataset)))
     audio_column = find_column(columns, audio_column, "The data set")
     dataset = dataset.select_columns([audio_column])

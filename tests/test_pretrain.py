@@ -159,13 +159,13 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
 
 @pytest.mark.compatibility
 def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path):
-    changes = {"per_device_train_batch_size": 1, "max_steps": 10, "eval_steps": 5, "logging_steps": 5}
-    changes |= {"decoder_num_hidden_layers": 1, "visualize_steps": 5}
+    changes = {"per_device_train_batch_size": 1, "max_steps": 10, "eval_steps": 10, "logging_steps": 5}
+    changes |= {"decoder_num_hidden_layers": 1, "visualize_steps": 10, "save_steps": 5}
     expected, sharded = tmp_path / "ddp", tmp_path / "fsdp"
     command = options(model_dir, audio_folder, sharded, **changes)
     fsdp = {"processes": 2, "program": [TESTS / "fsdp_on_cpu.py"]}
     finish(run(options(model_dir, audio_folder, expected, **changes), processes=2))
-    kill_after(run(command, **fsdp), sharded / "checkpoint-2")
+    kill_after(run(command, **fsdp), sharded / "checkpoint-5")
     assert "Going on from" in finish(run(command, **fsdp))
     checkpoint = sharded / "checkpoint-10"
     assert (checkpoint / "pytorch_model_fsdp.bin").exists()  # of FSDP alone
@@ -174,9 +174,6 @@ def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path
         # No key bias ever gets a gradient beyond rounding, which Adam makes a step of all the same.
         if not name.endswith("key.bias"):
             torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-5)
-    before = weights(sharded)
-    assert "No step is left to make" in finish(run(command, **fsdp))
-    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(sharded).items())
     for folder in ("", "figures"):  # nothing of PyTorch's code among it
         names = [{path.name for path in (output / folder).iterdir()} for output in (sharded, expected)]
         assert names[0] == names[1]

@@ -65,15 +65,18 @@ def main():
     parser.add_argument("--only", nargs="+", help="some of the candidates")
     parser.add_argument("--alone", metavar="CANDIDATE", help="measure this one alone, in this process")
     arguments = parser.parse_args()
+    known = CANDIDATES | (CUDA_CANDIDATES if arguments.device == "cuda" else CPU_CANDIDATES)
+    names = arguments.only or list(known)
+    if unknown := set(names) - set(known):
+        parser.error(f"there is no candidate {', '.join(map(repr, unknown))} here, but {', '.join(map(repr, known))}")
     torch.set_num_threads(arguments.threads)
     if arguments.alone:
         print(json.dumps(measure_alone(arguments)))
         return
     config, baseline, state = make_models(arguments)
     input_values = make_input(arguments, config)
-    known = CANDIDATES | (CUDA_CANDIDATES if arguments.device == "cuda" else CPU_CANDIDATES)
     steps, flops = {}, {}
-    for name in arguments.only or known:
+    for name in names:
         try:
             model = baseline if name == BASELINE else make_candidate(state, config, arguments.device, **known[name])
             steps[name] = make_step(model, input_values, **(known[name] or {}))

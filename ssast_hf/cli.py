@@ -41,13 +41,19 @@ def main(argv: list[str] | None = None) -> int:
         for line in COMMANDS[command](**given):
             print(line)
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {message_of(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         again = "; the same command goes on from the last checkpoint" if command == "pretrain" else ""
         print(f"interrupted{again}", file=sys.stderr)
         return 130
     return 0
+
+
+def message_of(error: Exception) -> str:
+    """What an error says; of one in a process that read data, without the traceback in front."""
+    text = str(error)
+    return text.rstrip().rpartition("\n")[2] if "Original Traceback" in text else text
 
 
 def quiet_transformers():

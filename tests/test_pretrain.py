@@ -327,6 +327,16 @@ def test_unusable_files_are_skipped_and_listed(model_dir, audio_folder, tmp_path
     assert "A recording cannot be used" in capsys.readouterr().err
 
 
+def test_error_in_a_worker_is_one_line(model_dir, tmp_path, capsys):
+    archive = tmp_path / "broken.tar"
+    archive.write_bytes(b"x" * 2000)
+    changes = {"streaming": True, "dataloader_num_workers": 1}
+    assert main(options(model_dir, archive, tmp_path / "out", **changes)) == 1
+    printed = capsys.readouterr().err
+    assert f"error: ValueError: {archive} is damaged" in printed
+    assert "Traceback" not in printed
+
+
 def test_nothing_usable_is_an_error(model_dir, audio_folder, tmp_path, capsys):
     for path in audio_folder.iterdir():
         path.write_bytes(b"")

@@ -1,7 +1,10 @@
 """Every kind of data set gives the same recordings."""
 
+import functools
 import json
 import tarfile
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -218,6 +221,23 @@ def test_what_is_no_data_set_is_refused_by_name(name, content, message, tmp_path
 def test_remote_archives_come_over_https_only():
     with pytest.raises(ValueError, match=r"http://example\.org/a\.tar is not https"):
         load_records("http://example.org/a.tar", streaming=True)
+
+
+def test_remote_archive_is_streamed(folder, cropper):
+    make_source("tar", folder)
+    handler = functools.partial(QuietHandler, directory=folder.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/clips-0.tar"
+        stream = iter(AudioStream(load_records(url, streaming=True), cropper, buffer_size=1))
+        seen = [which(next(stream)["audio"]) for _ in range(3)]
+        server.shutdown()
+    assert len(set(seen)) == 3
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
 
 
 def test_stats_are_those_of_the_features(folder, tmp_path, capsys):

@@ -15,9 +15,8 @@ from safetensors.torch import save_file
 from .cards import record_card
 from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from .conversion_ast import convert_ast_to_hf, convert_hf_to_ast
-from .download import find_checkpoint, is_cached, record_checksum, sha256_of, write_origin
+from .download import find_checkpoint, is_cached, record_checksum, write_origin
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import check_output, read_pth, read_safetensors, staged
 from .model_folders import (
     ENCODER,
     ConversionError,
@@ -30,6 +29,8 @@ from .model_folders import (
 )
 from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
 from .readme import is_untouched, read_card, write_card
+from .storage.reading import read_pth, read_safetensors, sha256_of
+from .storage.writing import check_output, written_whole
 
 
 __all__ = [
@@ -153,7 +154,7 @@ def convert_file(path: Path, output_dir, record: dict | None = None, **config_fi
     model.load_state_dict(state, strict=True, assign=True)
     if not hidden_states(model.eval().base_model, random_input(config)).isfinite().all():
         raise ConversionError(f"The weights in {path} are finite, but what they make of a random input is not.")
-    with staged(output_dir) as folder:
+    with written_whole(output_dir) as folder:
         model.save_pretrained(folder)
         SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length).save_pretrained(folder)
         if extras:
@@ -389,7 +390,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         if not unused.keys() <= set(UNUSED):
             raise ConversionError(f"{extras} holds {', '.join(unused.keys() - set(UNUSED))}, unknown to the original.")
         original |= unused
-    with staged(output_path) as path:
+    with written_whole(output_path) as path:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
     report = [f"{len(original)} tensors written to {output_path}."]
     if any(key.startswith("decoder.") for key in state):

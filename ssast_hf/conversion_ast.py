@@ -14,7 +14,6 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassificati
 
 from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import check_output, read_folder, staged
 from .model_folders import (
     ENCODER,
     ConversionError,
@@ -27,6 +26,8 @@ from .model_folders import (
     with_encoder_prefix,
 )
 from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from .storage.reading import read_weights
+from .storage.writing import check_output, written_whole
 
 
 # Fields with one meaning in SSASTConfig and ASTConfig, and in the two feature extractors.
@@ -63,7 +64,7 @@ def convert_hf_to_ast(ssast_dir, output_dir, allow_pooling_change=False, overwri
         OSError: If `output_dir` cannot be written or exists.
     """
     check_output(output_dir, overwrite, source=ssast_dir)
-    with staged(output_dir) as folder:
+    with written_whole(output_dir) as folder:
         has_classifier, report = write_stock_folder(ssast_dir, folder, allow_pooling_change)
         return report + compare_with_stock(ssast_dir, folder, has_classifier)
 
@@ -185,7 +186,7 @@ def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **co
         except OSError as error:
             raise OSError(f"{ast_dir_or_repo} could not be fetched from the Hub: {error}") from error
     stock_config = read_model_config(source, ASTConfig)
-    state = with_encoder_prefix(read_folder(source))
+    state = with_encoder_prefix(read_weights(source))
     fields = {name: getattr(stock_config, name) for name in (*SHARED_FIELDS, "patch_size", "max_length")}
     fields |= narrow_kernel(state, fields["max_length"])
     grid = SSASTConfig(**fields, num_masked_patches=1)
@@ -204,7 +205,7 @@ def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **co
     own = hidden_states(model.eval().base_model, inputs[:, : config.max_length])
     report.append(check_difference(own, hidden_states(stock, inputs)))
     del stock  # its memory
-    with staged(output_dir) as folder:
+    with written_whole(output_dir) as folder:
         model.save_pretrained(folder)
         stock_extractor = {}
         if (source / "preprocessor_config.json").exists():

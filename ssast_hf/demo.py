@@ -14,8 +14,8 @@ from transformers import pipeline
 from .conversion import convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
 from .data import bundled_clips, load_audio, nano_model
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import check_output, staged
 from .modeling_ssast import SSASTForPretraining
+from .storage.writing import check_output, written_whole
 from .visualization import plot_reconstruction
 
 
@@ -86,7 +86,7 @@ def continue_pretraining(converted: Path, clips: list, continued: Path, steps, l
     feature_extractor = SSASTFeatureExtractor.from_pretrained(converted)
     features = feature_extractor(clips, sampling_rate=16000, return_attention_mask=True, return_tensors="pt")
     script = files(__package__) / "assets" / "continue_pretraining.py"
-    with tempfile.TemporaryDirectory() as scratch, staged(continued) as result:
+    with tempfile.TemporaryDirectory() as scratch, written_whole(continued) as result:
         save_file(dict(features), Path(scratch, "features.safetensors"))
         command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]
         options = ["--steps", str(steps), "--learning_rate", str(learning_rate)]

@@ -2,21 +2,20 @@
 
 import hashlib
 import http.client
-import ipaddress
 import json
 import os
-import re
 import urllib.error
 import urllib.request
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
+from .storage.reading import CHUNK_BYTES, sha256_of
+from .storage.urls import check_url, shown
 
-CHUNK_BYTES = 1 << 20
+
 # The largest released file has 0.36 GB; whatever is far above is not one of them.
 MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 60
@@ -166,14 +165,6 @@ def read_origin(folder: Path) -> dict | None:
         return None
 
 
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def cache_path(name: str, url: str) -> Path:
     """Where a download is kept: in `$HF_HOME/ssast_hf`, one file per name and link."""
     return Path(HF_HOME) / "ssast_hf" / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}.pth"
@@ -246,26 +237,6 @@ def total_of_range(response, first: int) -> int | None:
         raise OSError(f"The server was asked for bytes from {first} and sends {content_range or 'unknown ones'}.")
     total = content_range.rpartition("/")[2]
     return int(total) if total.isdigit() else None
-
-
-def check_url(url: str) -> str:
-    """The url, if it is https, or plain http to this very machine, without a password; a ValueError otherwise."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise ValueError(f"{shown(url)} was given with a user name, a space or a control character; leave it out.")
-    try:
-        is_loopback = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        is_loopback = False
-    if not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback)):
-        raise ValueError(f"{shown(url)} is not https; this goes over https only, except on this very machine.")
-    return url
-
-
-def shown(url: str) -> str:
-    """A url for messages: without a user's name and password, and without the query, which may hold a token."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 class CheckedRedirects(urllib.request.HTTPRedirectHandler):

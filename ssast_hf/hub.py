@@ -7,10 +7,10 @@ from pathlib import Path
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.utils import validate_repo_id
 
-from .download import check_url
-from .files import is_model_file
 from .readme import check_metadata, combine, is_untouched, license_of, read_card
 from .staging import stage, verify
+from .storage.urls import check_url
+from .storage.writing import is_model_file
 
 
 def publish(

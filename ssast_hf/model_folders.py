@@ -8,8 +8,8 @@ import torch
 from transformers import ASTConfig
 
 from .configuration_ssast import SSASTConfig
-from .files import read_folder
 from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+from .storage.reading import read_weights
 
 
 # What the names of the encoder's tensors begin with inside a model with a head.
@@ -24,7 +24,7 @@ class ConversionError(ValueError):
 def load_ssast_folder(folder) -> tuple[SSASTConfig, dict[str, torch.Tensor]]:
     """Configuration and checked weights of any saved SSAST model; the encoder's keys have their prefix."""
     config = read_model_config(folder, SSASTConfig)
-    state = with_encoder_prefix(read_folder(folder))
+    state = with_encoder_prefix(read_weights(folder))
     if any(key.startswith("classifier.") for key in state):
         model_class = SSASTForAudioClassification
     else:

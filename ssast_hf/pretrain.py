@@ -39,10 +39,11 @@ from .batches import AudioDataset, AudioStream, Collator, Cropper
 from .configuration_ssast import CHOICES, RELEASED_MASK, SSASTConfig, same_share
 from .data import audio_packages
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import is_model_file, read_folder
 from .modeling_ssast import SSASTForPretraining
 from .records import load_records
 from .report import Pictures, write_report
+from .storage.reading import read_weights
+from .storage.writing import is_model_file
 from .trainer import REMOVED, SAVING, SSASTTrainer
 
 
@@ -229,7 +230,7 @@ def main(argv: list[str] | None = None) -> list[str]:
         else:
             say("No pictures: patches that overlap do not make up one.")
     if is_finished(checkpoint, arguments, model.config):
-        model.load_state_dict(read_folder(checkpoint))
+        model.load_state_dict(read_weights(checkpoint))
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
         say("No step is left to make.")
     else:

@@ -13,7 +13,7 @@ import pyarrow
 import torch
 from datasets import Audio, Dataset, IterableDataset, Value, load_dataset
 
-from .download import check_url
+from .storage.urls import check_url
 
 
 AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())

@@ -18,9 +18,9 @@ from .configuration_ssast import AUTO_MAP, SSASTConfig
 from .conversion import EXTRAS_FILE, differences
 from .download import read_origin, released_checkpoints
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import weight_files
 from .model_folders import load_ssast_folder
 from .readme import check_metadata, combine, license_of, read_card
+from .storage.reading import weight_files
 
 
 # Pictures that this package draws; others in the folder are nobody's business.

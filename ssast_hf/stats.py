@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from .batches import Cropper
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .files import staged
 from .records import load_records
+from .storage.writing import written_whole
 
 
 def compute_stats(
@@ -71,7 +71,7 @@ def compute_stats(
         raise ValueError("The recordings hold nothing but digital silence; features cannot be normalised.")
     if write:
         changed = SSASTFeatureExtractor.from_pretrained(model_name_or_path, mean=mean, std=std)
-        with staged(Path(model_name_or_path) / "preprocessor_config.json") as path:
+        with written_whole(Path(model_name_or_path) / "preprocessor_config.json") as path:
             path.write_text(changed.to_json_string(), encoding="utf-8")
         report.append(f"Written: {model_name_or_path}/preprocessor_config.json")
     return report

@@ -12,11 +12,11 @@ from .cards import NAMESPACE, record_card, repository_name
 from .configuration_ssast import SSASTConfig
 from .conversion import convert_file, differences
 from .download import fetch, read_origin, released_checkpoints
-from .files import check_output
 from .hub import check_access, check_repo_id
 from .hub import publish as publish_folder
 from .readme import write_card
 from .staging import verify
+from .storage.writing import check_output
 
 
 # Of what the table says about an error; all of it follows.

@@ -5,7 +5,8 @@ import pytest
 
 from ssast_hf import SSASTConfig
 from ssast_hf.cli import main
-from ssast_hf.download import cache_path, check_url, download, released_checkpoints, shown
+from ssast_hf.download import cache_path, download, released_checkpoints
+from ssast_hf.storage.urls import check_url, shown
 
 
 class Server:

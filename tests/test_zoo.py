@@ -15,10 +15,11 @@ from original import original_checkpoint
 from safetensors.torch import load_file, save_file
 
 from ssast_hf.cli import main
-from ssast_hf.download import cache_path, checksum_path, released_checkpoints, sha256_of
+from ssast_hf.download import cache_path, checksum_path, released_checkpoints
 from ssast_hf.hub import publish
 from ssast_hf.readme import is_untouched, read_card
 from ssast_hf.staging import stage
+from ssast_hf.storage.reading import sha256_of
 
 
 @pytest.fixture

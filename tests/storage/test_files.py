@@ -8,7 +8,8 @@ import torch
 
 from ssast_hf import SSASTConfig
 from ssast_hf.cli import main
-from ssast_hf.files import read_pth, staged
+from ssast_hf.storage.reading import read_pth
+from ssast_hf.storage.writing import written_whole
 
 
 class Bomb:
@@ -67,7 +68,7 @@ def test_random_bytes_are_refused(tmp_path):
 
 def test_failure_leaves_nothing(tmp_path):
     def write_half():
-        with staged(tmp_path / "new" / "deep" / "folder") as folder:
+        with written_whole(tmp_path / "new" / "deep" / "folder") as folder:
             folder.mkdir()
             (folder / "half").write_text("half")
             raise RuntimeError
@@ -82,7 +83,7 @@ def test_failure_leaves_the_old_folder(tmp_path):
     (tmp_path / "old" / "config.json").write_text("old")
 
     def interrupt():
-        with staged(tmp_path / "old") as folder:
+        with written_whole(tmp_path / "old") as folder:
             folder.mkdir()
             raise KeyboardInterrupt
 
@@ -93,7 +94,7 @@ def test_failure_leaves_the_old_folder(tmp_path):
 
 
 def test_result_is_as_accessible_as_any_new_folder(tmp_path):
-    with staged(tmp_path / "folder") as folder:
+    with written_whole(tmp_path / "folder") as folder:
         folder.mkdir()
     (tmp_path / "usual").mkdir()
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
@@ -163,6 +164,6 @@ def test_place_that_cannot_be_written(original_file, tmp_path, capsys):
 
 def test_read_only_place(original_file, tmp_path, monkeypatch, capsys):
     """Checked by asking the system, since a superuser may write anywhere."""
-    monkeypatch.setattr("ssast_hf.files.os.access", lambda path, mode: False)
+    monkeypatch.setattr("ssast_hf.storage.writing.os.access", lambda path, mode: False)
     assert main(["convert", str(original_file), str(tmp_path / "ssast")]) == 1
     assert f"no permission to write in {tmp_path}" in capsys.readouterr().err

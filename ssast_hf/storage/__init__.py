@@ -1,0 +1,1 @@
+"""Weights and folders on disk: safe reading, whole writing. No network."""

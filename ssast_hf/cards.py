@@ -8,8 +8,8 @@ import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from . import modeling_ssast
+from .checkpoints.records import released_checkpoints
 from .configuration_ssast import SSASTConfig
-from .download import released_checkpoints
 from .readme import sign
 
 

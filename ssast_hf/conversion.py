@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from .cards import record_card
+from .checkpoints.download import find_checkpoint, is_cached, record_checksum
+from .checkpoints.origin import write_origin
 from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from .conversion_ast import convert_ast_to_hf, convert_hf_to_ast
-from .download import find_checkpoint, is_cached, record_checksum, write_origin
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .model_folders import (
     ENCODER,

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 from . import load_folder
 from .cards import record_card, render_card
+from .checkpoints.origin import read_origin
+from .checkpoints.records import released_checkpoints
 from .configuration_ssast import AUTO_MAP, SSASTConfig
 from .conversion import EXTRAS_FILE, differences
-from .download import read_origin, released_checkpoints
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .model_folders import load_ssast_folder
 from .readme import check_metadata, combine, license_of, read_card

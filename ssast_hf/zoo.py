@@ -9,9 +9,11 @@ from huggingface_hub import HfApi
 from tqdm import tqdm
 
 from .cards import NAMESPACE, record_card, repository_name
+from .checkpoints.download import fetch
+from .checkpoints.origin import read_origin
+from .checkpoints.records import released_checkpoints
 from .configuration_ssast import SSASTConfig
 from .conversion import convert_file, differences
-from .download import fetch, read_origin, released_checkpoints
 from .hub import check_access, check_repo_id
 from .hub import publish as publish_folder
 from .readme import write_card

@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from ssast_hf.cards import DATASETS, FIGURES, record_card, render_card, render_released, repository_name
-from ssast_hf.download import released_checkpoints
+from ssast_hf.checkpoints.records import released_checkpoints
 from ssast_hf.readme import (
     FORM_DESCRIPTION,
     check_metadata,

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from original import original_checkpoint
 
-from ssast_hf.download import cache_path, released_checkpoints
+from ssast_hf.checkpoints.download import cache_path
+from ssast_hf.checkpoints.records import released_checkpoints
 
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

@@ -14,8 +14,9 @@ import torch
 from original import original_checkpoint
 from safetensors.torch import load_file, save_file
 
+from ssast_hf.checkpoints.download import cache_path, checksum_path
+from ssast_hf.checkpoints.records import released_checkpoints
 from ssast_hf.cli import main
-from ssast_hf.download import cache_path, checksum_path, released_checkpoints
 from ssast_hf.hub import publish
 from ssast_hf.readme import is_untouched, read_card
 from ssast_hf.staging import stage
@@ -120,7 +121,7 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
     (files[0] / "Truncated.pth").write_bytes(whole)
     (files[0] / "Good.pth").unlink()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "hf_home")
+    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "hf_home")
     monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # slow, and done above
     assert main(["convert-all", *arguments[:4]]) == 0
     rows = table(capsys.readouterr().out)
@@ -129,7 +130,7 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
 
 
 def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
     records = write_records(tmp_path / "records.json", files, ["Good"])
     url = records["Good"]["url"]
     monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
@@ -147,7 +148,7 @@ def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch
 
 
 def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
     monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
     records = write_records(tmp_path / "records.json", files, ["Good"])
     arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
@@ -165,7 +166,7 @@ def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_pa
 
 def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeypatch, capsys):
     records = write_records(tmp_path / "records.json", files, ["Good"])
-    for module in ("download", "staging"):
+    for module in ("checkpoints.download", "staging"):
         monkeypatch.setattr(f"ssast_hf.{module}.released_checkpoints", lambda: records)
     # from a file that was got by other means, which stays where it is
     local = files[0] / "Good.pth"

@@ -1,62 +1,23 @@
-"""The released checkpoints: what is known about them, and how to get them."""
+"""How to get a released checkpoint: from its link or from the cache, and always the same bytes."""
 
 import hashlib
 import http.client
-import json
 import os
 import urllib.error
 import urllib.request
-from importlib.resources import files
 from pathlib import Path
 
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
-from .storage.reading import CHUNK_BYTES, sha256_of
-from .storage.urls import check_url, shown
+from ..storage.reading import CHUNK_BYTES, sha256_of
+from ..storage.urls import check_url, shown
+from .records import released_checkpoints
 
 
 # The largest released file has 0.36 GB; whatever is far above is not one of them.
 MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 60
-
-
-ORIGIN_FILE = "original_checkpoint.json"
-# What the conversion and the card of a checkpoint cannot do without.
-RECORD_KEYS = (
-    "name url parameters hidden_size num_hidden_layers num_attention_heads patch_size max_length num_mel_bins "
-    "num_masked_patches objective pretraining_data published"
-).split()
-
-
-def released_checkpoints(path=None) -> dict[str, dict]:
-    """
-    Records of checkpoints by name.
-
-    Args:
-        path (`str` or `Path`, *optional*): A file like the package's `checkpoints.json`, the default. A record may
-            have a `sha256`, which its file must have then.
-
-    Raises:
-        ValueError: If it is no such file; the message names what is missing.
-    """
-    path = files(__package__).joinpath("checkpoints.json") if path is None else Path(path)
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file ({error}).") from error
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise ValueError(f"{path} must hold a list of records, as the package's checkpoints.json does.")
-    for number, record in enumerate(records):
-        if missing := [key for key in RECORD_KEYS if key not in record]:
-            raise ValueError(f"{path}: record {record.get('name', number)!r} lacks {', '.join(missing)}.")
-        for key, kind in {"name": str, "url": str, "pretraining_data": list, "published": dict}.items():
-            if not isinstance(record[key], kind):
-                raise ValueError(f"{path}: {key} of record {number} is {record[key]!r}, expected a {kind.__name__}.")
-    names = [record["name"].lower() for record in records]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{path}: two records are called {twice[0]}.")
-    return {record["name"]: record for record in records}
 
 
 def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | None]:
@@ -141,28 +102,6 @@ def record_checksum(path: Path):
 
 def checksum_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
-
-
-def write_origin(folder: Path, record: dict, path: Path):
-    """Note in a converted `folder` which checkpoint it is, with checksums of the original and of the new file."""
-    origin = {
-        "name": record["name"],
-        "sha256": sha256_of(path),
-        "converted_sha256": sha256_of(folder / "model.safetensors"),
-    }
-    (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
-
-
-def read_origin(folder: Path) -> dict | None:
-    """What [`write_origin`] noted in a folder, or `None` if its weights are not those that were converted."""
-    note, weights = folder / ORIGIN_FILE, folder / "model.safetensors"
-    if not note.exists() or not weights.exists():
-        return None
-    try:
-        origin = {key: str(json.loads(note.read_text())[key]) for key in ("name", "sha256", "converted_sha256")}
-        return origin if origin["converted_sha256"] == sha256_of(weights) else None
-    except (ValueError, KeyError, TypeError):  # edited by hand: it proves nothing
-        return None
 
 
 def cache_path(name: str, url: str) -> Path:

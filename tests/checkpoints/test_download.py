@@ -4,8 +4,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ssast_hf import SSASTConfig
+from ssast_hf.checkpoints.download import cache_path, download
+from ssast_hf.checkpoints.records import released_checkpoints
 from ssast_hf.cli import main
-from ssast_hf.download import cache_path, download, released_checkpoints
 from ssast_hf.storage.urls import check_url, shown
 
 
@@ -137,7 +138,7 @@ def test_redirect_to_another_scheme_is_refused(server, tmp_path):
 
 
 def test_conversion_by_name(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
     name = "SSAST-Base-Patch-250"
     for output in ("first", "second"):
         assert main(["convert", name, str(tmp_path / output), "--url", server.url]) == 0
@@ -157,7 +158,7 @@ def test_url_that_is_neither_a_link_nor_a_file(tmp_path, capsys):
 
 
 def test_damaged_download_is_not_kept(server, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.download.HF_HOME", tmp_path / "home")
+    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
     good, server.content = server.content, server.content[:5000]
     assert main(["convert", "SSAST-Tiny-Frame-400", str(tmp_path / "out"), "--url", server.url]) == 1
     server.content = good

@@ -1,0 +1,1 @@
+"""What the authors released, and how to get it."""

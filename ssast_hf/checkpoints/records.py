@@ -1,0 +1,42 @@
+"""The released checkpoints as data: what `checkpoints.json` says about each."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+
+# What the conversion and the card of a checkpoint cannot do without.
+RECORD_KEYS = (
+    "name url parameters hidden_size num_hidden_layers num_attention_heads patch_size max_length num_mel_bins "
+    "num_masked_patches objective pretraining_data published"
+).split()
+
+
+def released_checkpoints(path=None) -> dict[str, dict]:
+    """
+    Records of checkpoints by name.
+
+    Args:
+        path (`str` or `Path`, *optional*): A file like the package's `checkpoints.json`, the default. A record may
+            have a `sha256`, which its file must have then.
+
+    Raises:
+        ValueError: If it is no such file; the message names what is missing.
+    """
+    path = files(__package__).joinpath("checkpoints.json") if path is None else Path(path)
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file ({error}).") from error
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"{path} must hold a list of records, as the package's checkpoints.json does.")
+    for number, record in enumerate(records):
+        if missing := [key for key in RECORD_KEYS if key not in record]:
+            raise ValueError(f"{path}: record {record.get('name', number)!r} lacks {', '.join(missing)}.")
+        for key, kind in {"name": str, "url": str, "pretraining_data": list, "published": dict}.items():
+            if not isinstance(record[key], kind):
+                raise ValueError(f"{path}: {key} of record {number} is {record[key]!r}, expected a {kind.__name__}.")
+    names = [record["name"].lower() for record in records]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{path}: two records are called {twice[0]}.")
+    return {record["name"]: record for record in records}

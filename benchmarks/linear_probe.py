@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from timing import report
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTModel
-from ssast_hf.data import load_audio
+from ssast_hf.audio import load_audio
 
 
 ALPHAS = np.logspace(-2, 5, 15)

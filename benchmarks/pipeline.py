@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
-from ssast_hf.batches import AudioDataset, Collator, Cropper, EpochSampler
+from ssast_hf.audio.batches import AudioDataset, Collator, Cropper, EpochSampler
+from ssast_hf.audio.recordings import load_recordings
 from ssast_hf.pretrain import SIZES
-from ssast_hf.records import load_records
 
 
 def main():
@@ -38,7 +38,7 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         feature_extractor = SSASTFeatureExtractor()
         dataset = AudioDataset(
-            load_records(arguments.train_data or make_files(Path(scratch))), Cropper(feature_extractor, 16, seed=0)
+            load_recordings(arguments.train_data or make_files(Path(scratch))), Cropper(feature_extractor, 16, seed=0)
         )
         step = make_step(arguments.size, arguments.device)
         rows = []

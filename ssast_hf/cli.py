@@ -204,7 +204,7 @@ def pretrain(argv):
 
 def stats(**arguments):
     with naming_the_extra():
-        from .stats import compute_stats
+        from .audio.feature_statistics import compute_stats
 
     return compute_stats(**arguments)
 

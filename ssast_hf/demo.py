@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import pipeline
 
+from .assets import bundled_clips, nano_model
+from .audio import load_audio
 from .conversion import convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
-from .data import bundled_clips, load_audio, nano_model
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .modeling_ssast import SSASTForPretraining
 from .storage.writing import check_output, written_whole

@@ -34,13 +34,13 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
-from .bad_files import BadFiles
-from .batches import AudioDataset, AudioStream, Collator, Cropper
+from .audio.bad_files import BadFiles
+from .audio.batches import AudioDataset, AudioStream, Collator, Cropper
+from .audio.decoding import audio_packages
+from .audio.recordings import load_recordings
 from .configuration_ssast import CHOICES, RELEASED_MASK, SSASTConfig, same_share
-from .data import audio_packages
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .modeling_ssast import SSASTForPretraining
-from .records import load_records
 from .report import Pictures, write_report
 from .storage.reading import read_weights
 from .storage.writing import is_model_file
@@ -423,8 +423,8 @@ def make_datasets(data: DataArguments, arguments: PretrainingArguments, config: 
     options = (data.dataset_split, data.dataset_config_name, data.audio_column)
     validation = None
     if data.validation_data:
-        validation = concatenate([load_records(source, *options) for source in data.validation_data])
-    train = concatenate([load_records(source, *options, data.streaming) for source in data.train_data])
+        validation = concatenate([load_recordings(source, *options) for source in data.validation_data])
+    train = concatenate([load_recordings(source, *options, data.streaming) for source in data.train_data])
     if data.streaming:
         train = AudioStream(train, cropper, data.shuffle_buffer, arguments.process_index, max(arguments.world_size, 1))
     else:

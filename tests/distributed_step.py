@@ -16,7 +16,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ssast_hf import SSASTForPretraining
-from ssast_hf.bad_files import BadFiles
+from ssast_hf.audio.bad_files import BadFiles
 from ssast_hf.trainer import SSASTTrainer
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ssast_hf import SSASTFeatureExtractor
-from ssast_hf.data import bundled_clips, load_audio
+from ssast_hf.assets import bundled_clips
+from ssast_hf.audio import load_audio
 
 
 REFERENCES = np.load(Path(__file__).parent / "references" / "fbank_fixtures.npz")

@@ -6,7 +6,8 @@ import json
 import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
-from ssast_hf.data import bundled_clips, load_audio, nano_model
+from ssast_hf.assets import bundled_clips, nano_model
+from ssast_hf.audio import load_audio
 
 
 def test_is_small_and_says_where_it_comes_from():

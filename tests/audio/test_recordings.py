@@ -13,10 +13,10 @@ import torch
 from datasets import Audio, Dataset, load_dataset
 
 from ssast_hf import SSASTFeatureExtractor
-from ssast_hf.batches import AudioDataset, AudioStream, Collator, Cropper, EpochSampler
+from ssast_hf.audio import load_audio
+from ssast_hf.audio.batches import AudioDataset, AudioStream, Collator, Cropper, EpochSampler
+from ssast_hf.audio.recordings import load_recordings
 from ssast_hf.cli import main
-from ssast_hf.data import load_audio
-from ssast_hf.records import load_records
 
 
 @pytest.fixture
@@ -90,14 +90,14 @@ def test_every_kind_of_data_set_has_the_same_clips(kind, streaming, folder, crop
             assert (name, config_name, split) == (source, None, "train")
             return load_dataset("parquet", data_files=file, split=split, streaming=streaming)
 
-        monkeypatch.setattr("ssast_hf.records.load_dataset", from_file)
-    records = load_records(source, audio_column=column, streaming=streaming)
+        monkeypatch.setattr("ssast_hf.audio.recordings.load_dataset", from_file)
+    recordings = load_recordings(source, audio_column=column, streaming=streaming)
     if streaming:
-        stream = iter(AudioStream(records, cropper, buffer_size=4))
+        stream = iter(AudioStream(recordings, cropper, buffer_size=4))
         items = [next(stream) for _ in range(12)]
         assert sorted(which(item["audio"]) for item in items[6:]) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]  # the next epoch
     else:
-        dataset = AudioDataset(records, cropper)
+        dataset = AudioDataset(recordings, cropper)
         items = [dataset[i] for i in range(len(dataset))]
         assert len(items) == 6
     assert sorted(which(item["audio"]) for item in items[:6]) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
@@ -109,7 +109,7 @@ def test_every_kind_of_data_set_has_the_same_clips(kind, streaming, folder, crop
 def test_stream_is_divided_among_processes_and_workers(ranks, workers, folder, cropper):
     seen = []
     for rank in range(ranks):
-        stream = AudioStream(load_records(str(folder), streaming=True), cropper, 1, rank, ranks)
+        stream = AudioStream(load_recordings(str(folder), streaming=True), cropper, 1, rank, ranks)
         loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
         batches = iter(loader)
         seen += [which(next(batches)["audio"]) for _ in range(6 // ranks)]
@@ -119,7 +119,7 @@ def test_stream_is_divided_among_processes_and_workers(ranks, workers, folder, c
 def test_crops_depend_on_seed_epoch_and_index_alone(tmp_path, cropper):
     ramp = np.linspace(-1, 1, 48000)
     soundfile.write(tmp_path / "long.wav", ramp, 16000, subtype="FLOAT")
-    dataset = AudioDataset(load_records(str(tmp_path / "long.wav")), cropper)
+    dataset = AudioDataset(load_recordings(str(tmp_path / "long.wav")), cropper)
     crop = dataset[5, 0]["audio"]
     assert len(crop) == 49 * 160 + 400
     assert np.array_equal(dataset[5, 0]["audio"], crop)
@@ -134,7 +134,7 @@ def test_other_rates_and_stereo(tmp_path, cropper):
     time = np.arange(44100) / 44100
     stereo = np.stack((np.sin(2 * np.pi * 440 * time), np.zeros(44100)), axis=1)
     soundfile.write(tmp_path / "stereo.wav", stereo, 44100)
-    audio = AudioDataset(load_records(str(tmp_path)), cropper)[0]["audio"]
+    audio = AudioDataset(load_recordings(str(tmp_path)), cropper)[0]["audio"]
     assert len(audio) == 49 * 160 + 400
     assert np.abs(audio).max() == pytest.approx(0.5, abs=0.02)
     crossings = np.diff(np.sign(audio[1000:-1000])).astype(bool).sum()
@@ -156,7 +156,7 @@ def test_short_clips_are_padded_with_a_mask(cropper):
 def test_entries_without_audio_are_named(tmp_path, cropper, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     Dataset.from_list([{"audio": {"bytes": b"x", "path": None}}, {"audio": None}]).to_parquet(tmp_path / "bad.parquet")
-    item = AudioDataset(load_records(str(tmp_path / "bad.parquet")), cropper)[1]
+    item = AudioDataset(load_recordings(str(tmp_path / "bad.parquet")), cropper)[1]
     skipped = dict(item["skipped"])
     assert skipped[f"{tmp_path}/bad.parquet, row 1"].endswith("holds neither audio nor a path")
     assert skipped[f"{tmp_path}/bad.parquet, row 0"].endswith("(Format not recognised.)")
@@ -166,7 +166,7 @@ def test_absurd_samples_are_refused(tmp_path, cropper):
     audio = np.zeros(16000)
     audio[::1000] = 1e30
     soundfile.write(tmp_path / "loud.wav", audio, 16000, subtype="FLOAT")
-    skipped = AudioDataset(load_records(str(tmp_path)), cropper)[0]["skipped"]
+    skipped = AudioDataset(load_recordings(str(tmp_path)), cropper)[0]["skipped"]
     assert "absurdly large" in skipped[0][1]
 
 
@@ -177,7 +177,7 @@ def test_flac_that_does_not_say_how_long_it_is(tmp_path, cropper):
     content[21] &= 0xF0  # the 36 bits of the number of samples
     content[22:26] = bytes(4)
     (tmp_path / "streamed.flac").write_bytes(content)
-    skipped = AudioDataset(load_records(str(tmp_path)), cropper)[0]["skipped"]
+    skipped = AudioDataset(load_recordings(str(tmp_path)), cropper)[0]["skipped"]
     assert "does not say how long it is" in skipped[0][1]
 
 
@@ -214,13 +214,13 @@ def test_what_is_no_data_set_is_refused_by_name(name, content, message, tmp_path
     elif content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises((ValueError, OSError), match=message) as error:
-        load_records(str(path))
+        load_recordings(str(path))
     assert name in str(error.value)
 
 
 def test_remote_archives_come_over_https_only():
     with pytest.raises(ValueError, match=r"http://example\.org/a\.tar is not https"):
-        load_records("http://example.org/a.tar", streaming=True)
+        load_recordings("http://example.org/a.tar", streaming=True)
 
 
 def test_remote_archive_is_streamed(folder, cropper):
@@ -229,7 +229,7 @@ def test_remote_archive_is_streamed(folder, cropper):
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/clips-0.tar"
-        stream = iter(AudioStream(load_records(url, streaming=True), cropper, buffer_size=1))
+        stream = iter(AudioStream(load_recordings(url, streaming=True), cropper, buffer_size=1))
         seen = [which(next(stream)["audio"]) for _ in range(3)]
         server.shutdown()
     assert len(set(seen)) == 3

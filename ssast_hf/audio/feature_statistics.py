@@ -7,10 +7,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..storage.writing import written_whole
 from .batches import Cropper
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .records import load_records
-from .storage.writing import written_whole
+from .recordings import load_recordings
 
 
 def compute_stats(
@@ -54,8 +54,8 @@ def compute_stats(
         feature_extractor = SSASTFeatureExtractor.from_pretrained(model_name_or_path, **fields)
     total, skipped = torch.zeros(3, dtype=torch.float64), {}
     for source in train_data:
-        records = load_records(source, dataset_split, dataset_config_name, audio_column)
-        sums = FeatureSums(records, feature_extractor)
+        recordings = load_recordings(source, dataset_split, dataset_config_name, audio_column)
+        sums = FeatureSums(recordings, feature_extractor)
         loader = DataLoader(sums, batch_size=None, num_workers=num_workers)
         for part, problem in tqdm(loader, desc=source, unit="clip"):
             total += part
@@ -80,21 +80,21 @@ def compute_stats(
 class FeatureSums(Dataset):
     """Number, sum and sum of squares of each recording's log-mel values, and what is wrong with it."""
 
-    def __init__(self, records, feature_extractor: SSASTFeatureExtractor):
-        self.records = records
+    def __init__(self, recordings, feature_extractor: SSASTFeatureExtractor):
+        self.recordings = recordings
         self.feature_extractor = copy.copy(feature_extractor)
         self.feature_extractor.do_normalize = False
         self.cropper = Cropper(feature_extractor, min_frames=1, seed=0)
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.recordings)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, str]]:
-        record = self.records[index]
+        recording = self.recordings[index]
         try:
-            audio = self.cropper.crop(record, position=0.0)
+            audio = self.cropper.crop(recording, position=0.0)
         except (ValueError, OSError) as error:
-            return torch.zeros(3, dtype=torch.float64), {record["name"]: str(error)}
+            return torch.zeros(3, dtype=torch.float64), {recording["name"]: str(error)}
         rate = self.feature_extractor.sampling_rate
         features = self.feature_extractor(audio, sampling_rate=rate, padding=False, return_tensors="pt")
         values = features["input_values"].double()

@@ -6,8 +6,8 @@ import numpy as np
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
-from .data import load_crop
-from .records import as_record
+from .decoding import load_crop
+from .recordings import as_recording
 
 
 # How many recordings in a row may be unreadable before their search ends.
@@ -34,9 +34,9 @@ class Cropper:
         """Random numbers that depend on the seed and the key alone."""
         return np.random.default_rng((self.seed, *key))
 
-    def crop(self, record: dict, position: float) -> np.ndarray:
+    def crop(self, recording: dict, position: float) -> np.ndarray:
         """Part of a recording, (num_samples,); ValueError or OSError if it is unusable."""
-        return load_crop(record, self.sampling_rate, self.max_samples, self.min_samples, position)
+        return load_crop(recording, self.sampling_rate, self.max_samples, self.min_samples, position)
 
     def silence(self) -> np.ndarray:
         """What stands in for a recording where all are unusable, until the main process has read about it."""
@@ -49,16 +49,16 @@ class AudioDataset(Dataset):
     recording is replaced by another one.
 
     Args:
-        records (`Dataset`): As from [`load_records`].
+        recordings (`Dataset`): As from [`load_recordings`].
         cropper ([`Cropper`]): Decodes them.
     """
 
-    def __init__(self, records, cropper: Cropper):
-        self.records = records
+    def __init__(self, recordings, cropper: Cropper):
+        self.recordings = recordings
         self.cropper = cropper
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.recordings)
 
     def __getitem__(self, item: int | tuple[int, int]) -> dict:
         """Item by index, or by (epoch, index): each epoch crops elsewhere."""
@@ -66,12 +66,12 @@ class AudioDataset(Dataset):
         random = self.cropper.random(epoch, index)
         skipped = []
         for _ in range(ATTEMPTS):
-            record = self.records[int(index)]
+            recording = self.recordings[int(index)]
             try:
-                return {"audio": self.cropper.crop(record, random.random()), "skipped": skipped}
+                return {"audio": self.cropper.crop(recording, random.random()), "skipped": skipped}
             except (ValueError, OSError) as error:
-                skipped.append((record["name"], str(error)))
-                index = random.integers(len(self.records))
+                skipped.append((recording["name"], str(error)))
+                index = random.integers(len(self.recordings))
         return {"audio": self.cropper.silence(), "skipped": skipped}
 
 
@@ -81,15 +81,15 @@ class AudioStream(IterableDataset):
     [`AudioDataset`]. Each process and each worker reads pieces of its own.
 
     Args:
-        records (`datasets.IterableDataset`): As from [`load_records`] with `streaming=True`.
+        recordings (`datasets.IterableDataset`): As from [`load_recordings`] with `streaming=True`.
         cropper ([`Cropper`]): Decodes them.
         buffer_size (`int`): Recordings to shuffle among, still encoded.
         rank, world_size (`int`): Which process this is, of how many.
     """
 
-    def __init__(self, records, cropper: Cropper, buffer_size: int, rank: int = 0, world_size: int = 1):
-        shuffled = records.shuffle(seed=cropper.seed, buffer_size=buffer_size) if buffer_size > 1 else records
-        self.records = split_dataset_by_node(shuffled, rank, world_size)
+    def __init__(self, recordings, cropper: Cropper, buffer_size: int, rank: int = 0, world_size: int = 1):
+        shuffled = recordings.shuffle(seed=cropper.seed, buffer_size=buffer_size) if buffer_size > 1 else recordings
+        self.recordings = split_dataset_by_node(shuffled, rank, world_size)
         self.cropper = cropper
         self.rank = rank
 
@@ -99,16 +99,16 @@ class AudioStream(IterableDataset):
         skipped = []
         epoch, count = 0, 1
         while count:  # a worker with no piece of its own ends at once
-            self.records.set_epoch(epoch)
+            self.recordings.set_epoch(epoch)
             count = 0
-            for row in self.records:
+            for row in self.recordings:
                 count += 1
-                record = as_record(row, f"process {self.rank}, worker {number}", count)
+                recording = as_recording(row, f"process {self.rank}, worker {number}", count)
                 random = self.cropper.random(epoch, self.rank, number, count)
                 try:
-                    audio = self.cropper.crop(record, random.random())
+                    audio = self.cropper.crop(recording, random.random())
                 except (ValueError, OSError) as error:
-                    skipped.append((record["name"], str(error)))
+                    skipped.append((recording["name"], str(error)))
                     if len(skipped) < ATTEMPTS:
                         continue
                     audio = self.cropper.silence()

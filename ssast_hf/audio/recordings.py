@@ -13,7 +13,7 @@ import pyarrow
 import torch
 from datasets import Audio, Dataset, IterableDataset, Value, load_dataset
 
-from .storage.urls import check_url
+from ..storage.urls import check_url
 
 
 AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
@@ -25,7 +25,7 @@ STREAM_PIECES = 1024
 FEW = 20
 
 
-def load_records(source: str, split="train", config_name=None, audio_column=None, streaming: bool = False):
+def load_recordings(source: str, split="train", config_name=None, audio_column=None, streaming: bool = False):
     """
     List the recordings of a data set without decoding any.
 
@@ -39,7 +39,7 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
             fit or lie elsewhere.
 
     Returns:
-        [`Recordings`], or a `datasets.IterableDataset` of whose rows [`as_record`] makes the same.
+        [`Recordings`], or a `datasets.IterableDataset` of whose rows [`as_recording`] makes the same.
 
     Raises:
         ValueError: If there is nothing to read there, or no column of audio.
@@ -49,9 +49,9 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
     if path.is_dir():
         kind, files = files_of_folder(path)
     elif path.is_file():
-        kind, files = kind_of(path.name), [str(path)]
+        kind, files = format_of(path.name), [str(path)]
     elif "://" in source or any(character in source for character in "*?["):
-        kind = kind_of(source)
+        kind = format_of(source)
         if source.startswith(("http://", "https://")):
             check_url(source)
         filesystem, _, files = fsspec.get_fs_token_paths(source)
@@ -89,7 +89,7 @@ def load_records(source: str, split="train", config_name=None, audio_column=None
 
 
 class Recordings(torch.utils.data.Dataset):
-    """Where the recordings of a `datasets.Dataset` are: items as [`as_record`] makes them."""
+    """Where the recordings of a `datasets.Dataset` are: items as [`as_recording`] makes them."""
 
     def __init__(self, rows: Dataset, source: str):
         self.rows = rows
@@ -99,20 +99,20 @@ class Recordings(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
-        return as_record(self.rows[index], self.source, index)
+        return as_recording(self.rows[index], self.source, index)
 
 
-def as_record(row: dict, source: str, number: int) -> dict:
+def as_recording(row: dict, source: str, number: int) -> dict:
     """
     Where a recording is, from a row of a data set: `name`, for messages, and the audio file itself in `bytes` or its
     `path` or, inside an `archive`, its `offset` and `size` in bytes.
     """
-    record = dict(row.get("audio", row) or {})
-    is_file = record.get("bytes") is None and record.get("path") is not None
-    return record | {"name": str(record["path"]) if is_file else f"{source}, row {number}"}
+    recording = dict(row.get("audio", row) or {})
+    is_file = recording.get("bytes") is None and recording.get("path") is not None
+    return recording | {"name": str(recording["path"]) if is_file else f"{source}, row {number}"}
 
 
-def kind_of(name: str) -> str:
+def format_of(name: str) -> str:
     """What a file is, by its name."""
     suffix = Path(name).suffix.lower()
     kinds = {".parquet": "parquet", ".tar": "tar"} | dict.fromkeys((".json", ".jsonl", ".csv", ".tsv"), "manifest")

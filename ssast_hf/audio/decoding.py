@@ -1,7 +1,6 @@
 """Audio files in, waveforms out."""
 
 import io
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +31,12 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
         return decode_audio(file, str(path), sampling_rate)
 
 
-def load_crop(record: dict, sampling_rate: int, max_samples: int, min_samples: int, position: float) -> np.ndarray:
+def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples: int, position: float) -> np.ndarray:
     """
     Read a part of a recording for training, and nothing more of a long file than that.
 
     Args:
-        record (`dict`): What [`as_record`] returns.
+        recording (`dict`): What [`as_recording`] returns.
         sampling_rate (`int`): Wanted rate in Hz.
         max_samples, min_samples (`int`): At most and at least so many samples at that rate.
         position (`float`): Where to cut a longer recording, from 0, its beginning, to 1, its end.
@@ -50,17 +49,17 @@ def load_crop(record: dict, sampling_rate: int, max_samples: int, min_samples: i
         OSError: If there is no such file.
         ImportError: If soundfile or soxr are not installed.
     """
-    name = record["name"]
-    if record.get("bytes") is not None:
-        file = io.BytesIO(record["bytes"])
-    elif record.get("path") is None:
+    name = recording["name"]
+    if recording.get("bytes") is not None:
+        file = io.BytesIO(recording["bytes"])
+    elif recording.get("path") is None:
         raise ValueError(f"{name} holds neither audio nor a path")
-    elif record.get("offset") is not None:
-        with open(record["archive"], "rb") as archive:
-            archive.seek(record["offset"])
-            file = io.BytesIO(archive.read(record["size"]))
+    elif recording.get("offset") is not None:
+        with open(recording["archive"], "rb") as archive:
+            archive.seek(recording["offset"])
+            file = io.BytesIO(archive.read(recording["size"]))
     else:
-        file = open(record["path"], "rb")  # noqa: SIM115 - closed below
+        file = open(recording["path"], "rb")  # noqa: SIM115 - closed below
     with file:
         audio = decode_audio(file, name, sampling_rate, max_samples, position)
     if len(audio) < min_samples:
@@ -102,14 +101,3 @@ def audio_packages():
             f"Reading audio files needs {error.name}: pip install soundfile soxr, or install ssast_hf with [train]."
         ) from error
     return soundfile, soxr
-
-
-def bundled_clips() -> list[Path]:
-    """Paths of the eight short recordings in the package; `assets/clips/README.md` has sources and licences."""
-    folder = Path(str(files(__package__))) / "assets" / "clips"
-    return sorted(path for path in folder.iterdir() if path.suffix in (".flac", ".wav"))
-
-
-def nano_model() -> Path:
-    """Folder of the very small pretrained model in the package; its `README.md` says what it is made of."""
-    return Path(str(files(__package__))) / "assets" / "nano"

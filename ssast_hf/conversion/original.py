@@ -12,26 +12,26 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .cards import record_card
-from .checkpoints.download import find_checkpoint, is_cached, record_checksum
-from .checkpoints.origin import write_origin
-from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
-from .conversion_ast import convert_ast_to_hf, convert_hf_to_ast
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .model_folders import (
+from ..checkpoints.download import find_checkpoint, is_cached, record_checksum
+from ..checkpoints.origin import write_origin
+from ..configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..hub.cards import record_card
+from ..hub.readme import is_untouched, read_card, write_card
+from ..modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+from ..storage.reading import read_pth, read_safetensors, sha256_of
+from ..storage.writing import check_output, written_whole
+from .folders import (
     ENCODER,
     ConversionError,
     check_reloaded,
     hidden_states,
-    load_ssast_folder,
     raise_problems,
     random_input,
+    read_model,
     tensor_problem,
 )
-from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
-from .readme import is_untouched, read_card, write_card
-from .storage.reading import read_pth, read_safetensors, sha256_of
-from .storage.writing import check_output, written_whole
+from .stock_ast import convert_ast_to_hf, convert_hf_to_ast
 
 
 __all__ = [
@@ -370,7 +370,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         OSError: If `output_path` cannot be written or exists.
     """
     check_output(output_path, overwrite, source=ssast_dir, is_folder=False)
-    config, state = load_ssast_folder(ssast_dir)
+    config, state = read_model(ssast_dir)
     pretraining = any(key.startswith("reconstruction_head.") for key in state)
     if not pretraining and not any(key.startswith("classifier.") for key in state):
         raise ConversionError(

@@ -12,22 +12,22 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
-from .configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .model_folders import (
+from ..configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ..storage.reading import read_weights
+from ..storage.writing import check_output, written_whole
+from .folders import (
     ENCODER,
     ConversionError,
     check_keys,
     check_reloaded,
     hidden_states,
-    load_ssast_folder,
     random_input,
+    read_model,
     read_model_config,
     with_encoder_prefix,
 )
-from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining, SSASTModel
-from .storage.reading import read_weights
-from .storage.writing import check_output, written_whole
 
 
 # Fields with one meaning in SSASTConfig and ASTConfig, and in the two feature extractors.
@@ -71,7 +71,7 @@ def convert_hf_to_ast(ssast_dir, output_dir, allow_pooling_change=False, overwri
 
 def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> tuple[bool, list[str]]:
     """Write the stock checkpoint; returns whether its classifier comes from the source, and what was written."""
-    config, state = load_ssast_folder(ssast_dir)
+    config, state = read_model(ssast_dir)
     height, width = config.patch_shape
     if width > height:
         raise ConversionError(

@@ -10,10 +10,10 @@ import torch
 from original import fill, original_checkpoint
 
 from ssast_hf import SSASTConfig, SSASTForAudioClassification
-from ssast_hf.conversion import rename_original
+from ssast_hf.conversion.original import rename_original
 
 
-REFERENCES = Path(__file__).parent / "references"
+REFERENCES = Path(__file__).parents[1] / "references"
 ENCODER = "audio_spectrogram_transformer."
 HIDDEN_SIZES = {"tiny": 192, "small": 384}
 # With the numbers of training steps, and other patches, lengths and sizes without them.

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import ASTConfig
 
-from .configuration_ssast import SSASTConfig
-from .modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
-from .storage.reading import read_weights
+from ..configuration_ssast import SSASTConfig
+from ..modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+from ..storage.reading import read_weights
 
 
 # What the names of the encoder's tensors begin with inside a model with a head.

@@ -10,16 +10,11 @@ from original import finetuned_checkpoint, original_checkpoint
 from safetensors.torch import load_file, save_file
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel
 
-from ssast_hf import (
-    SSASTConfig,
-    SSASTFeatureExtractor,
-    SSASTForAudioClassification,
-    SSASTForPretraining,
-    SSASTModel,
-    conversion_ast,
-)
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
 from ssast_hf.cli import main
-from ssast_hf.conversion import convert_ast_to_hf, convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
+from ssast_hf.conversion import stock_ast
+from ssast_hf.conversion.original import convert_hf_to_original, convert_original_to_hf
+from ssast_hf.conversion.stock_ast import convert_ast_to_hf, convert_hf_to_ast
 
 
 def run(*arguments, capsys=None):
@@ -352,8 +347,8 @@ def test_patch_wider_than_high_is_refused(config, tmp_path):
 def test_export_that_differs_is_refused(config, tmp_path, monkeypatch):
     """As it would if the conversion forgot a field of the configuration."""
     classifier_folder(config, tmp_path / "ssast", pooling_mode="cls", hidden_act="relu")
-    fields = [name for name in conversion_ast.SHARED_FIELDS if name != "hidden_act"]
-    monkeypatch.setattr(conversion_ast, "SHARED_FIELDS", fields)
+    fields = [name for name in stock_ast.SHARED_FIELDS if name != "hidden_act"]
+    monkeypatch.setattr(stock_ast, "SHARED_FIELDS", fields)
     with pytest.raises(ValueError, match="Hidden states differ"):
         convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
     assert [path.name for path in tmp_path.iterdir()] == ["ssast"]
@@ -476,7 +471,7 @@ def test_unused_heads_are_optional(tmp_path):
 
 
 def test_scripts_are_the_commands(original_file, tmp_path, monkeypatch):
-    scripts = Path(__file__).parent.parent / "conversion_scripts"
+    scripts = Path(__file__).parents[2] / "conversion_scripts"
 
     def script(name, *arguments):
         path = str(scripts / f"{name}.py")

@@ -12,7 +12,7 @@ from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback
 
-from .audio.batches import EpochSampler
+from ..audio.batches import EpochSampler
 
 
 # Means over masked patches that the model returns.

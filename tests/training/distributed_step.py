@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 
 from ssast_hf import SSASTForPretraining
 from ssast_hf.audio.bad_files import BadFiles
-from ssast_hf.trainer import SSASTTrainer
+from ssast_hf.training.trainer import SSASTTrainer
 
 
 CASES = {

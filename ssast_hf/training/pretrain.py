@@ -34,16 +34,16 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
-from .audio.bad_files import BadFiles
-from .audio.batches import AudioDataset, AudioStream, Collator, Cropper
-from .audio.decoding import audio_packages
-from .audio.recordings import load_recordings
-from .configuration_ssast import CHOICES, RELEASED_MASK, SSASTConfig, same_share
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .modeling_ssast import SSASTForPretraining
+from ..audio.bad_files import BadFiles
+from ..audio.batches import AudioDataset, AudioStream, Collator, Cropper
+from ..audio.decoding import audio_packages
+from ..audio.recordings import load_recordings
+from ..configuration_ssast import CHOICES, RELEASED_MASK, SSASTConfig, same_share
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import SSASTForPretraining
+from ..storage.reading import read_weights
+from ..storage.writing import is_model_file
 from .report import Pictures, write_report
-from .storage.reading import read_weights
-from .storage.writing import is_model_file
 from .trainer import REMOVED, SAVING, SSASTTrainer
 
 

@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from transformers import TrainerCallback
 
-from . import __version__
+from .. import __version__
+from .pictures import plot_reconstruction
 from .trainer import METRICS, fixed_randomness
-from .visualization import plot_reconstruction
 
 
 NUM_PICTURES = 4

@@ -18,10 +18,10 @@ from transformers import AutoModelForPreTraining
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
-from ssast_hf.trainer import SSASTTrainer
+from ssast_hf.training.trainer import SSASTTrainer
 
 
-TESTS = Path(__file__).parent
+HERE = Path(__file__).parent
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path
     changes |= {"decoder_num_hidden_layers": 1, "visualize_steps": 10, "save_steps": 5}
     expected, sharded = tmp_path / "ddp", tmp_path / "fsdp"
     command = options(model_dir, audio_folder, sharded, **changes)
-    fsdp = {"processes": 2, "program": [TESTS / "fsdp_on_cpu.py"]}
+    fsdp = {"processes": 2, "program": [HERE / "fsdp_on_cpu.py"]}
     finish(run(options(model_dir, audio_folder, expected, **changes), processes=2))
     kill_after(run(command, **fsdp), sharded / "checkpoint-5")
     assert "Going on from" in finish(run(command, **fsdp))
@@ -199,7 +199,7 @@ def make_steps(model_dir, result: Path, batch_size: int, accumulation: int = 1, 
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    arguments = [TESTS / "distributed_step.py", model_dir, result, batch_size, accumulation]
+    arguments = [HERE / "distributed_step.py", model_dir, result, batch_size, accumulation]
     finished = subprocess.run(
         [*launcher, *map(str, arguments)],
         capture_output=True,

@@ -7,10 +7,10 @@ from pathlib import Path
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.utils import validate_repo_id
 
+from ..storage.urls import check_url
+from ..storage.writing import is_model_file
 from .readme import check_metadata, combine, is_untouched, license_of, read_card
-from .staging import stage, verify
-from .storage.urls import check_url
-from .storage.writing import is_model_file
+from .staging import stage_repository, verify
 
 
 def publish(
@@ -27,7 +27,7 @@ def publish(
     record: dict | None = None,
 ) -> list[str]:
     """
-    Publish a saved SSAST model: stage a clean folder, verify it in a fresh process, upload it in one commit.
+    Publish a saved SSAST model: stage_repository a clean folder, verify it in a fresh process, upload it in one commit.
 
     Args:
         model_dir (`str` or `Path`): A folder of an [`SSASTModel`], [`SSASTForPretraining`] or
@@ -62,7 +62,7 @@ def publish(
         check_access(api)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "repository")
-        config = stage(model_dir, folder, repo_id, license, datasets, base_model, record)
+        config = stage_repository(model_dir, folder, repo_id, license, datasets, base_model, record)
         difference = verify(model_dir, folder, config)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         report = [f"{size_of(path):>9}  {path.relative_to(folder).as_posix()}" for path in paths]

@@ -8,17 +8,17 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from tqdm import tqdm
 
+from ..checkpoints.download import fetch
+from ..checkpoints.origin import read_origin
+from ..checkpoints.records import released_checkpoints
+from ..configuration_ssast import SSASTConfig
+from ..conversion.original import convert_file, differences
+from ..storage.writing import check_output
 from .cards import NAMESPACE, record_card, repository_name
-from .checkpoints.download import fetch
-from .checkpoints.origin import read_origin
-from .checkpoints.records import released_checkpoints
-from .configuration_ssast import SSASTConfig
-from .conversion import convert_file, differences
-from .hub import check_access, check_repo_id
-from .hub import publish as publish_folder
 from .readme import write_card
 from .staging import verify
-from .storage.writing import check_output
+from .upload import check_access, check_repo_id
+from .upload import publish as publish_folder
 
 
 # Of what the table says about an error; all of it follows.

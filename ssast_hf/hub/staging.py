@@ -12,16 +12,16 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from . import load_folder
+from ..checkpoints.origin import read_origin
+from ..checkpoints.records import released_checkpoints
+from ..configuration_ssast import AUTO_MAP, SSASTConfig
+from ..conversion.folders import read_model
+from ..conversion.original import EXTRAS_FILE, differences
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..storage.reading import weight_files
+from . import load_as_stranger
 from .cards import record_card, render_card
-from .checkpoints.origin import read_origin
-from .checkpoints.records import released_checkpoints
-from .configuration_ssast import AUTO_MAP, SSASTConfig
-from .conversion import EXTRAS_FILE, differences
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .model_folders import load_ssast_folder
 from .readme import check_metadata, combine, license_of, read_card
-from .storage.reading import weight_files
 
 
 # Pictures that this package draws; others in the folder are nobody's business.
@@ -50,7 +50,7 @@ def stage(
         ValueError, OSError: If something is missing or does not fit.
     """
     model_dir = Path(model_dir)
-    config, state = load_ssast_folder(model_dir)
+    config, state = read_model(model_dir)
     config.architectures = [architecture(state)]
     if not (model_dir / "preprocessor_config.json").exists():
         raise ValueError(
@@ -130,7 +130,7 @@ def verify(model_dir, folder: Path, config: SSASTConfig) -> float:
     """
     auto_class = next(name for name, target in AUTO_MAP.items() if target.endswith("." + config.architectures[0]))
     model = getattr(transformers, auto_class).from_pretrained(model_dir, dtype=torch.float32)
-    expected = load_folder.outputs_of(model, SSASTFeatureExtractor.from_pretrained(model_dir))
+    expected = load_as_stranger.outputs_of(model, SSASTFeatureExtractor.from_pretrained(model_dir))
     outputs = outputs_elsewhere(folder, auto_class)
     if outputs.keys() != expected.keys():
         raise ValueError(f"The staged folder gives {sorted(outputs)}, expected {sorted(expected)}.")
@@ -144,14 +144,14 @@ def verify(model_dir, folder: Path, config: SSASTConfig) -> float:
 
 
 def outputs_elsewhere(folder: Path, auto_class: str) -> dict[str, torch.Tensor]:
-    """What `load_folder.py` stores when it is run on `folder` in a process of its own."""
+    """What `load_as_stranger.py` stores when it is run on `folder` in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, "outputs.safetensors")
         # A home of its own, so that no code of an earlier model of this name is there; no token, no network.
         environment = os.environ | {"HF_HOME": scratch, "HF_MODULES_CACHE": scratch, "HF_HUB_OFFLINE": "1"}
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
             environment.pop(name, None)
-        script = Path(load_folder.__file__).read_text(encoding="utf-8")
+        script = Path(load_as_stranger.__file__).read_text(encoding="utf-8")
         command = [sys.executable, "-c", script, str(Path(folder).resolve()), auto_class, str(output)]
         result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=scratch)
         if result.returncode:

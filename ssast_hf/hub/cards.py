@@ -7,9 +7,9 @@ import jinja2
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from . import modeling_ssast
-from .checkpoints.records import released_checkpoints
-from .configuration_ssast import SSASTConfig
+from .. import modeling_ssast
+from ..checkpoints.records import released_checkpoints
+from ..configuration_ssast import SSASTConfig
 from .readme import sign
 
 
@@ -27,7 +27,7 @@ DATASETS = {
     "Librispeech": ("openslr/librispeech_asr", "Librispeech, 960 hours of English audio books, read aloud"),
 }
 # Published figures -> what to call them, and for a single benchmark: data set on the Hub, its part, type of metric.
-FIGURES = {
+BENCHMARKS = {
     "average_audio": ("average of AudioSet-20K and ESC-50",),
     "average_speech": ("average of Speech Commands v1 and v2, VoxCeleb1 and IEMOCAP",),
     "audioset_20k_map": ("AudioSet-20K, mAP", "agkphysics/AudioSet", "balanced", "mAP"),
@@ -132,7 +132,7 @@ def render_card(
         base_model=base_model,
         sampling_rate=sampling_rate,
         figures=figures,
-        published=[(FIGURES.get(name, [name])[0], value) for name, value in published.items()],
+        published=[(BENCHMARKS.get(name, [name])[0], value) for name, value in published.items()],
         original_url=ORIGINAL_URL,
     )
     return sign(card)
@@ -148,18 +148,18 @@ def eval_results(published: dict) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="audio-classification",
-            dataset_type=FIGURES[name][1],
-            dataset_name=FIGURES[name][0].rsplit(",", 1)[0],
-            dataset_config=FIGURES[name][2],
-            metric_type=FIGURES[name][3],
-            metric_name=f"{FIGURES[name][3]} after fine-tuning, in percent",
+            dataset_type=BENCHMARKS[name][1],
+            dataset_name=BENCHMARKS[name][0].rsplit(",", 1)[0],
+            dataset_config=BENCHMARKS[name][2],
+            metric_type=BENCHMARKS[name][3],
+            metric_name=f"{BENCHMARKS[name][3]} after fine-tuning, in percent",
             metric_value=value,
             verified=False,
             source_name="published by the authors of SSAST",
             source_url=ORIGINAL_URL,
         )
         for name, value in published.items()
-        if len(FIGURES.get(name, ())) > 1
+        if len(BENCHMARKS.get(name, ())) > 1
     ]
 
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from ssast_hf.cards import DATASETS, FIGURES, record_card, render_card, render_released, repository_name
 from ssast_hf.checkpoints.records import released_checkpoints
-from ssast_hf.readme import (
+from ssast_hf.hub.cards import BENCHMARKS, DATASETS, record_card, render_card, render_released, repository_name
+from ssast_hf.hub.readme import (
     FORM_DESCRIPTION,
     check_metadata,
     combine,
@@ -21,7 +21,7 @@ from ssast_hf.readme import (
 )
 
 
-CARDS = Path(__file__).parent.parent / "model_cards"
+CARDS = Path(__file__).parents[2] / "model_cards"
 RECORDS = released_checkpoints()
 
 
@@ -44,11 +44,11 @@ def test_metadata_are_complete_and_figures_have_a_source(name):
     assert card.data.pipeline_tag == "feature-extraction"
     assert set(card.data.datasets) == {DATASETS[dataset][0] for dataset in record["pretraining_data"]}
     results = {result.metric_value: result for result in card.data.eval_results or []}
-    single = {value for key, value in record["published"].items() if len(FIGURES[key]) > 1}
+    single = {value for key, value in record["published"].items() if len(BENCHMARKS[key]) > 1}
     assert results.keys() == single
     assert all(result.source_name and result.source_url for result in results.values())
     for key, value in record["published"].items():
-        assert f"| {FIGURES[key][0]} | {value} |" in card.text
+        assert f"| {BENCHMARKS[key][0]} | {value} |" in card.text
     for heading in ("Embed", "Continue pretraining", "Fine-tune", "Training data", "Limits and bias", "Licence"):
         assert re.search(f"^##+ {heading}", card.text, flags=re.MULTILINE), heading
     assert "gong2022ssast" in card.text

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from ssast_hf.checkpoints.download import cache_path, checksum_path
 from ssast_hf.checkpoints.records import released_checkpoints
 from ssast_hf.cli import main
-from ssast_hf.hub import publish
-from ssast_hf.readme import is_untouched, read_card
-from ssast_hf.staging import stage
+from ssast_hf.hub.readme import is_untouched, read_card
+from ssast_hf.hub.staging import stage_repository
+from ssast_hf.hub.upload import publish
 from ssast_hf.storage.reading import sha256_of
 
 
@@ -161,7 +161,7 @@ def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_pa
     assert "does not hold the weights of Good as converted; pass --overwrite" in capsys.readouterr().out
     monkeypatch.setattr("ssast_hf.staging.released_checkpoints", lambda: records)
     with pytest.raises(ValueError, match="no license"):  # nor does `publish`
-        stage(folder, tmp_path / "staged", "org/good")
+        stage_repository(folder, tmp_path / "staged", "org/good")
 
 
 def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeypatch, capsys):
@@ -172,7 +172,7 @@ def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeyp
     local = files[0] / "Good.pth"
     assert main(["convert", "Good", str(tmp_path / "good"), "--url", str(local)]) == 0
     assert sorted(path.name for path in files[0].iterdir()) == ["Good.pth"]
-    stage(tmp_path / "good", tmp_path / "staged", "org/mine")
+    stage_repository(tmp_path / "good", tmp_path / "staged", "org/mine")
     card = read_card(tmp_path / "staged" / "README.md")
     assert 'name = "org/mine"' in card
     assert sha256_of(local) in card
@@ -180,7 +180,7 @@ def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeyp
     stored = (tmp_path / "good" / "config.json").read_text()
     (tmp_path / "good" / "config.json").write_text(stored.replace('"joint"', '"generative"'))
     with pytest.raises(ValueError, match="no license"):  # no longer what the record says
-        stage(tmp_path / "good", tmp_path / "other", "org/mine")
+        stage_repository(tmp_path / "good", tmp_path / "other", "org/mine")
     (tmp_path / "good" / "config.json").write_text(stored)
     with pytest.raises(ValueError, match="leave out license"):
         publish(tmp_path / "good", "org/mine", license="mit", dry_run=True)

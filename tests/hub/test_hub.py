@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 
 import ssast_hf
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
-from ssast_hf.cards import render_card
 from ssast_hf.cli import main
-from ssast_hf.hub import explain, explained, publish, upload
-from ssast_hf.readme import is_untouched, read_card, split
-from ssast_hf.staging import stage, verify
+from ssast_hf.hub.cards import render_card
+from ssast_hf.hub.readme import is_untouched, read_card, split
+from ssast_hf.hub.staging import stage_repository, verify
+from ssast_hf.hub.upload import explain, explained, publish, upload
 
 
 ISLAND = {path.name for path in Path(ssast_hf.__file__).parent.glob("*_ssast.py")}
@@ -72,7 +72,7 @@ def test_staged_folder_holds_what_a_stranger_needs_and_nothing_else(folder, tmp_
         (folder / name).write_bytes(b"x")
     for name in ("private.png", "model_old.safetensors"):
         (folder / name).write_bytes(b"x")
-    stage(folder, tmp_path / "staged", "org/ssast", license="mit")
+    stage_repository(folder, tmp_path / "staged", "org/ssast", license="mit")
     names = {path.relative_to(tmp_path / "staged").as_posix() for path in (tmp_path / "staged").rglob("*.*")}
     assert names == ISLAND | {
         "config.json",
@@ -97,7 +97,7 @@ def test_staged_folder_holds_what_a_stranger_needs_and_nothing_else(folder, tmp_
 @pytest.mark.parametrize("model_class", [SSASTForAudioClassification, ssast_hf.SSASTModel])
 def test_other_classes_are_staged_as_what_they_are(model_class, config, tmp_path):
     save(model_class(config), config, tmp_path / "model")
-    staged = stage(tmp_path / "model", tmp_path / "staged", "org/ssast", license="mit")
+    staged = stage_repository(tmp_path / "model", tmp_path / "staged", "org/ssast", license="mit")
     assert staged.architectures == [model_class.__name__]
     task = "audio-classification" if model_class is SSASTForAudioClassification else "feature-extraction"
     assert split(read_card(tmp_path / "staged" / "README.md"), "")[0]["pipeline_tag"] == task
@@ -105,7 +105,7 @@ def test_other_classes_are_staged_as_what_they_are(model_class, config, tmp_path
 
 def test_readme_of_a_person_keeps_its_text(folder, tmp_path):
     (folder / "README.md").write_text(PERSONAL)
-    stage(folder, tmp_path / "staged", "org/ssast", datasets=["org/birds"])
+    stage_repository(folder, tmp_path / "staged", "org/ssast", datasets=["org/birds"])
     card = (tmp_path / "staged" / "README.md").read_text()
     assert card.endswith("---\n# My birds\n\nWritten by hand.\n")
     metadata, _ = split(card, "README.md")
@@ -115,27 +115,27 @@ def test_readme_of_a_person_keeps_its_text(folder, tmp_path):
     assert metadata["datasets"] == ["org/birds"]
     assert (folder / "README.md").read_text() == PERSONAL
     with pytest.raises(ValueError, match=r"states the license mit, expected apache-2\.0"):
-        stage(folder, tmp_path / "again", "org/ssast", license="apache-2.0")
+        stage_repository(folder, tmp_path / "again", "org/ssast", license="apache-2.0")
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
     with pytest.raises(ValueError, match=r"no license\. Pass --license"):
-        stage(folder, tmp_path / "staged", "org/ssast")
+        stage_repository(folder, tmp_path / "staged", "org/ssast")
     (folder / "README.md").write_text("---\nlicense: [\n---\n")
     with pytest.raises(ValueError, match=r"metadata at the head of .*README.md cannot be read"):
-        stage(folder, tmp_path / "staged2", "org/ssast")
+        stage_repository(folder, tmp_path / "staged2", "org/ssast")
     (folder / "README.md").write_bytes("Vögel".encode("latin-1"))
     with pytest.raises(ValueError, match=r"model.README.md is not encoded in UTF-8"):
-        stage(folder, tmp_path / "staged6", "org/ssast")
+        stage_repository(folder, tmp_path / "staged6", "org/ssast")
     (folder / "README.md").unlink()
     SSASTFeatureExtractor(num_mel_bins=64, max_length=64).save_pretrained(folder)
     with pytest.raises(ValueError, match=r"num_mel_bins=64, config\.json 32"):
-        stage(folder, tmp_path / "staged3", "org/ssast", license="mit")
+        stage_repository(folder, tmp_path / "staged3", "org/ssast", license="mit")
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(ValueError, match=r"has no preprocessor_config\.json"):
-        stage(folder, tmp_path / "staged4", "org/ssast", license="mit")
+        stage_repository(folder, tmp_path / "staged4", "org/ssast", license="mit")
     with pytest.raises(FileNotFoundError, match="no_folder does not exist"):
-        stage(tmp_path / "no_folder", tmp_path / "staged5", "org/ssast")
+        stage_repository(tmp_path / "no_folder", tmp_path / "staged5", "org/ssast")
 
 
 @pytest.mark.parametrize("repo_id", ["name", "a/b/c", "org/na me", "org/"])
@@ -146,7 +146,7 @@ def test_repo_id_is_checked_before_any_work(repo_id, tmp_path):
 
 def test_verification_finds_other_weights_and_broken_code(folder, tmp_path):
     staged = tmp_path / "staged"
-    config = stage(folder, staged, "org/ssast", license="mit")
+    config = stage_repository(folder, staged, "org/ssast", license="mit")
     state = load_file(staged / "model.safetensors")
     state["audio_spectrogram_transformer.layernorm.weight"][3] += 0.1
     save_file(state, staged / "model.safetensors", metadata={"format": "pt"})
@@ -349,8 +349,8 @@ import sys
 from pathlib import Path
 from huggingface_hub import HfApi
 from ssast_hf.hub import upload
-from ssast_hf.staging import stage
-stage(sys.argv[1], Path(sys.argv[2]), "org/ssast", license="mit")
+from ssast_hf.staging import stage_repository
+stage_repository(sys.argv[1], Path(sys.argv[2]), "org/ssast", license="mit")
 upload(HfApi(), Path(sys.argv[2]), "org/ssast", sys.argv[3] == "private", False, None, "a commit")
 """
 

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import pipeline
 
-from .assets import bundled_clips, nano_model
-from .audio import load_audio
-from .conversion import convert_hf_to_ast, convert_hf_to_original, convert_original_to_hf
-from .feature_extraction_ssast import SSASTFeatureExtractor
-from .modeling_ssast import SSASTForPretraining
-from .storage.writing import check_output, written_whole
-from .visualization import plot_reconstruction
+from ..assets import bundled_clips, nano_model
+from ..audio import load_audio
+from ..conversion.original import convert_hf_to_original, convert_original_to_hf
+from ..conversion.stock_ast import convert_hf_to_ast
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import SSASTForPretraining
+from ..storage.writing import check_output, written_whole
+from ..training.pictures import plot_reconstruction
 
 
 def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: bool = False) -> list[str]:

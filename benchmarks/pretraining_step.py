@@ -24,7 +24,7 @@ from timing import interleaved_medians, report
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssast_hf import SSASTConfig, SSASTForPretraining
-from ssast_hf.conversion import rename_original
+from ssast_hf.conversion.original import rename_original
 
 
 SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}

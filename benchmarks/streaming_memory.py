@@ -19,7 +19,8 @@ import soundfile
 from timing import report
 from transformers import TrainerCallback
 
-from ssast_hf import SSASTConfig, pretrain
+from ssast_hf import SSASTConfig
+from ssast_hf.training import pretrain
 
 
 def main():

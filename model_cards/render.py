@@ -8,7 +8,7 @@ The same as `make cards`.
 
 from pathlib import Path
 
-from ssast_hf.cards import render_released
+from ssast_hf.hub.cards import render_released
 
 
 if __name__ == "__main__":

@@ -172,32 +172,32 @@ def add_config_options(command: argparse.ArgumentParser, options: dict[str, dict
 
 
 def convert(**arguments):
-    from .conversion import convert_original_to_hf
+    from .conversion.original import convert_original_to_hf
 
     return [*convert_original_to_hf(**arguments), f"Written: {arguments['output_dir']}"]
 
 
 def export_ast(**arguments):
-    from .conversion import convert_hf_to_ast
+    from .conversion.stock_ast import convert_hf_to_ast
 
     return [*convert_hf_to_ast(**arguments), f"Written: {arguments['output_dir']}"]
 
 
 def export_original(**arguments):
-    from .conversion import convert_hf_to_original
+    from .conversion.original import convert_hf_to_original
 
     return convert_hf_to_original(**arguments)
 
 
 def import_ast(**arguments):
-    from .conversion import convert_ast_to_hf
+    from .conversion.stock_ast import convert_ast_to_hf
 
     return [*convert_ast_to_hf(**arguments), f"Written: {arguments['output_dir']}"]
 
 
 def pretrain(argv):
     with naming_the_extra():
-        from .pretrain import main
+        from .training.pretrain import main
 
     return main(argv)
 
@@ -219,14 +219,14 @@ def naming_the_extra():
 
 
 def publish(**arguments):
-    from .hub import publish
+    from .hub.upload import publish
 
     show_transfers()
     return publish(**arguments)
 
 
 def convert_all(**arguments):
-    from .zoo import convert_all
+    from .hub.released import convert_all
 
     show_transfers()
     return convert_all(**arguments)
@@ -240,7 +240,7 @@ def show_transfers():
 
 
 def demo(**arguments):
-    from .demo import run_demo
+    from .demo.walkthrough import run_demo
 
     return run_demo(**arguments)
 

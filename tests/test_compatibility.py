@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
-from ssast_hf.conversion import convert_hf_to_ast, convert_original_to_hf
+from ssast_hf.conversion.original import convert_original_to_hf
+from ssast_hf.conversion.stock_ast import convert_hf_to_ast
 
 
 pytestmark = pytest.mark.compatibility

@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from ssast_hf import SSASTConfig, SSASTForPretraining
-from ssast_hf.conversion import convert_hf_to_ast, convert_hf_to_original
+from ssast_hf.conversion.original import convert_hf_to_original
+from ssast_hf.conversion.stock_ast import convert_hf_to_ast
 
 
 @pytest.fixture

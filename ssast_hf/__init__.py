@@ -1,5 +1,13 @@
 """Self-Supervised Audio Spectrogram Transformer (SSAST) for HuggingFace transformers."""
 
+__version__ = "0.1.0"
+
+from .cli import is_running, parse
+
+
+if is_running():  # help and errors of the command line come before the seconds that PyTorch and transformers take
+    parse()
+
 import transformers
 from packaging.version import Version
 
@@ -15,12 +23,13 @@ from transformers import (
     AutoModel,
     AutoModelForAudioClassification,
     AutoModelForPreTraining,
+    AutoProcessor,
 )
 
 from .configuration_ssast import SSASTConfig
 from .feature_extraction_ssast import SSASTFeatureExtractor
+from .heads_ssast import SSASTForAudioClassification
 from .modeling_ssast import (
-    SSASTForAudioClassification,
     SSASTForPreTraining,
     SSASTForPretraining,
     SSASTModel,
@@ -29,7 +38,6 @@ from .modeling_ssast import (
 from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
 
 
-__version__ = "0.1.0"
 __all__ = [
     "SSASTConfig",
     "SSASTFeatureExtractor",
@@ -47,3 +55,4 @@ AutoFeatureExtractor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
 AutoModel.register(SSASTConfig, SSASTModel, exist_ok=True)
 AutoModelForAudioClassification.register(SSASTConfig, SSASTForAudioClassification, exist_ok=True)
 AutoModelForPreTraining.register(SSASTConfig, SSASTForPretraining, exist_ok=True)
+AutoProcessor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)

@@ -1,5 +1,6 @@
 """Configuration of the Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022)."""
 
+import inspect
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ AUTO_MAP = {
     "AutoConfig": "configuration_ssast.SSASTConfig",
     "AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor",
     "AutoModel": "modeling_ssast.SSASTModel",
-    "AutoModelForAudioClassification": "modeling_ssast.SSASTForAudioClassification",
+    "AutoModelForAudioClassification": "heads_ssast.SSASTForAudioClassification",
     "AutoModelForPreTraining": "modeling_ssast.SSASTForPretraining",
 }
 
@@ -27,14 +28,14 @@ CHOICES = {
 }
 POSITIVE_INTEGERS = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride max_length "
-    "num_mel_bins num_masked_patches"
+    "num_mel_bins"
 ).split()
 # The lowest possible value, and the first that is too large.
 RANGES = {
     "hidden_dropout_prob": (0, 1),
     "attention_probs_dropout_prob": (0, 1),
-    "layer_norm_eps": (1e-30, 1),
-    "classifier_layer_norm_eps": (1e-30, 1),
+    "layer_norm_eps": (1e-30, float("inf")),
+    "classifier_layer_norm_eps": (1e-30, float("inf")),
     "initializer_range": (1e-30, float("inf")),
     "generative_loss_weight": (0, float("inf")),
 }
@@ -79,8 +80,8 @@ class SSASTConfig(PretrainedConfig):
             of the patch tokens, or the mean of the classification and distillation tokens (what stock AST does).
         mask_strategy (`"cluster"`, `"random"` or `"original"`, defaults to `"cluster"`): How masked patches are drawn;
             see `masking_ssast.py`.
-        num_masked_patches (`int`, defaults to 400): Masked patches per full-length clip; clips with fewer patches mask
-            the same share.
+        num_masked_patches (`int`, *optional*): Masked patches per full-length clip; clips with fewer patches mask the
+            same share. If not given, the share of most released models, 400 of 512; it is stored as a number.
         generative_loss_weight (`float`, defaults to 10.0): Weight of the reconstruction loss in the joint objective.
         objective (`"joint"`, `"discriminative"` or `"generative"`, defaults to `"joint"`): What is trained. The head
             of an inactive objective is kept but frozen.
@@ -129,7 +130,7 @@ class SSASTConfig(PretrainedConfig):
         num_mel_bins=128,
         pooling_mode="mean",
         mask_strategy="cluster",
-        num_masked_patches=400,
+        num_masked_patches=None,
         generative_loss_weight=10.0,
         objective="joint",
         contrastive_axis="predictions",
@@ -162,13 +163,16 @@ class SSASTConfig(PretrainedConfig):
         self.num_mel_bins = num_mel_bins
         self.pooling_mode = pooling_mode
         self.mask_strategy = mask_strategy
-        self.num_masked_patches = num_masked_patches
         self.generative_loss_weight = generative_loss_weight
         self.objective = objective
         self.contrastive_axis = contrastive_axis
         self.exclude_duplicate_negatives = exclude_duplicate_negatives
         self.decoder_num_hidden_layers = decoder_num_hidden_layers
         self.decoder_hidden_size = decoder_hidden_size
+        self.check_shapes()
+        if num_masked_patches is None:
+            num_masked_patches = same_share(*RELEASED_MASK, self.num_patches)
+        self.num_masked_patches = num_masked_patches
         self.check_ranges()
 
     @property
@@ -204,15 +208,14 @@ class SSASTConfig(PretrainedConfig):
 
     def check_ranges(self):
         """Raise a ValueError that names the first field whose value cannot work."""
-        patch_frequency, patch_time = self.patch_shape
-        integers = {"patch_size[0]": patch_frequency, "patch_size[1]": patch_time}
-        integers |= {name: getattr(self, name) for name in POSITIVE_INTEGERS}
-        for name, value in integers.items():
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-        if type(self.decoder_num_hidden_layers) is not int or self.decoder_num_hidden_layers < 0:
+        self.check_shapes()
+        check_positive_integer("num_masked_patches", self.num_masked_patches)
+        if self.num_masked_patches >= self.num_patches:
             raise ValueError(
-                f"decoder_num_hidden_layers must be an integer from 0 up, got {self.decoder_num_hidden_layers!r}."
+                f"num_masked_patches={self.num_masked_patches} must be below the number of patches, "
+                f"{self.num_patches} ({self.grid_shape[0]} x {self.grid_shape[1]} for "
+                f"num_mel_bins={self.num_mel_bins}, max_length={self.max_length}); the released models mask 400 of "
+                f"512, which here is num_masked_patches={same_share(*RELEASED_MASK, self.num_patches)}."
             )
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -221,6 +224,18 @@ class SSASTConfig(PretrainedConfig):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not lowest <= value < limit:
                 raise ValueError(f"{name} must be a number from {lowest} to below {limit}, got {value!r}.")
+
+    def check_shapes(self):
+        """The same for the sizes of the model and of its input, without the mask."""
+        patch_frequency, patch_time = self.patch_shape
+        check_positive_integer("patch_size[0]", patch_frequency)
+        check_positive_integer("patch_size[1]", patch_time)
+        for name in POSITIVE_INTEGERS:
+            check_positive_integer(name, getattr(self, name))
+        if type(self.decoder_num_hidden_layers) is not int or self.decoder_num_hidden_layers < 0:
+            raise ValueError(
+                f"decoder_num_hidden_layers must be an integer from 0 up, got {self.decoder_num_hidden_layers!r}."
+            )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not divisible by num_attention_heads={self.num_attention_heads}."
@@ -241,20 +256,13 @@ class SSASTConfig(PretrainedConfig):
                 f"num_mel_bins={self.num_mel_bins} and max_length={self.max_length} hold a single patch of "
                 f"patch_size={self.patch_size}; at least two are needed, one to mask and one to see."
             )
-        if self.num_masked_patches >= self.num_patches:
-            raise ValueError(
-                f"num_masked_patches={self.num_masked_patches} must be below the number of patches, "
-                f"{self.num_patches} ({self.grid_shape[0]} x {self.grid_shape[1]} for "
-                f"num_mel_bins={self.num_mel_bins}, max_length={self.max_length}); the released models mask 400 of "
-                f"512, which here is num_masked_patches={same_share(*RELEASED_MASK, self.num_patches)}."
-            )
 
     def save_pretrained(self, save_directory, **kwargs):
         """Save as in transformers, with the complete `auto_map` and a copy of all the code that it names."""
         # transformers adds only the class being saved, so another Auto class could not load the folder.
         self.auto_map = dict(AUTO_MAP)
         Path(save_directory).mkdir(parents=True, exist_ok=True)
-        for source in Path(__file__).parent.glob("*_ssast.py"):
+        for source in code_files():
             shutil.copyfile(source, Path(save_directory) / source.name)
         super().save_pretrained(save_directory, **kwargs)
 
@@ -265,6 +273,31 @@ class SSASTConfig(PretrainedConfig):
     def _get_non_default_generation_parameters(self):
         # The same in transformers 4.57.
         return {}
+
+
+def check_positive_integer(name: str, value):
+    """ValueError that names the field unless its value is an integer above 0."""
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+
+
+def code_files() -> list[Path]:
+    """
+    The files of code that go with every saved model, this one first.
+
+    Each is imported by name, because transformers brings along what it finds imported in this file when a folder is
+    loaded by remote code. So nothing is missing when the model is saved again, whatever part of it was loaded.
+    """
+    from .feature_extraction_ssast import SSASTFeatureExtractor
+    from .heads_ssast import SSASTForAudioClassification
+    from .losses_ssast import info_nce
+    from .masking_ssast import sample_mask
+    from .modeling_ssast import SSASTModel
+    from .outputs_ssast import SSASTModelOutput
+
+    named = (SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification)
+    named += (info_nce, sample_mask, SSASTModel, SSASTModelOutput)
+    return [Path(inspect.getfile(inspect.unwrap(each))) for each in named]
 
 
 SSASTConfig.register_for_auto_class()

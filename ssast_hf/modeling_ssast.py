@@ -1,9 +1,9 @@
 """
 The Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022), https://arxiv.org/abs/2110.09784.
 
-In the order in which data flows: embeddings, attention, layer, encoder, `SSASTModel`, pretraining, audio
-classification. Parameter names are those of stock AST's checkpoints. Shapes are written with B clips, N patches
-(frequency-major: `index = frequency * grid_time + time`), L = N + 2 tokens, D hidden size and A patch area.
+In the order in which data flows: embeddings, attention, layer, encoder, `SSASTModel`, pretraining. (Heads for labels
+are in `heads_ssast.py`.) Parameter names are those of stock AST's checkpoints. Shapes are written with B clips, N
+patches (frequency-major: `index = frequency * grid_time + time`), L = N + 2 tokens, D hidden size and A patch area.
 """
 
 import copy
@@ -15,7 +15,6 @@ from torch.nn.functional import interpolate
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.generic import can_return_tuple
 
@@ -23,6 +22,12 @@ from .configuration_ssast import SSASTConfig, same_share
 from .losses_ssast import info_nce, masked_mean, masked_variance
 from .masking_ssast import count_masked_patches, sample_mask
 from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
+
+
+try:
+    from transformers.masking_utils import create_bidirectional_mask
+except ImportError:  # transformers 4.57; to be removed when 5.0 is the oldest supported version
+    create_bidirectional_mask = None
 
 
 # The classification and the distillation token precede the patches.
@@ -65,7 +70,7 @@ class SSASTEmbeddings(nn.Module):
         patches = self.patch_embeddings(input_values)
         if bool_masked_pos is not None:
             patches = torch.where(bool_masked_pos.unsqueeze(-1), self.mask_token.to(patches.dtype), patches)
-        tokens = torch.cat((self.cls_token, self.distillation_token), dim=1).expand(len(patches), -1, -1)
+        tokens = torch.cat((self.cls_token, self.distillation_token), dim=1).expand(patches.shape[0], -1, -1)
         embeddings = torch.cat((tokens.to(patches.dtype), patches), dim=1)
         return self.dropout(embeddings + self.positions(input_values.shape[1]))
 
@@ -214,15 +219,23 @@ class SSASTEncoder(nn.Module):
         self.layer = nn.ModuleList(SSASTLayer(config, hidden_size) for _ in range(num_hidden_layers))
 
     def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
-        all_hidden_states = (hidden_states,) if output_hidden_states else None
+        kept = selected_indices(output_hidden_states, len(self.layer) + 1)
+        all_hidden_states = (hidden_states if 0 in kept else None,)
         all_attentions = () if output_attentions else None
-        for layer in self.layer:
+        for i, layer in enumerate(self.layer, start=1):
             hidden_states, probabilities = layer(hidden_states, attention_mask, output_attentions)
-            if output_hidden_states:
-                all_hidden_states += (hidden_states,)
+            all_hidden_states += (hidden_states if i in kept else None,)
             if output_attentions:
                 all_attentions += (probabilities,)
-        return hidden_states, all_hidden_states, all_attentions
+        return hidden_states, all_hidden_states if kept else None, all_attentions
+
+
+def selected_indices(selection: bool | int | list[int] | None, count: int) -> set[int]:
+    """Which of `count` things are wanted: all (`True`), none, one index, or a list of them; negative from the end."""
+    if not selection or selection is True:
+        return set(range(count)) if selection else set()
+    indices = [selection] if isinstance(selection, int) else selection
+    return {index % count for index in indices if -count <= index < count}
 
 
 class SSASTPreTrainedModel(PreTrainedModel):
@@ -306,9 +319,7 @@ class SSASTPreTrainedModel(PreTrainedModel):
         for name, value in changes.items():
             if value is not None:
                 setattr(config, name, value)
-        # Range-checked with a mask that fits any grid first: the grid is only known to make sense afterwards.
-        config.num_masked_patches = 1
-        config.check_ranges()
+        config.check_shapes()
         config.num_masked_patches = same_share(
             self.config.num_masked_patches, self.config.num_patches, config.num_patches
         )
@@ -348,12 +359,14 @@ class SSASTModel(SSASTPreTrainedModel):
                 (A clip without any pools to zeros.) Without a mask, padding is input, as in the original.
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): Patches to replace
                 by the mask token; True = masked.
-            output_attentions, output_hidden_states (`bool`, *optional*): Whether to return attention probabilities
-                (always computed eagerly) and the hidden states of all layers.
+            output_attentions (`bool`, *optional*): Whether to return attention probabilities, computed eagerly then.
+            output_hidden_states (`bool`, `int` or `list[int]`, *optional*): Whether to return the hidden states of all
+                layers; or of which, 0 being the embeddings. The others are `None` then.
             return_dict (`bool`, *optional*): `False` for a plain tuple.
 
         Raises:
-            ValueError: If a shape does not fit, or an attention mask meets other attention than `"eager"` or `"sdpa"`.
+            ValueError: If a shape does not fit, or an attention mask meets an implementation of attention that takes
+                none: in transformers 4.57 all but `"eager"` and `"sdpa"`.
         """
         grid_shape = self.grid_shape(input_values)
         valid = self.valid_patches(input_values, attention_mask)
@@ -362,7 +375,7 @@ class SSASTModel(SSASTPreTrainedModel):
             bool_masked_pos = self.check_mask(bool_masked_pos, valid)
         last_hidden_state, all_hidden_states, attentions = self.encode(
             self.embeddings(input_values, bool_masked_pos),
-            None if attention_mask is None else self.token_mask(with_prefix(valid)),
+            None if attention_mask is None else with_prefix(valid),
             output_attentions,
             output_hidden_states,
         )
@@ -375,17 +388,18 @@ class SSASTModel(SSASTPreTrainedModel):
             attentions=attentions,
         )
 
-    def encode(self, embeddings, attention_mask=None, output_attentions=None, output_hidden_states=None):
+    def encode(self, embeddings, attended=None, output_attentions=None, output_hidden_states=None):
         """
-        Layers and final norm on any tokens: (B, L, D), (B, 1, 1, L) bool -> (B, L, D), and on request the hidden
-        states and the attention probabilities of all layers, as in [`SSASTModelOutput`].
+        Layers and final norm on any tokens: (B, L, D), and (B, L) bool, True = attended to -> (B, L, D), and on
+        request the hidden states and the attention probabilities of all layers, as in [`SSASTModelOutput`].
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        mask = self.mask_for_attention(embeddings, attended, output_attentions)
         hidden_states, all_hidden_states, attentions = self.encoder(
-            embeddings, attention_mask, output_attentions, output_hidden_states
+            embeddings, mask, output_attentions, output_hidden_states
         )
         return self.layernorm(hidden_states), all_hidden_states, attentions
 
@@ -426,14 +440,22 @@ class SSASTModel(SSASTPreTrainedModel):
             )
         return bool_masked_pos.bool()
 
-    def token_mask(self, attended: torch.Tensor) -> torch.Tensor:
-        """Tokens that may be attended to, (B, L) bool, as the attention functions take it: (B, 1, 1, L)."""
-        if self.config._attn_implementation not in ("eager", "sdpa"):
+    def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
+        """
+        What the attention function takes for tokens (B, L, D) of which those marked in (B, L) are attended to: for
+        `"eager"` and `"sdpa"` (B, 1, 1, L) bool, for the others what transformers makes; `None` for all tokens.
+        """
+        if attended is None:
+            return None
+        implementation = "eager" if output_attentions else self.config._attn_implementation
+        if implementation in ("eager", "sdpa"):
+            return attended[:, None, None, :]
+        if create_bidirectional_mask is None:
             raise ValueError(
-                f"attention_mask is not supported with attn_implementation={self.config._attn_implementation!r}. "
-                'Use "sdpa" or "eager", or group clips of equal length and pass no mask.'
+                f"attention_mask is not supported with attn_implementation={implementation!r} in this version of "
+                'transformers. Use "sdpa" or "eager", transformers 5, or clips of equal length without a mask.'
             )
-        return attended[:, None, None, :]
+        return create_bidirectional_mask(self.config, embeddings, attended)
 
     def _pool(self, last_hidden_state: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """One vector per clip, (B, L, D) -> (B, D)."""
@@ -479,7 +501,7 @@ class SSASTDecoder(SSASTEncoder):
         # Back to the encoder's width, so that the heads are the same with and without a decoder.
         self.project = nn.Linear(width, encoder_width) if is_narrow else nn.Identity()
 
-    def forward(self, hidden_states, attention_mask=None):  # (B, L, D), (B, 1, 1, L) bool -> (B, L, D)
+    def forward(self, hidden_states, attention_mask=None):  # (B, L, D), mask of the attention -> (B, L, D)
         # Under autocast the sum that all layers add to stays in float32, as in the encoder.
         embedded = self.embed(hidden_states).to(hidden_states.dtype)
         decoded, _, _ = super().forward(embedded, attention_mask)
@@ -526,70 +548,80 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             generator (`torch.Generator`, *optional*): Source of randomness for the mask, of any device; PyTorch's
                 global one if not given. `torch.compile` cannot trace one: draw the mask with [`draw_mask`] then.
             return_loss (`bool`, defaults to `True`): Without effect; lets `Trainer.evaluate` report the loss.
+
+        With a decoder, a mask that is given is counted by the host, which waits for the device. While compiling or
+        exporting it is not: the encoder then computes all tokens and hides the masked ones, with the same result.
         """
         valid = self.base_model.valid_patches(input_values, attention_mask)
-        if bool_masked_pos is None:
+        is_drawn = bool_masked_pos is None
+        if is_drawn:
             bool_masked_pos = self.draw_mask(input_values, attention_mask, generator)
-            num_masked = same_share(self.config.num_masked_patches, self.config.num_patches, valid.shape[1])
         else:
             bool_masked_pos = self.base_model.check_mask(bool_masked_pos, valid) & valid
-            num_masked = None
         input_values = silence_padding(input_values, attention_mask)
         embeddings = self.base_model.embeddings(input_values, bool_masked_pos)  # (B, L, D)
-        attended = None if attention_mask is None else self.base_model.token_mask(with_prefix(valid))
+
+        attended = None if attention_mask is None else with_prefix(valid)
         flags = (output_attentions, output_hidden_states)
         if self.config.decoder_num_hidden_layers:
-            visible = with_prefix(valid & ~bool_masked_pos)
-            encoded = self.encode_visible(embeddings, visible, attended, num_masked, *flags)
+            encoded = self.encode_visible(embeddings, valid & ~bool_masked_pos, attended, is_drawn, *flags)
         else:
             encoded = self.base_model.encode(embeddings, attended, *flags)
         tokens, hidden_states, attentions = encoded
-        patches = tokens[:, NUM_PREFIX_TOKENS:]
-        targets = self.patchify(input_values)
+
+        patches, targets = tokens[:, NUM_PREFIX_TOKENS:], self.patchify(input_values)
         nce, accuracy, duplicate_fraction, guesses = self.discriminate(patches, targets, bool_masked_pos)
         squared_error, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
-        if self.config.objective == "joint":
-            loss = nce + self.config.generative_loss_weight * squared_error
-        else:
-            loss = nce if self.config.objective == "discriminative" else squared_error
+        trained = reconstruction if self.config.objective == "generative" else guesses
         return SSASTForPretrainingOutput(
-            loss=loss,
+            loss=self.combine(nce, squared_error),
             discriminative_loss=nce,
             generative_loss=squared_error,
             accuracy=accuracy,
             duplicate_fraction=duplicate_fraction,
-            prediction_variance=masked_variance(
-                reconstruction if self.config.objective == "generative" else guesses, bool_masked_pos
-            ),
+            prediction_variance=masked_variance(trained, bool_masked_pos),
             reconstruction=reconstruction,
             bool_masked_pos=bool_masked_pos,
             hidden_states=hidden_states,
             attentions=attentions,
         )
 
-    def encode_visible(self, embeddings, visible, attended, num_masked, *flags):
+    def encode_visible(self, embeddings, visible_patches, attended, is_drawn, *flags):
         """
-        Encode the tokens of (B, L, D) that are marked in (B, L), then decode all -> as from [`SSASTModel.encode`].
-        `num_masked`: so many are masked in a clip without padding, and clips with padding keep no more; `None`: they
-        are counted, for which the host waits for the device. `flags`: output_attentions, output_hidden_states.
+        Encode those patches of (B, L, D) that are marked in (B, N), then decode all -> as from [`SSASTModel.encode`].
+
+        Args:
+            embeddings (`torch.Tensor` of shape `(batch_size, num_patches + 2, hidden_size)`): All tokens.
+            visible_patches (`torch.BoolTensor` of shape `(batch_size, num_patches)`): Neither masked nor padding.
+            attended (`torch.BoolTensor` of shape `(batch_size, num_patches + 2)`, *optional*): Tokens without padding.
+            is_drawn (`bool`): Whether [`draw_mask`] chose what is visible, so that the configuration tells how many.
+            flags: `output_attentions`, `output_hidden_states`.
         """
-        if num_masked is not None:
-            most, is_uneven = embeddings.shape[1] - num_masked, attended is not None
-        else:
-            fewest, most = map(int, visible.sum(dim=1).aminmax())
-            is_uneven = fewest < most
+        visible = with_prefix(visible_patches)  # (B, L)
+        fewest, most = self.count_visible(visible_patches, is_drawn, has_padding=attended is not None)
         # Visible tokens first; a clip that has fewer of them than others fills its row with hidden ones.
-        index = (~visible).byte().argsort(dim=1, stable=True)[:, :most]  # (B, K)
+        index = (~visible).byte().argsort(dim=1, stable=True)[:, : NUM_PREFIX_TOKENS + most]  # (B, K)
         chosen = index.unsqueeze(2).expand(-1, -1, embeddings.shape[2])
         encoded, hidden_states, attentions = self.base_model.encode(
-            embeddings.gather(1, chosen),
-            self.base_model.token_mask(visible.gather(1, index)) if is_uneven else None,
-            *flags,
+            embeddings.gather(1, chosen), visible.gather(1, index) if fewest < most else None, *flags
         )
         # Hidden tokens stay as embedded: the mask token and their positions.
         tokens = embeddings.scatter(1, chosen, encoded.to(embeddings.dtype))
         tokens = torch.where(visible.unsqueeze(2), tokens, embeddings)
-        return self.decoder(tokens, attended), hidden_states, attentions
+        mask = self.base_model.mask_for_attention(tokens, attended)
+        return self.decoder(tokens, mask), hidden_states, attentions
+
+    def count_visible(self, visible_patches, is_drawn: bool, has_padding: bool) -> tuple[int, int]:
+        """At least and at most so many patches of (B, N) are visible in the clips of a batch, as the host knows it."""
+        num_patches = visible_patches.shape[1]
+        if is_drawn:
+            # Clips with padding mask the same share of fewer patches, so they show no more than those without.
+            most = num_patches - same_share(self.config.num_masked_patches, self.config.num_patches, num_patches)
+            return 0 if has_padding else most, most
+        if torch.compiler.is_compiling():
+            return 0, num_patches
+        fewest, most = visible_patches.sum(dim=1).aminmax()
+        return int(fewest), int(most)
 
     def draw_mask(self, input_values, attention_mask=None, generator=None) -> torch.Tensor:
         """Draw the patches to mask, (B, N) bool, True = masked; arguments as in [`forward`], which does just this."""
@@ -633,71 +665,15 @@ class SSASTForPretraining(SSASTPreTrainedModel):
             loss = masked_mean(error, bool_masked_pos)
         return loss, predictions * bool_masked_pos.unsqueeze(2)
 
+    def combine(self, discriminative_loss: torch.Tensor, generative_loss: torch.Tensor) -> torch.Tensor:
+        """What `config.objective` trains."""
+        if self.config.objective == "joint":
+            return discriminative_loss + self.config.generative_loss_weight * generative_loss
+        return discriminative_loss if self.config.objective == "discriminative" else generative_loss
+
     def _gradient_for(self, objective: str):
         """Context in which a loss is computed: without a graph if it is not trained."""
         return nullcontext() if self.config.objective in ("joint", objective) else torch.no_grad()
-
-
-class SSASTClassificationHead(nn.Module):
-    """Layer norm and linear classifier, (B, D) -> (B, num_labels)."""
-
-    def __init__(self, config: SSASTConfig):
-        super().__init__()
-        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.classifier_layer_norm_eps)
-        self.dense = nn.Linear(config.hidden_size, config.num_labels)
-
-    def forward(self, pooler_output: torch.Tensor) -> torch.Tensor:
-        return self.dense(self.layernorm(pooler_output))
-
-
-class SSASTForAudioClassification(SSASTPreTrainedModel):
-    """SSAST with a linear classifier on the pooled output, for fine-tuning."""
-
-    def __init__(self, config: SSASTConfig):
-        super().__init__(config)
-        # Which of transformers' losses `loss_function` is; it cannot tell from the name of this class.
-        self.loss_type = "ForSequenceClassification"
-        self.num_labels = config.num_labels
-        self.audio_spectrogram_transformer = SSASTModel(config)
-        self.classifier = SSASTClassificationHead(config)
-        self.freeze_unused()
-        self.post_init()
-
-    def freeze_unused(self):
-        # Nothing is masked here; the token is kept for the way back to pretraining.
-        self.audio_spectrogram_transformer.embeddings.mask_token.requires_grad_(False)
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_values: torch.Tensor,  # (B, frames, mels)
-        attention_mask: torch.Tensor | None = None,  # (B, frames), nonzero = audio
-        labels: torch.Tensor | None = None,  # (B,) or (B, num_labels)
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-    ) -> SequenceClassifierOutput:
-        """
-        Args:
-            input_values, attention_mask, output_attentions, output_hidden_states, return_dict: As in
-                [`SSASTModel.forward`].
-            labels (`torch.Tensor`, *optional*): Class indices of shape `(batch_size,)`, int64; or 0 and 1 of shape
-                `(batch_size, num_labels)`, floating point, for any number of labels per clip; or, with one label,
-                numbers for regression. As everywhere in transformers, `config.problem_type` decides if it is set.
-        """
-        outputs = self.audio_spectrogram_transformer(
-            input_values,
-            attention_mask,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-        )
-        logits = self.classifier(outputs.pooler_output)
-        return SequenceClassifierOutput(
-            loss=None if labels is None else self.loss_function(labels, logits.float(), self.config),
-            logits=logits,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
 
 
 # The spelling of transformers' other pretraining classes.
@@ -705,4 +681,3 @@ SSASTForPreTraining = SSASTForPretraining
 
 SSASTModel.register_for_auto_class("AutoModel")
 SSASTForPretraining.register_for_auto_class("AutoModelForPreTraining")
-SSASTForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")

@@ -18,7 +18,7 @@ class SSASTModelOutput(ModelOutput):
         frame_hidden_states (`torch.FloatTensor` of shape `(batch_size, grid_time, hidden_size)`): One vector per time
             step: the mean of its patches over frequency. Steps made of padding hold no meaning.
         hidden_states (`tuple[torch.FloatTensor]`, *optional*): Embeddings and the output of every layer, before the
-            final layer norm; each `(batch_size, num_patches + 2, hidden_size)`.
+            final layer norm; each `(batch_size, num_patches + 2, hidden_size)`, or `None` if it was not asked for.
         attentions (`tuple[torch.FloatTensor]`, *optional*): Attention probabilities of every layer, each
             `(batch_size, num_heads, num_patches + 2, num_patches + 2)`.
     """
@@ -48,7 +48,9 @@ class SSASTForPretrainingOutput(ModelOutput):
         reconstruction (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Predicted patches,
             flattened row by row (mel bins x frames); zero where not masked.
         bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`): The mask used; True = masked.
-        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): As in [`SSASTModelOutput`].
+        hidden_states, attentions (`tuple[torch.FloatTensor]`, *optional*): As in [`SSASTModelOutput`]. With a decoder
+            the encoder sees visible patches only: K + 2 tokens instead of `num_patches + 2`, in their order in the
+            clip, where K is the largest number of visible patches of any clip in the batch.
     """
 
     loss: torch.FloatTensor | None = None

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from ..storage.reading import CHUNK_BYTES, sha256_of
 from ..storage.urls import check_url, shown
-from .records import released_checkpoints
 
 
 # The largest released file has 0.36 GB; whatever is far above is not one of them.
@@ -20,38 +19,11 @@ MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 60
 
 
-def find_checkpoint(checkpoint, url: str | None = None) -> tuple[Path, dict | None]:
+def fetch(record: dict, url: str | None = None) -> tuple[Path, str]:
     """
-    The file behind a path or the name of a released checkpoint, downloaded if need be, and the record of the latter.
+    The file of a checkpoint, from the cache or downloaded to it, and its SHA-256.
 
-    Args:
-        checkpoint (`str` or `Path`): A local file, or one of the names in `checkpoints.json`.
-        url (`str`, *optional*): As in [`fetch`].
-
-    Raises:
-        FileNotFoundError: If `checkpoint` is neither.
-        ValueError: If `url` is given with a local checkpoint.
-        ValueError, OSError: As in [`fetch`].
-    """
-    records = released_checkpoints()
-    path = Path(checkpoint)
-    if str(checkpoint) not in records or path.is_file():
-        if path.is_file() and url is None:
-            return path, None
-        if path.is_file():
-            raise ValueError(f"{checkpoint} is a local file; a url goes with the name of a released checkpoint.")
-        if path.is_dir():
-            raise IsADirectoryError(f"{checkpoint} is a folder; expected a .pth file or a released checkpoint's name.")
-        raise FileNotFoundError(
-            f"{checkpoint} is neither a file nor one of the released checkpoints: {', '.join(records)}."
-        )
-    record = records[str(checkpoint)]
-    return fetch(record, url), record
-
-
-def fetch(record: dict, url: str | None = None) -> Path:
-    """
-    The file of a checkpoint, from the cache or downloaded to it.
+    The checksum of a download is written down beside it, and enforced from then on.
 
     Args:
         record (`dict`): One of [`released_checkpoints`].
@@ -70,34 +42,31 @@ def fetch(record: dict, url: str | None = None) -> Path:
     if not path.exists():
         download(url, path)
     recorded = checksum_path(path)
-    is_recorded = is_cached(path) and recorded.exists()
+    is_recorded = is_link and recorded.exists()
     expected = record.get("sha256") or (recorded.read_text().strip() if is_recorded else None)
     actual = sha256_of(path)
     if expected is not None and actual != expected.lower():
         where = "its record" if record.get("sha256") else f"{recorded}, written when it was first downloaded"
         advice = ""
-        if is_cached(path):
+        if is_link:
             path.unlink()
             advice = " The download was removed; run the command again if it was damaged."
         raise ValueError(
             f"{record['name']} from {shown(url)} has the SHA-256 {actual}, expected {expected} according to {where}."
             f"{advice} If the file has changed, make sure that you trust it before you correct the recorded checksum."
         )
-    return path
-
-
-def is_cached(path: Path) -> bool:
-    """Whether a file was downloaded by [`fetch`], and not brought by the user."""
-    return path.parent == Path(HF_HOME) / "ssast_hf"
-
-
-def record_checksum(path: Path):
-    """Write down the checksum of a downloaded file that proved readable; it is enforced from then on."""
-    recorded = checksum_path(path)
-    if not recorded.exists():
+    if is_link and not is_recorded:
         partial = recorded.with_name(recorded.name + ".new")
-        partial.write_text(sha256_of(path) + "\n")
+        partial.write_text(actual + "\n")
         os.replace(partial, recorded)
+    return path, actual
+
+
+def forget(path: Path):
+    """Remove a download that proved unreadable, and its checksum, so that the next call gets it anew."""
+    if path.parent == Path(HF_HOME) / "ssast_hf":  # not a file that the user brought
+        path.unlink()
+        checksum_path(path).unlink(missing_ok=True)
 
 
 def checksum_path(path: Path) -> Path:

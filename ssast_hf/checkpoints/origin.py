@@ -9,11 +9,11 @@ from ..storage.reading import sha256_of
 ORIGIN_FILE = "original_checkpoint.json"
 
 
-def write_origin(folder: Path, record: dict, path: Path):
-    """Note in a converted `folder` which checkpoint it is, with checksums of the original and of the new file."""
+def write_origin(folder: Path, record: dict, sha256: str):
+    """Note in a converted `folder` which checkpoint it is, with the checksums of the original and of the new file."""
     origin = {
         "name": record["name"],
-        "sha256": sha256_of(path),
+        "sha256": sha256,
         "converted_sha256": sha256_of(folder / "model.safetensors"),
     }
     (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")

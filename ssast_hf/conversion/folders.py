@@ -8,12 +8,11 @@ import torch
 from transformers import ASTConfig
 
 from ..configuration_ssast import SSASTConfig
-from ..modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
+from ..modeling_ssast import SSASTModel
 from ..storage.reading import read_weights
+from .kinds import ENCODER, kind_of
 
 
-# What the names of the encoder's tensors begin with inside a model with a head.
-ENCODER = "audio_spectrogram_transformer."
 FLOATING_POINT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -21,19 +20,14 @@ class ConversionError(ValueError):
     """The input does not fit; the message names what and, for tensors, the shapes."""
 
 
-def load_ssast_folder(folder) -> tuple[SSASTConfig, dict[str, torch.Tensor]]:
+def read_model(folder) -> tuple[SSASTConfig, dict[str, torch.Tensor]]:
     """Configuration and checked weights of any saved SSAST model; the encoder's keys have their prefix."""
     config = read_model_config(folder, SSASTConfig)
     state = with_encoder_prefix(read_weights(folder))
-    if any(key.startswith("classifier.") for key in state):
-        model_class = SSASTForAudioClassification
-    else:
-        model_class = SSASTForPretraining
+    model_class = kind_of(state)
     with torch.device("meta"):
         expected = model_class(config).state_dict()
-    if all(key.startswith(ENCODER) for key in state):
-        expected = {key: tensor for key, tensor in expected.items() if key.startswith(ENCODER)}
-    check_keys(state, expected)
+    check_keys(state, with_encoder_prefix(expected) if model_class is SSASTModel else expected)
     return config, state
 
 

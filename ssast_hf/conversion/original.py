@@ -1,9 +1,9 @@
 """
-Between the original SSAST code's layout of the weights and this package's, and (from `conversion_ast.py`) stock AST's.
+Between the original SSAST code's layout of the weights and this package's: a file in, a folder out, and back.
 
-Each conversion reads top to bottom: read the tensors, rename them by the tables below while accounting for every key,
-write the result into a temporary place, load it again and compare, move it into place. Each returns a report, a list
-of lines.
+Both ways read top to bottom: read the tensors, rename them by the tables below while accounting for every key, write
+the result into a temporary place, load it again and compare, move it into place. Each returns a report, a list of
+lines. What was released, and where it is to be had, is not known here.
 """
 
 import re
@@ -12,17 +12,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from ..checkpoints.download import find_checkpoint, is_cached, record_checksum
-from ..checkpoints.origin import write_origin
 from ..configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..hub.cards import record_card
-from ..hub.readme import is_untouched, read_card, write_card
-from ..modeling_ssast import SSASTForAudioClassification, SSASTForPretraining
-from ..storage.reading import read_pth, read_safetensors, sha256_of
+from ..heads_ssast import SSASTForAudioClassification
+from ..modeling_ssast import SSASTForPretraining, SSASTModel
+from ..storage.reading import read_pth, read_safetensors
 from ..storage.writing import check_output, written_whole
 from .folders import (
-    ENCODER,
     ConversionError,
     check_reloaded,
     hidden_states,
@@ -31,16 +27,7 @@ from .folders import (
     read_model,
     tensor_problem,
 )
-from .stock_ast import convert_ast_to_hf, convert_hf_to_ast
-
-
-__all__ = [
-    "ConversionError",
-    "convert_ast_to_hf",
-    "convert_hf_to_ast",
-    "convert_hf_to_original",
-    "convert_original_to_hf",
-]
+from .kinds import ENCODER, kind_of
 
 
 # Module names, original -> here. `{i}` is a layer. Each module has a weight and a bias unless named in full.
@@ -101,17 +88,14 @@ def original_names(num_layers: int, pretraining: bool) -> dict[str, list[str]]:
     return names
 
 
-def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **config_fields) -> list[str]:
+def convert_original_to_hf(checkpoint, output_dir, overwrite: bool = False, **config_fields) -> list[str]:
     """
     Turn a checkpoint of the original code into a folder for the Auto classes, weights bit for bit.
 
     Args:
         checkpoint (`str` or `Path`): A `.pth` of the pretraining code, which becomes an [`SSASTForPretraining`], or
-            of the fine-tuning code (with `mlp_head`), which becomes an [`SSASTForAudioClassification`]; or the name
-            of a released checkpoint, which is downloaded.
+            of the fine-tuning code (with `mlp_head`), which becomes an [`SSASTForAudioClassification`].
         output_dir (`str` or `Path`): The folder to write: safetensors, configuration, feature extractor, code.
-        url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link, or a file
-            with it that was got by other means.
         overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced.
         config_fields: Fields of [`SSASTConfig`] that the tensors do not determine, such as `num_masked_patches` or
             `mask_strategy`; for fine-tuned files also `max_length` (required) and the strides.
@@ -121,54 +105,31 @@ def convert_original_to_hf(checkpoint, output_dir, url=None, overwrite=False, **
 
     Raises:
         ConversionError: If a key is unknown, missing, misshapen or not finite; the message names all of them.
-        ValueError: If the file cannot be read safely, or a field of the configuration is out of range.
+        UnreadableFile: If the file is damaged or cannot be read safely.
+        ValueError: If a field of the configuration is out of range.
         OSError: If `output_dir` cannot be written or exists.
     """
-    check_output(output_dir, overwrite, source=checkpoint if Path(checkpoint).is_file() else None)
-    path, record = find_checkpoint(checkpoint, url)
-    return convert_file(path, output_dir, record, **config_fields)
+    check_output(output_dir, overwrite, source=checkpoint)
+    with written_whole(output_dir) as folder:
+        return write_converted(checkpoint, folder, **config_fields)
 
 
-def convert_file(path: Path, output_dir, record: dict | None = None, **config_fields) -> list[str]:
-    """
-    As [`convert_original_to_hf`], for a file that is there, into a place that [`check_output`] allowed. If it has a
-    `record` in `checkpoints.json`, the result gets a model card. The checksum of a downloaded file is written down if
-    it can be read; if not, it is deleted.
-    """
-    released_mask = RELEASED_MASK
-    if record is not None:
-        config_fields.setdefault("objective", record["objective"])
-        released_mask = (record["num_masked_patches"], RELEASED_MASK[1])
-    try:
-        source_state = read_pth(path)
-    except ValueError as error:
-        if is_cached(path):  # the next call gets it anew
-            path.unlink()
-        raise ConversionError(str(error)) from error
-    if is_cached(path):
-        record_checksum(path)
-    state, extras, config, model_class, report = rename_original(source_state, released_mask, **config_fields)
-    notes = [f"note     {difference}" for difference in differences(config, record)] if record is not None else []
-    is_released = record is not None and not notes
+def write_converted(
+    checkpoint, folder: Path, released_mask: tuple[int, int] = RELEASED_MASK, **config_fields
+) -> list[str]:
+    """As [`convert_original_to_hf`], into a new folder; `released_mask` as in [`rename_original`]."""
+    state, extras, config, model_class, report = rename_original(read_pth(checkpoint), released_mask, **config_fields)
     with torch.device("meta"):
         model = model_class(config)
     model.load_state_dict(state, strict=True, assign=True)
     if not hidden_states(model.eval().base_model, random_input(config)).isfinite().all():
-        raise ConversionError(f"The weights in {path} are finite, but what they make of a random input is not.")
-    with written_whole(output_dir) as folder:
-        model.save_pretrained(folder)
-        SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length).save_pretrained(folder)
-        if extras:
-            save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
-        check_reloaded(model_class, folder, state)
-        if is_released:
-            write_origin(folder, record, path)
-    card = Path(output_dir) / "README.md"
-    if is_released:
-        write_card(card, record_card(record, sha256=sha256_of(path)))
-    elif card.exists() and is_untouched(read_card(card)):  # of what was there before
-        card.unlink()
-    return report + notes
+        raise ConversionError(f"The weights in {checkpoint} are finite, but what they make of a random input is not.")
+    model.save_pretrained(folder)
+    SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length).save_pretrained(folder)
+    if extras:
+        save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
+    check_reloaded(model_class, folder, state)
+    return report
 
 
 def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, int] = RELEASED_MASK, **config_fields):
@@ -203,7 +164,8 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
             "v.dist_token is missing: this is a base_nokd model, which has no distillation token. Neither stock AST "
             "nor this package can express it."
         )
-    pretraining = not any(key.startswith("mlp_head.") for key in state)
+    # A file without any head is taken for one of pretraining, so that the audit names what it lacks.
+    pretraining = kind_of(state) is not SSASTForAudioClassification
     config = read_config(state, pretraining, released_mask, config_fields)
     model_class = SSASTForPretraining if pretraining else SSASTForAudioClassification
 
@@ -239,8 +201,7 @@ def has_rows(tensor: torch.Tensor | None) -> bool:
 
 
 def find_problems(state, names, shapes, scalars, prefix: str) -> list[str]:
-    """Every key of `state` that is unknown, misshapen or unusable, and every key of `names` that it lacks, in "
-    "words."""
+    """In words: keys of `state` that are unknown, misshapen or unusable, and keys of `names` that it lacks."""
     expected = {
         source: (sum(shapes[target][0] for target in targets), *shapes[targets[0]][1:])
         for source, targets in names.items()
@@ -268,21 +229,6 @@ def unshared(tensor: torch.Tensor, num_parts: int, memory: set[int]) -> list[tor
         parts = [part.clone() for part in parts]
     memory.add(address)
     return [part.contiguous() for part in parts]
-
-
-def differences(config: SSASTConfig, record: dict) -> list[str]:
-    """Where a named checkpoint is not what its record says, in words."""
-    named = "hidden_size num_hidden_layers num_attention_heads max_length num_mel_bins objective".split()
-    expected = {name: record[name] for name in named} | {
-        "patch_shape": tuple(record["patch_size"]),
-        # The same share of the patches; a released model has as many as the record counts on.
-        "num_masked_patches": same_share(record["num_masked_patches"], RELEASED_MASK[1], config.num_patches),
-    }
-    return [
-        f"{name} is {getattr(config, name)}, the record of {record['name']} says {value}"
-        for name, value in expected.items()
-        if getattr(config, name) != value
-    ]
 
 
 def read_config(state, pretraining: bool, released_mask: tuple[int, int], config_fields: dict) -> SSASTConfig:
@@ -341,7 +287,7 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
                 "pass --num_attention_heads."
             )
         fields["num_attention_heads"] = hidden_size // HEAD_SIZE
-    config = SSASTConfig(**fields | {"num_masked_patches": 1})  # fits any grid; the right number follows the check
+    config = SSASTConfig(**fields)
     if config.num_patches != num_patches:
         raise ConversionError(
             f"misshapen: v.pos_embed has {num_patches} patches, but num_mel_bins={config.num_mel_bins} and "
@@ -349,7 +295,9 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
             f"{(config.frequency_stride, config.time_stride)} make {config.grid_shape[0]} x {config.grid_shape[1]} = "
             f"{config.num_patches}"
         )
-    return SSASTConfig(**{"num_masked_patches": same_share(*released_mask, num_patches)} | fields)
+    if "num_masked_patches" not in fields:
+        config.num_masked_patches = same_share(*released_mask, num_patches)
+    return config
 
 
 def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> list[str]:
@@ -371,8 +319,9 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     """
     check_output(output_path, overwrite, source=ssast_dir, is_folder=False)
     config, state = read_model(ssast_dir)
-    pretraining = any(key.startswith("reconstruction_head.") for key in state)
-    if not pretraining and not any(key.startswith("classifier.") for key in state):
+    model_class = kind_of(state)
+    pretraining = model_class is SSASTForPretraining
+    if model_class is SSASTModel:
         raise ConversionError(
             f"{ssast_dir} holds an encoder alone. The original's files have pretraining heads or a classifier: save "
             "an SSASTForPretraining or SSASTForAudioClassification."

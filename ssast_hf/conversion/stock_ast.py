@@ -8,17 +8,16 @@ classifier, and what a stock checkpoint has no place for.
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors.torch import save_file
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, ASTModel
 
-from ..configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
+from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..modeling_ssast import SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ..heads_ssast import SSASTForAudioClassification
+from ..modeling_ssast import SSASTForPretraining, SSASTModel
 from ..storage.reading import read_weights
 from ..storage.writing import check_output, written_whole
 from .folders import (
-    ENCODER,
     ConversionError,
     check_keys,
     check_reloaded,
@@ -28,6 +27,7 @@ from .folders import (
     read_model_config,
     with_encoder_prefix,
 )
+from .kinds import ENCODER, kind_of
 
 
 # Fields with one meaning in SSASTConfig and ASTConfig, and in the two feature extractors.
@@ -77,7 +77,7 @@ def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> t
         raise ConversionError(
             f"Stock AST's kernels are square; a patch wider than high ({height} x {width}) does not fit."
         )
-    has_classifier = any(key.startswith("classifier.") for key in state)
+    has_classifier = kind_of(state) is SSASTForAudioClassification
     if has_classifier and config.pooling_mode == "mean" and not allow_pooling_change:
         raise ConversionError(
             "This classifier was trained on the mean of the patch tokens; stock AST always feeds it the mean of the "
@@ -156,12 +156,12 @@ def compare_with_stock(ssast_dir, stock_dir, compare_logits: bool) -> list[str]:
     return report
 
 
-def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **config_fields) -> list[str]:
+def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fields) -> list[str]:
     """
     Turn a stock AST checkpoint into an [`SSASTForPretraining`] with fresh pretraining heads and mask token.
 
     Args:
-        ast_dir_or_repo (`str` or `Path`): A folder, or the name of a repository on the Hub.
+        ast_dir (`str` or `Path`): The folder of an `ASTModel` or `ASTForAudioClassification`.
         output_dir (`str` or `Path`): The folder to write.
         overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced.
         config_fields: Fields of [`SSASTConfig`] to set, such as `num_masked_patches`.
@@ -171,27 +171,15 @@ def convert_ast_to_hf(ast_dir_or_repo, output_dir, overwrite: bool = False, **co
 
     Raises:
         ConversionError: If the source is not an AST checkpoint, or if the result differs by more than 1e-4.
-        OSError: If the source cannot be found, or `output_dir` cannot be written or exists.
+        OSError: If there is no such folder, or `output_dir` cannot be written or exists.
     """
-    check_output(output_dir, overwrite, source=ast_dir_or_repo)
-    source = Path(ast_dir_or_repo)
-    if not source.is_dir():
-        if source.exists() or str(ast_dir_or_repo).count("/") != 1:
-            raise FileNotFoundError(
-                f"{ast_dir_or_repo} is neither a folder nor the name of a repository (owner/name)."
-            )
-        files = ["config.json", "preprocessor_config.json", "*.safetensors"]
-        try:
-            source = Path(snapshot_download(str(ast_dir_or_repo), allow_patterns=files))
-        except OSError as error:
-            raise OSError(f"{ast_dir_or_repo} could not be fetched from the Hub: {error}") from error
+    check_output(output_dir, overwrite, source=ast_dir)
+    source = Path(ast_dir)
     stock_config = read_model_config(source, ASTConfig)
     state = with_encoder_prefix(read_weights(source))
     fields = {name: getattr(stock_config, name) for name in (*SHARED_FIELDS, "patch_size", "max_length")}
     fields |= narrow_kernel(state, fields["max_length"])
-    grid = SSASTConfig(**fields, num_masked_patches=1)
-    fields |= {"num_masked_patches": same_share(*RELEASED_MASK, grid.num_patches)} | config_fields
-    config = SSASTConfig(**fields)
+    config = SSASTConfig(**fields | config_fields)
     model, report = model_from_stock(state, config)
     if config.layer_norm_eps == 1e-12:
         report.append(

@@ -27,7 +27,10 @@ def main():
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
-    model = AutoModelForPreTraining.from_pretrained(arguments.model_dir, trust_remote_code=True).train()
+    # In float32 whatever the weights are stored in: training in half precision alone loses small updates.
+    model = AutoModelForPreTraining.from_pretrained(
+        arguments.model_dir, trust_remote_code=True, dtype=torch.float32
+    ).train()
     batch = load_file(arguments.features)
     # The original's optimizer.
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

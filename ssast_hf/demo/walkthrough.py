@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -13,9 +12,10 @@ from transformers import pipeline
 
 from ..assets import bundled_clips, nano_model
 from ..audio import load_audio
-from ..conversion.original import convert_hf_to_original, convert_original_to_hf
+from ..conversion.original import convert_hf_to_original
 from ..conversion.stock_ast import convert_hf_to_ast
 from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..hub.released import convert_checkpoint
 from ..modeling_ssast import SSASTForPretraining
 from ..storage.writing import check_output, written_whole
 from ..training.pictures import plot_reconstruction
@@ -57,7 +57,7 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
         rows.append(("wrote an original checkpoint", "of the nano model in the package", checkpoint))
 
     converted, continued, exported = folder / "ssast", folder / "ssast-continued", folder / "ast"
-    audit = convert_original_to_hf(checkpoint, converted, overwrite=overwrite)
+    audit = convert_checkpoint(checkpoint, converted, overwrite=overwrite)
     rows.append(("converted it", audit[-1], converted))
 
     # The original's learning rate for base models, which harms no other.
@@ -87,7 +87,7 @@ def continue_pretraining(converted: Path, clips: list, continued: Path, steps, l
     check_output(continued, overwrite)
     feature_extractor = SSASTFeatureExtractor.from_pretrained(converted)
     features = feature_extractor(clips, sampling_rate=16000, return_attention_mask=True, return_tensors="pt")
-    script = files(__package__) / "assets" / "continue_pretraining.py"
+    script = Path(__file__).with_name("continue_pretraining.py")
     with tempfile.TemporaryDirectory() as scratch, written_whole(continued) as result:
         save_file(dict(features), Path(scratch, "features.safetensors"))
         command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]

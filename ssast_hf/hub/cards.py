@@ -1,15 +1,17 @@
 """Model cards: the README.md of a repository, from a configuration and, for a released checkpoint, its record."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import jinja2
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from .. import modeling_ssast
+from ..assets import FOLDER as ASSETS
 from ..checkpoints.records import released_checkpoints
-from ..configuration_ssast import SSASTConfig
+from ..configuration_ssast import SSASTConfig, same_share
+from ..conversion.kinds import kind_named
+from ..heads_ssast import SSASTForAudioClassification
+from ..modeling_ssast import SSASTForPretraining, SSASTModel
 from .readme import sign
 
 
@@ -62,6 +64,20 @@ def record_config(record: dict) -> SSASTConfig:
     return config
 
 
+def differences(config: SSASTConfig, record: dict) -> list[str]:
+    """Where a model that is called like a released checkpoint is not what the record says, in words."""
+    recorded = record_config(record)
+    named = "hidden_size num_hidden_layers num_attention_heads patch_shape max_length num_mel_bins objective".split()
+    expected = {name: getattr(recorded, name) for name in named}
+    # The same share of the patches; a model of the released size has as many as the record counts on.
+    expected["num_masked_patches"] = same_share(recorded.num_masked_patches, recorded.num_patches, config.num_patches)
+    return [
+        f"{name} is {getattr(config, name)}, the record of {record['name']} says {value}"
+        for name, value in expected.items()
+        if getattr(config, name) != value
+    ]
+
+
 def record_card(record: dict, repo_id: str | None = None, sha256: str | None = None) -> str:
     """
     The card of a released checkpoint in the repository `repo_id`, by default a placeholder; `sha256` is the checksum
@@ -80,7 +96,7 @@ def render_card(
     datasets: list[str] | None = None,
     base_model: str | None = None,
     sampling_rate: int = 16000,
-    figures: tuple[str, ...] = (),
+    pictures: tuple[str, ...] = (),
 ) -> str:
     """
     Write a model card.
@@ -94,13 +110,13 @@ def render_card(
         datasets (`list[str]`, *optional*): Data sets on the Hub that it was trained on.
         base_model (`str`, *optional*): Repository of the model that training began from.
         sampling_rate (`int`, defaults to 16000): Of the feature extractor, in Hz.
-        figures (`tuple[str, ...]`): Paths of pictures in the repository.
+        pictures (`tuple[str, ...]`): Their paths in the repository.
 
     Returns:
         `str`: The README.md, metadata and text.
     """
-    model_class = getattr(modeling_ssast, (config.architectures or ["SSASTForPretraining"])[0])
-    is_classifier = model_class is modeling_ssast.SSASTForAudioClassification
+    model_class = kind_named((config.architectures or ["SSASTForPretraining"])[0])
+    is_classifier = model_class is SSASTForAudioClassification
     published = {} if record is None else record["published"]
     title = repo_id.split("/")[-1] if record is None else record["name"]
     metadata = ModelCardData(
@@ -115,7 +131,7 @@ def render_card(
     )
     template = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
-    ).from_string(files(__package__).joinpath("assets/model_card.md").read_text(encoding="utf-8"))
+    ).from_string((ASSETS / "model_card.md").read_text(encoding="utf-8"))
     card = template.render(
         card_data=metadata.to_yaml(),
         title=title,
@@ -124,14 +140,14 @@ def render_card(
         record=record,
         sha256=sha256,
         is_classifier=is_classifier,
-        has_heads=model_class is modeling_ssast.SSASTForPretraining,
+        has_heads=model_class is SSASTForPretraining,
         details=details(config, model_class, record),
         license=license,
         datasets=datasets,
         descriptions={name: description for name, (_, description) in DATASETS.items()},
         base_model=base_model,
         sampling_rate=sampling_rate,
-        figures=figures,
+        pictures=pictures,
         published=[(BENCHMARKS.get(name, [name])[0], value) for name, value in published.items()],
         original_url=ORIGINAL_URL,
     )
@@ -178,11 +194,11 @@ def details(config: SSASTConfig, model_class, record: dict | None) -> list[tuple
         ("input", f"{config.max_length} frames of 10 ms, {config.num_mel_bins} mel bins"),
         ("patches", f"{height} mel bins x {width} frames, {config.num_patches} in a full-length clip"),
     ]  # fmt: skip
-    if model_class is modeling_ssast.SSASTForAudioClassification:
+    if model_class is SSASTForAudioClassification:
         names = [config.id2label[index] for index in sorted(config.id2label)]
         shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
         return [*rows, ("classes", f"{len(names)}: {shown}"), ("pooling", config.pooling_mode)]
-    if model_class is modeling_ssast.SSASTModel:
+    if model_class is SSASTModel:
         return rows
     masked = f"{config.num_masked_patches} of {config.num_patches} patches masked"
     rows.append(("pretraining", f"{OBJECTIVES[config.objective]}, {masked}"))

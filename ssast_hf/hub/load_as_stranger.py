@@ -1,6 +1,6 @@
 """
-Run by `staging.py` in a process of its own: load a folder as where this package is not installed, and store what the
-model makes of one second of noise. Imports nothing of the package.
+Run by `fresh_process.py` in a process of its own: load a folder as where this package is not installed, and store
+what the model makes of one second of noise. Imports nothing of the package.
 """
 
 import sys

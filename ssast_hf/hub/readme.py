@@ -8,6 +8,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard import RepoCard
 from huggingface_hub.repocard_data import CardData
 
+from ..storage.writing import written_whole
+
 
 REQUIRED = ("license", "library_name", "pipeline_tag", "tags")
 # The last line of a card that nobody has edited yet, with a checksum of everything before it.
@@ -30,8 +32,15 @@ def read_card(path: Path) -> str:
 
 def write_card(path: Path, card: str):
     """Write a new card where nobody's words are lost: a README.md that a person wrote or edited is completed."""
+    completed = complete(path, card)
+    with written_whole(path) as new:
+        new.write_bytes(completed)
+
+
+def complete(path: Path, card: str) -> bytes:
+    """What a README.md at `path` says after a new card was rendered for it, as in [`combine`]."""
     existing = read_card(path) if path.exists() else None
-    path.write_bytes(combine(existing, card, str(path)).encode("utf-8"))
+    return combine(existing, card, str(path)).encode("utf-8")
 
 
 def sign(card: str) -> str:

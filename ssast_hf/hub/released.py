@@ -1,5 +1,6 @@
-"""All released checkpoints in one go: download, convert, verify, write cards, publish."""
+"""The released checkpoints, by name or all of them: fetched, converted, described, verified, published."""
 
+import shutil
 import textwrap
 import time
 from collections.abc import Iterator
@@ -8,21 +9,100 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from tqdm import tqdm
 
-from ..checkpoints.download import fetch
-from ..checkpoints.origin import read_origin
+from ..checkpoints.download import fetch, forget
+from ..checkpoints.origin import read_origin, write_origin
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig
-from ..conversion.original import convert_file, differences
-from ..storage.writing import check_output
-from .cards import NAMESPACE, record_card, repository_name
-from .readme import write_card
-from .staging import verify
+from ..conversion.original import write_converted
+from ..storage.reading import UnreadableFile
+from ..storage.writing import check_output, written_whole
+from .cards import NAMESPACE, differences, record_card, record_config, repository_name
+from .fresh_process import verify
+from .readme import complete, is_untouched, read_card, write_card
 from .upload import check_access, check_repo_id
 from .upload import publish as publish_folder
 
 
+README = "README.md"
 # Of what the table says about an error; all of it follows.
 WIDTH = 80
+
+
+def convert_checkpoint(checkpoint, output_dir, url=None, overwrite: bool = False, **config_fields) -> list[str]:
+    """
+    Convert a local file, or a released checkpoint by its name, into a folder; a released one gets its model card.
+
+    Args:
+        checkpoint (`str` or `Path`): A `.pth`, or one of the names in `checkpoints.json`, which is downloaded.
+        output_dir, overwrite, config_fields: As in [`convert_original_to_hf`].
+        url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link, or a file
+            with it that was got by other means.
+
+    Returns:
+        `list[str]`: The audit, and where a named checkpoint is not what its record says.
+
+    Raises:
+        FileNotFoundError: If `checkpoint` is neither a file nor such a name.
+        ValueError: If a `url` goes with a local file.
+        ConversionError, UnreadableFile, ValueError, OSError: As in [`fetch`] and [`convert_original_to_hf`].
+    """
+    path, records = Path(checkpoint), released_checkpoints()
+    if path.is_file():
+        if url is not None:
+            raise ValueError(f"{checkpoint} is a local file; a url goes with the name of a released checkpoint.")
+        check_output(output_dir, overwrite, source=path)
+        with written_whole(output_dir, also_replaced=(README,)) as folder:
+            report = write_converted(path, folder, **config_fields)
+            keep_persons_card(Path(output_dir), folder)
+            return report
+    record = records.get(str(checkpoint))
+    if record is not None:
+        return convert_released(record, output_dir, url, overwrite, **config_fields)
+    check_output(output_dir, overwrite)
+    if path.is_dir():
+        raise IsADirectoryError(f"{checkpoint} is a folder; expected a .pth file or a released checkpoint's name.")
+    raise FileNotFoundError(
+        f"{checkpoint} is neither a file nor one of the released checkpoints: {', '.join(records)}."
+    )
+
+
+def convert_released(record: dict, output_dir, url=None, overwrite=False, repo_id=None, **config_fields) -> list[str]:
+    """
+    As [`convert_checkpoint`], for the record of a released checkpoint; `repo_id` is the repository that the card
+    names. Everything is written into a temporary folder, which takes its place at the end.
+    """
+    check_output(output_dir, overwrite)
+    path, sha256 = fetch(record, url)
+    recorded = record_config(record)
+    fields = {"objective": record["objective"]} | config_fields
+    released_mask = (recorded.num_masked_patches, recorded.num_patches)
+    with written_whole(output_dir, also_replaced=(README,)) as folder:
+        try:
+            report = write_converted(path, folder, released_mask, **fields)
+        except UnreadableFile:
+            forget(path)
+            raise
+        notes = differences(SSASTConfig.from_pretrained(folder), record)
+        if notes:
+            keep_persons_card(Path(output_dir), folder)
+        else:
+            write_origin(folder, record, sha256)
+            card = record_card(record, repo_id, sha256)
+            (folder / README).write_bytes(complete(Path(output_dir) / README, card))
+        return report + [f"note     {note}" for note in notes]
+
+
+def keep_persons_card(old: Path, new: Path):
+    """Take the README.md of the folder `old` over into `new` if a person wrote it; a card of another model is not."""
+    readme = old / README
+    if not readme.exists():
+        return
+    try:
+        is_ours = is_untouched(read_card(readme))
+    except ValueError:  # not even UTF-8, so no program wrote it
+        is_ours = False
+    if not is_ours:
+        shutil.copy2(readme, new / README)
 
 
 def convert_all(
@@ -72,12 +152,10 @@ def convert_all(
             if folder.exists() and not overwrite:
                 result = "was there"
             else:
-                check_output(folder, overwrite)
-                path = fetch(record)
-                convert_file(path, folder, record)
+                convert_released(record, folder, overwrite=overwrite, repo_id=repo_ids[name])
             checksum = check_origin(folder, record)
-            card = record_card(record, repo_ids[name], checksum)
-            where = finish(folder, card, repo_ids[name] if publish else None, private, record)
+            write_card(folder / README, record_card(record, repo_ids[name], checksum))
+            where = finish(folder, repo_ids[name] if publish else None, private, record)
         except Exception as error:  # whatever it is, the others come next
             errors[name] = str(error).strip() or type(error).__name__
             result, where = "failed", textwrap.shorten(errors[name], WIDTH, placeholder=" ...")
@@ -103,9 +181,8 @@ def check_origin(folder: Path, record: dict) -> str:
     return origin["sha256"]
 
 
-def finish(folder: Path, card: str, repo_id: str | None, private: bool, record: dict) -> str:
-    """Verify a converted folder, write its card, publish it if there is a `repo_id`; returns where it is."""
-    write_card(folder / "README.md", card)
+def finish(folder: Path, repo_id: str | None, private: bool, record: dict) -> str:
+    """Verify a converted folder and publish it if there is a `repo_id`; returns where it is."""
     if repo_id is None:
         verify(folder, folder, SSASTConfig.from_pretrained(folder))
         return str(folder)

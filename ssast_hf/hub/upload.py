@@ -9,8 +9,9 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..storage.urls import check_url
 from ..storage.writing import is_model_file
+from .fresh_process import verify
 from .readme import check_metadata, combine, is_untouched, license_of, read_card
-from .staging import stage_repository, verify
+from .staging import stage_repository
 
 
 def publish(
@@ -27,7 +28,7 @@ def publish(
     record: dict | None = None,
 ) -> list[str]:
     """
-    Publish a saved SSAST model: stage_repository a clean folder, verify it in a fresh process, upload it in one commit.
+    Publish a saved SSAST model: stage a clean folder, verify it in a fresh process, upload it in one commit.
 
     Args:
         model_dir (`str` or `Path`): A folder of an [`SSASTModel`], [`SSASTForPretraining`] or
@@ -43,7 +44,7 @@ def publish(
         datasets (`list[str]`, *optional*): Data sets on the Hub that it was trained on.
         base_model (`str`, *optional*): Repository of the model that training began from.
         commit_message (`str`): Title of the commit.
-        record (`dict`, *optional*): Record of the released checkpoint that it is, as in [`staging.stage`].
+        record (`dict`, *optional*): Record of the released checkpoint that it is, as in [`stage_repository`].
 
     Returns:
         `list[str]`: What was staged, verified and uploaded, and where it is.

@@ -63,13 +63,13 @@ def is_model_file(name: str) -> bool:
 
 
 @contextmanager
-def written_whole(path):
+def written_whole(path, also_replaced: tuple[str, ...] = ()):
     """
     Write a file or folder whole or not at all, after [`check_output`] allowed it.
 
     Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one
     step at the end; after an exception nothing is left, and whatever was at `path` is untouched. Of a folder that was
-    there before, the model's files are replaced; anything else in it is kept.
+    there before, the model's files and those called as in `also_replaced` are replaced; anything else in it is kept.
     """
     path = Path(path).resolve()
     missing = [parent for parent in path.parents if not parent.exists()]
@@ -78,7 +78,7 @@ def written_whole(path):
     try:
         yield workshop / path.name
         if path.is_dir():
-            replace_folder(path, workshop / path.name, workshop / "replaced")
+            replace_folder(path, workshop / path.name, workshop / "replaced", also_replaced)
         else:
             os.replace(workshop / path.name, path)
     except BaseException:
@@ -90,9 +90,13 @@ def written_whole(path):
     shutil.rmtree(workshop)
 
 
-def replace_folder(path: Path, new: Path, aside: Path):
-    """Put `new` in the place of `path`, whose own contents move to `aside`, except for what is no model's file."""
-    kept = [entry.name for entry in path.iterdir() if entry.is_dir() or not is_model_file(entry.name)]
+def replace_folder(path: Path, new: Path, aside: Path, also_replaced: tuple[str, ...] = ()):
+    """Put `new` in the place of `path`; what the latter held moves to `aside`, except for what is to be kept."""
+    kept = [
+        entry.name
+        for entry in path.iterdir()
+        if entry.is_dir() or not (is_model_file(entry.name) or entry.name in also_replaced)
+    ]
     if clash := [name for name in kept if (new / name).exists()]:
         raise FileExistsError(f"{path / clash[0]} is in the way; move it elsewhere.")
     os.rename(path, aside)

@@ -16,8 +16,9 @@ import ssast_hf
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.cli import main
 from ssast_hf.hub.cards import render_card
+from ssast_hf.hub.fresh_process import verify
 from ssast_hf.hub.readme import is_untouched, read_card, split
-from ssast_hf.hub.staging import stage_repository, verify
+from ssast_hf.hub.staging import stage_repository
 from ssast_hf.hub.upload import explain, explained, publish, upload
 
 
@@ -158,7 +159,7 @@ def test_verification_finds_other_weights_and_broken_code(folder, tmp_path):
 
 
 def test_dry_run_needs_neither_token_nor_network(folder, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.hub.get_token", lambda: None)
+    monkeypatch.setattr("ssast_hf.hub.upload.get_token", lambda: None)
     assert main(["publish", str(folder), "--repo_id", "org/ssast", "--license", "mit", "--dry_run"]) == 0
     printed = capsys.readouterr().out
     assert "modeling_ssast.py" in printed
@@ -260,7 +261,7 @@ def test_somebody_elses_commit_in_between_is_an_error(hub, api, staged, monkeypa
         hub.repositories["org/ssast"].commit("main", {"README.md": (b"new", None)}, "meanwhile")
         return []
 
-    monkeypatch.setattr("ssast_hf.hub.keep_card", commit_meanwhile)
+    monkeypatch.setattr("ssast_hf.hub.upload.keep_card", commit_meanwhile)
     with pytest.raises(OSError, match="changed meanwhile: run the command again"):
         send(api, staged)
     assert hub.files("org/ssast") == {"README.md": b"new"}
@@ -270,7 +271,7 @@ def test_somebody_elses_commit_in_between_is_an_error(hub, api, staged, monkeypa
     ("token", "advice"), [("hf_stranger", "may not write there"), ("hf_unknown", "does not accept the token")]
 )
 def test_refusals_say_what_to_do_and_never_show_the_token(hub, staged, monkeypatch, token, advice):
-    monkeypatch.setattr("ssast_hf.hub.get_token", lambda: token)
+    monkeypatch.setattr("ssast_hf.hub.upload.get_token", lambda: token)
     with pytest.raises(OSError, match=advice) as caught:
         send(HfApi(endpoint=hub.url, token=token), staged)
     assert token not in str(caught.value)
@@ -281,8 +282,8 @@ def test_refusals_say_what_to_do_and_never_show_the_token(hub, staged, monkeypat
 
 
 def test_token_does_not_travel_in_the_open(folder, monkeypatch):
-    monkeypatch.setattr("ssast_hf.hub.get_token", lambda: "hf_owner")
-    monkeypatch.setattr("ssast_hf.hub.HfApi", lambda: HfApi(endpoint="http://hub.example.org"))
+    monkeypatch.setattr("ssast_hf.hub.upload.get_token", lambda: "hf_owner")
+    monkeypatch.setattr("ssast_hf.hub.upload.HfApi", lambda: HfApi(endpoint="http://hub.example.org"))
     with pytest.raises(ValueError, match="not https"):
         publish(folder, "org/ssast", license="mit")
 
@@ -348,7 +349,7 @@ UPLOAD = """
 import sys
 from pathlib import Path
 from huggingface_hub import HfApi
-from ssast_hf.hub import upload
+from ssast_hf.hub.upload import upload
 from ssast_hf.staging import stage_repository
 stage_repository(sys.argv[1], Path(sys.argv[2]), "org/ssast", license="mit")
 upload(HfApi(), Path(sys.argv[2]), "org/ssast", sys.argv[3] == "private", False, None, "a commit")

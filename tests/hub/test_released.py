@@ -122,7 +122,7 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
     (files[0] / "Good.pth").unlink()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "hf_home")
-    monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # slow, and done above
+    monkeypatch.setattr("ssast_hf.hub.released.verify", lambda *arguments: 0.0)  # slow, and done above
     assert main(["convert-all", *arguments[:4]]) == 0
     rows = table(capsys.readouterr().out)
     assert (rows["Good"][0], rows["Truncated"][0]) == ("was", "converted")
@@ -133,7 +133,7 @@ def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch
     monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
     records = write_records(tmp_path / "records.json", files, ["Good"])
     url = records["Good"]["url"]
-    monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
+    monkeypatch.setattr("ssast_hf.hub.released.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
     arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
     assert main(arguments) == 0
     cached = cache_path("Good", url)
@@ -149,7 +149,7 @@ def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch
 
 def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
-    monkeypatch.setattr("ssast_hf.zoo.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
+    monkeypatch.setattr("ssast_hf.hub.released.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
     records = write_records(tmp_path / "records.json", files, ["Good"])
     arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
     assert main(arguments) == 0
@@ -159,14 +159,14 @@ def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_pa
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     assert main(arguments) == 1
     assert "does not hold the weights of Good as converted; pass --overwrite" in capsys.readouterr().out
-    monkeypatch.setattr("ssast_hf.staging.released_checkpoints", lambda: records)
+    monkeypatch.setattr("ssast_hf.hub.staging.released_checkpoints", lambda: records)
     with pytest.raises(ValueError, match="no license"):  # nor does `publish`
         stage_repository(folder, tmp_path / "staged", "org/good")
 
 
 def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeypatch, capsys):
     records = write_records(tmp_path / "records.json", files, ["Good"])
-    for module in ("checkpoints.download", "staging"):
+    for module in ("hub.released", "hub.staging"):
         monkeypatch.setattr(f"ssast_hf.{module}.released_checkpoints", lambda: records)
     # from a file that was got by other means, which stays where it is
     local = files[0] / "Good.pth"
@@ -213,8 +213,8 @@ def test_wrong_records_are_named(content, message, tmp_path, capsys):
 
 
 def test_publishing_is_refused_before_the_first_download(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.zoo.fetch", lambda *arguments: pytest.fail("downloaded"))
-    monkeypatch.setattr("ssast_hf.hub.get_token", lambda: None)
+    monkeypatch.setattr("ssast_hf.hub.released.fetch", lambda *arguments: pytest.fail("downloaded"))
+    monkeypatch.setattr("ssast_hf.hub.upload.get_token", lambda: None)
     arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--publish"]
     assert main(arguments) == 1
     assert "needs --namespace" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""To and from the Hub: staging, publishing, cards, and the released checkpoints."""

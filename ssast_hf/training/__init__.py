@@ -1,0 +1,1 @@
+"""Training: arguments, the Trainer, whole checkpoints, reports and pictures."""

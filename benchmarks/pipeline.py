@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.audio.batches import AudioDataset, Collator, Cropper, EpochSampler
 from ssast_hf.audio.recordings import load_recordings
-from ssast_hf.training.pretrain import SIZES
+from ssast_hf.training.models import SIZES
 
 
 def main():

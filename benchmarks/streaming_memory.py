@@ -20,7 +20,7 @@ from timing import report
 from transformers import TrainerCallback
 
 from ssast_hf import SSASTConfig
-from ssast_hf.training import pretrain
+from ssast_hf.training import run_pretraining
 
 
 def main():
@@ -49,11 +49,11 @@ def main():
             num_masked_patches=30,
         )
         config.save_pretrained(folder / "config")
-        pretrain.SSASTTrainer = watched(pretrain.SSASTTrainer, Watch())
+        run_pretraining.SSASTTrainer = watched(run_pretraining.SSASTTrainer, Watch())
         options = f"--config_name {folder}/config --train_data {folder}/shards --output_dir {folder}/out --streaming"
         options += f" --max_steps {arguments.steps} --per_device_train_batch_size 4 --save_strategy no --use_cpu True"
         options += f" --dataloader_num_workers {arguments.workers} --report_to none --shuffle_buffer 64"
-        pretrain.main(options.split())
+        run_pretraining.main(options.split())
     first = sizes[arguments.steps // 10]
     report(
         [

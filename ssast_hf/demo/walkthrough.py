@@ -18,7 +18,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..hub.released import convert_checkpoint
 from ..modeling_ssast import SSASTForPretraining
 from ..storage.writing import check_output, written_whole
-from ..training.pictures import plot_reconstruction
+from ..training.plots import plot_reconstruction
 
 
 def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: bool = False) -> list[str]:
@@ -42,11 +42,6 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
     clips = {path.stem: load_audio(path) for path in bundled_clips()}
-    try:  # before the work begins
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError("The picture needs matplotlib: pip install matplotlib, or ssast_hf with [train].") from error
-
     folder = Path(output_dir)
     if folder.exists() and not overwrite:
         raise FileExistsError(f"{folder} exists. Choose another place, or pass --overwrite to replace what it holds.")

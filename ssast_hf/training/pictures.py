@@ -1,67 +1,60 @@
-"""Pictures of what a model sees and predicts."""
+"""Pictures of validation clips, drawn while a model trains."""
 
+import time
 from pathlib import Path
 
-import numpy as np
 import torch
+from transformers import TrainerCallback
+
+from .plots import plot_reconstruction
+from .trainer import fixed_randomness
 
 
-def patches_to_spectrogram(patches: torch.Tensor, config) -> torch.Tensor:
+NUM_PICTURES = 4
+
+
+class Pictures(TrainerCallback):
     """
-    Put patches back in their places, the reverse of [`SSASTForPretraining.patchify`] for patches that do not overlap.
+    Draws the same few validation clips with the same masks again and again, into `figures` in the output folder.
 
     Args:
-        patches (`torch.Tensor` of shape `(num_patches, patch_area)`): One clip's patches, frequency-major.
-        config ([`SSASTConfig`]): Gives the shape of patches and of their grid along frequency.
-
-    Returns:
-        `torch.Tensor` of shape `(num_mel_bins, num_frames)`; rows and frames outside all patches are left out.
+        trainer ([`SSASTTrainer`]): Its model draws, its validation data are drawn.
     """
-    patch_frequency, patch_time = config.patch_shape
-    grid = patches.reshape(config.grid_shape[0], -1, patch_frequency, patch_time)
-    return grid.transpose(1, 2).flatten(2).flatten(0, 1)
 
+    def __init__(self, trainer):
+        self.trainer = trainer
+        self.folder = Path(trainer.args.output_dir) / "figures"
 
-def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, path, title: str = ""):
-    """
-    Draw one clip's spectrogram, the same with masked patches blanked, and with predictions in their place.
+    def on_step_end(self, args, state, control, **kwargs):
+        if args.visualize_steps > 0 and (
+            state.global_step % args.visualize_steps == 0 or state.global_step == state.max_steps
+        ):
+            before = time.perf_counter()
+            self.draw(args, state)
+            self.trainer.pause(before)
 
-    Args:
-        input_values (`torch.Tensor` of shape `(num_frames, num_mel_bins)`): The clip, normalised.
-        bool_masked_pos (`torch.BoolTensor` of shape `(num_patches,)`): True = masked.
-        reconstruction (`torch.Tensor` of shape `(num_patches, patch_area)`): Predicted patches.
-        config ([`SSASTConfig`]): The model's configuration; patches must not overlap.
-        path (`str` or `Path`): The PNG to write.
-        title (`str`, *optional*): Heading of the picture.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    mask = patches_to_spectrogram(bool_masked_pos[:, None].expand(-1, reconstruction.shape[1]), config).numpy()
-    original = input_values.T[: mask.shape[0], : mask.shape[1]].float().numpy()
-    predicted = patches_to_spectrogram(reconstruction.float(), config).numpy()
-    panels = {
-        "original": original,
-        f"masked: what the model sees ({mask.mean():.0%} hidden)": np.ma.masked_where(mask, original),
-        "reconstructed: predictions in the hidden places": np.where(mask, predicted, original),
-    }
-    figure = Figure(figsize=(10, 7.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(panels), 1, sharex=True)
-    for axis, (name, values) in zip(axes, panels.items(), strict=True):
-        axis.set_facecolor("0.6")
-        extent = (0, original.shape[1] / 100, 0, original.shape[0])
-        image = axis.imshow(
-            values,
-            origin="lower",
-            aspect="auto",
-            extent=extent,
-            vmin=original.min(),
-            vmax=original.max(),
-            cmap="magma",
-        )
-        axis.set(title=name, ylabel="mel bin")
-    axes[-1].set_xlabel("time in seconds")
-    figure.colorbar(image, ax=axes, label="normalised log-mel energy")
-    figure.suptitle(title)
-    figure.savefig(Path(path), dpi=120)
+    @torch.no_grad()
+    def draw(self, args, state):
+        dataset, model = self.trainer.eval_dataset, self.trainer.model
+        batch = self.trainer.data_collator([dataset[i] for i in range(min(NUM_PICTURES, len(dataset)))])
+        inputs = {name: value.to(args.device) for name, value in batch.items() if name != "skipped"}
+        config = self.trainer.accelerator.unwrap_model(model).config
+        was_training = model.training
+        model.eval()
+        # All processes compute, since each may hold only a part of the weights; the first one draws.
+        with fixed_randomness(args.seed, args.device), self.trainer.compute_loss_context_manager():
+            outputs = model(**inputs)
+        model.train(was_training)
+        if not state.is_world_process_zero:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lengths = inputs.get("attention_mask", torch.ones(inputs["input_values"].shape[:2])).sum(dim=1).long().tolist()
+        for i, length in enumerate(lengths):
+            frequency, time = config.grid_shape[0], config.time_grid(length)
+            mask, patches = (
+                values[i].cpu().unflatten(0, (frequency, -1))[:, :time].flatten(0, 1)
+                for values in (outputs.bool_masked_pos, outputs.reconstruction)
+            )
+            path = self.folder / f"step-{state.global_step:07d}-clip-{i}.png"
+            title = f"validation clip {i} after {state.global_step} steps"
+            plot_reconstruction(inputs["input_values"][i, :length].cpu(), mask, patches, config, path, title)

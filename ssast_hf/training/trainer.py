@@ -1,11 +1,7 @@
-"""The stock `Trainer` with SSAST's metrics, exact averages over devices, fixed validation masks, whole checkpoints."""
+"""The stock `Trainer` with SSAST's metrics, exact averages over devices and fixed validation masks."""
 
-import os
-import re
-import shutil
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -24,16 +20,6 @@ METRICS = (
     "duplicate_fraction",
     "prediction_variance",
 )
-# Folders that are not finished, or on the way out; their names are no checkpoint's.
-SAVING, REMOVED = ".saving", ".removed"
-CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-
-
-# Checkpoints of CPU processes under DDP name the device "cpu:0", which PyTorch does not restore by itself. To be
-# removed when transformers 5.23, which no longer needs it, is the oldest supported version.
-torch.serialization.register_package(
-    5, lambda storage: None, lambda storage, location: storage if location.startswith("cpu") else None
-)
 
 
 class SSASTTrainer(Trainer):
@@ -41,7 +27,7 @@ class SSASTTrainer(Trainer):
     Pretrains an [`SSASTForPretraining`] on the batches of a [`Collator`].
 
     Every gradient is the mean over all masked patches of the step, on however many devices and in however many pieces
-    it was computed. Validation draws the same masks each time. A checkpoint folder appears when it is complete.
+    it was computed. Validation draws the same masks each time.
 
     Args:
         bad_files ([`BadFiles`]): Told of every recording that could not be used.
@@ -49,46 +35,40 @@ class SSASTTrainer(Trainer):
     """
 
     def __init__(self, *args, bad_files, **kwargs):
-        # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
-        os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
         super().__init__(*args, **kwargs)
-        # Taken from the `Trainer`, which deletes folders file by file, and the newest of them if another is the best.
-        self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
         self.bad_files = bad_files
         self.sums = {}
         self.started = None
-        self.is_saving = False
+        self.sampler = None
         self.add_callback(StartCallback(self))
 
     # Data
 
-    def _get_train_sampler(self, train_dataset=None) -> EpochSampler:
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        self.sampler = EpochSampler(len(self.train_dataset), seed)
-        return self.sampler
-
     def get_train_dataloader(self) -> DataLoader:
-        if not isinstance(self.train_dataset, IterableDataset):
-            return super().get_train_dataloader()
-        # Every process reads pieces of its own already: nothing is left to distribute.
         workers = self.args.dataloader_num_workers
-        loader = DataLoader(
-            self.train_dataset,
+        options = dict(
             batch_size=self._train_batch_size,
             collate_fn=self.data_collator,
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory,
             prefetch_factor=self.args.dataloader_prefetch_factor,
-            persistent_workers=workers > 0,
         )
-        return prepare_data_loader(
-            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
+        if isinstance(self.train_dataset, IterableDataset):
+            # Every process reads pieces of its own already: nothing is left to distribute.
+            loader = DataLoader(self.train_dataset, persistent_workers=workers > 0, **options)
+            return prepare_data_loader(
+                loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
+            )
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        self.sampler = EpochSampler(len(self.train_dataset), seed)
+        loader = DataLoader(
+            self.train_dataset,
+            sampler=self.sampler,
+            drop_last=self.args.dataloader_drop_last,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            **options,
         )
-
-    def _prepare_inputs(self, inputs: dict) -> dict:
-        inputs = dict(inputs)
-        self.bad_files.add(inputs.pop("skipped", ()), len(inputs["input_values"]), self.model.training)
-        return super()._prepare_inputs(inputs)
+        return self.accelerator.prepare(loader)
 
     # Loss
 
@@ -109,7 +89,9 @@ class SSASTTrainer(Trainer):
         return model.base_model.valid_patches(inputs["input_values"], inputs.get("attention_mask"))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs = dict(inputs)
         rows = len(inputs["input_values"])
+        self.bad_files.add(inputs.pop("skipped", ()), rows, model.training)
         weight = 1
         if not model.training:
             rows, weight = self.own_rows(rows)
@@ -185,57 +167,6 @@ class SSASTTrainer(Trainer):
             entry["step"] == self.state.global_step and "eval_loss" in entry for entry in self.state.log_history
         )
 
-    # Checkpoints
-
-    def _get_output_dir(self, trial=None) -> str:
-        folder = super()._get_output_dir(trial)
-        return os.path.join(folder, SAVING) if self.is_saving else folder
-
-    def _save_checkpoint(self, model, trial=None):
-        folder = Path(self.args.output_dir)
-        name = f"checkpoint-{self.state.global_step}"
-        before = time.perf_counter()
-        self.is_saving = True
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self.is_saving = False
-        if self.state.best_global_step == self.state.global_step:
-            self.state.best_model_checkpoint = str(folder / name)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            self.state.save_to_json(str(folder / SAVING / name / "trainer_state.json"))
-            remove(folder / name)  # of a run that went on from an earlier checkpoint
-            os.rename(folder / SAVING / name, folder / name)
-            (folder / SAVING).rmdir()
-            self.remove_old_checkpoints()
-        self.accelerator.wait_for_everyone()
-        self.pause(before)
-
-    def remove_old_checkpoints(self):
-        """Keep the newest `save_total_limit` checkpoints, and the best one."""
-        limit = self.save_total_limit
-        best = Path(self.state.best_model_checkpoint or "").name
-        steps = [
-            int(match[1])
-            for path in Path(self.args.output_dir).iterdir()
-            if (match := CHECKPOINT.fullmatch(path.name))
-        ]
-        for step in sorted(steps)[: -max(limit, 1)] if limit else []:
-            name = f"checkpoint-{step}"
-            if step < self.state.global_step and name != best:
-                remove(Path(self.args.output_dir) / name)
-
-    def save_result(self):
-        """Write the trained model into the output folder, each file whole."""
-        folder = Path(self.args.output_dir)
-        self.save_model(str(folder / SAVING), _internal_call=True)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            for path in sorted((folder / SAVING).iterdir()):
-                os.replace(path, folder / path.name)
-            (folder / SAVING).rmdir()
-
 
 @contextmanager
 def fixed_randomness(seed: int, device: torch.device):
@@ -249,15 +180,6 @@ def fixed_randomness(seed: int, device: torch.device):
         torch.set_rng_state(states[0])
         if on_device is not None:
             on_device.set_rng_state(states[1])
-
-
-def remove(folder: Path):
-    """Delete a folder such that at no moment half of it is left under its name."""
-    if folder.exists():
-        aside = folder.with_name(REMOVED)
-        shutil.rmtree(aside, ignore_errors=True)
-        os.rename(folder, aside)
-        shutil.rmtree(aside)
 
 
 class StartCallback(TrainerCallback):
@@ -275,7 +197,7 @@ class StartCallback(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         # Not left to `set_epoch` of the loader, which does not reach a sampler behind all wrappers.
-        if not isinstance(self.trainer.train_dataset, IterableDataset):
+        if self.trainer.sampler is not None:
             self.trainer.sampler.epoch = int(state.epoch or 0)
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):

@@ -1,0 +1,115 @@
+"""Options that all kinds of training share, as dataclasses for transformers' `HfArgumentParser`."""
+
+import argparse
+import difflib
+from dataclasses import dataclass, field
+
+import torch
+from transformers import HfArgumentParser, TrainingArguments
+
+
+def option(help: str, default=None, **metadata):
+    return field(default=default, metadata={"help": help} | metadata)
+
+
+@dataclass
+class DataArguments:
+    """What it is trained on."""
+
+    _argument_group_name = "data"
+
+    train_data: list[str] = option(
+        "one or more of: a folder of audio, parquet or tar files; a manifest (.json, .csv, .tsv, .jsonl); a .parquet "
+        "or .tar file or pattern; a data set on the Hub"
+    )
+    validation_data: list[str] | None = option("the same for validation (default: a part of the training data)")
+    validation_fraction: float = option("that part, unless the training data are streamed", 0.05)
+    dataset_config_name: str | None = option("configuration of a data set on the Hub")
+    dataset_split: str = option("its split", "train")
+    audio_column: str | None = option("column of audio or paths (default: found by its usual names)")
+    streaming: bool = option(
+        "read parquet, tar or Hub data from beginning to end, without a copy; needs --max_steps", False
+    )
+    shuffle_buffer: int = option("recordings to shuffle among when streaming", 1000)
+    max_bad_fraction: float = option("stop when more of the recordings than this cannot be used", 0.01)
+    on_bad_file: str = option("what to do about one that cannot be used", "skip", choices=["skip", "raise"])
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """How. The defaults of the optimizer and its schedule are the original's."""
+
+    _argument_group_name = "training (the last ones are this package's or have other defaults than transformers')"
+
+    optim: str = option("optimizer; adam is the original's, the others are transformers'", "adam")
+    learning_rate: float | None = option("peak learning rate (default: 1e-4; 5e-4 for tiny and nano models)")
+    adam_beta1: float = option("beta1 of Adam", 0.95)
+    adam_beta2: float = option("beta2 of Adam", 0.999)
+    weight_decay: float = option("weight decay", 5e-7)
+    max_grad_norm: float = option("clip gradients at this norm; 0 for not at all", 0.0)
+    lr_scheduler_type: str = option(
+        "schedule; reduce_lr_on_plateau halves the rate when validation accuracy stops rising, as the original does",
+        "constant_with_warmup",
+    )
+    warmup_steps: int = option("steps of linear warm-up", 1000)
+    eval_strategy: str = option("when to validate", "steps")
+    eval_steps: float = option("steps between validations", 500)
+    save_steps: float = option("steps between checkpoints", 500)
+    save_total_limit: int | None = option("checkpoints to keep", 2)
+    logging_steps: float = option("steps between log entries", 50)
+    logging_first_step: bool = option("log the first step, too", True)
+    logging_nan_inf_filter: bool = option("hide non-finite losses (waits for the device at every step)", False)
+    metric_for_best_model: str | None = option("what the best checkpoint is the best of (default: accuracy)")
+    report_to: str = option("where to log to besides the console and trainer_state.json", "tensorboard")
+    dataloader_num_workers: int = option("processes that read and decode audio, per device", 2)
+    disable_tqdm: bool | None = option("hide the progress bar", False)
+
+    def __post_init__(self):
+        # Batches hold what the model takes; `Trainer` need not look for columns.
+        self.remove_unused_columns = False
+        # Masked patches always reach every trained parameter.
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
+        has_accelerator = any(getattr(torch, kind).is_available() for kind in ("cuda", "mps", "xpu"))
+        # Batches are copied while the device computes.
+        self.dataloader_pin_memory = self.dataloader_pin_memory and has_accelerator
+        if self.accelerator_config is None:
+            self.accelerator_config = {"non_blocking": True}
+        # `TrainingArguments` takes a processor that has bfloat16 for one that has not, unless told so.
+        if self.bf16 and not has_accelerator:
+            self.use_cpu = True
+        self.use_adam = self.optim == "adam"
+        if self.use_adam:
+            self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `main`
+        self.default_learning_rate = self.learning_rate is None
+        if self.default_learning_rate:
+            self.learning_rate = 1e-4
+        super().__post_init__()
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the examples as they are, and mentions no default where there is none."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def parse_into(dataclasses: tuple[type, ...], argv: list[str], **texts):
+    """
+    Read a command line into instances of `dataclasses`; what is misspelt is an error of the command line.
+
+    Args:
+        dataclasses (`tuple[type, ...]`): What the options belong to.
+        argv (`list[str]`): The command line.
+        texts: `prog`, `usage` and `description` of the parser.
+
+    Returns:
+        The parser, for further errors, and an instance of each dataclass.
+    """
+    parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, allow_abbrev=False, **texts)
+    *instances, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
+    if unknown:
+        known = [name for action in parser._actions for name in action.option_strings]
+        similar = difflib.get_close_matches(unknown[0], known, n=1)
+        parser.error(f"unrecognized: {' '.join(unknown)}" + (f" (did you mean {similar[0]}?)" if similar else ""))
+    return parser, *instances

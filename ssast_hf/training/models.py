@@ -1,0 +1,109 @@
+"""The model of a run, from the options that name it: loaded, or with random weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForPreTraining
+
+from ..configuration_ssast import CHOICES, SSASTConfig
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import SSASTForPretraining
+from .arguments import option
+from .resuming import say
+
+
+# Width, layers and attention heads; the released sizes, and one for trying things out.
+SIZES = {"nano": (128, 6, 2), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+
+
+@dataclass
+class ModelArguments:
+    """What is trained."""
+
+    _argument_group_name = "model"
+
+    model_name_or_path: str | None = option("folder of a model, or its name on the Hub, to continue from")
+    config_name: str | None = option("folder or file of a configuration, to train it from random weights")
+    model_size: str | None = option("size of a model to train from random weights", choices=list(SIZES))
+    patch: str | None = option("its patches, mel bins x frames (default: 16x16)", choices=["16x16", "128x2"])
+    max_length: int | None = option("frames of 10 ms per clip (default: the model's; 1024 from scratch)")
+    num_masked_patches: int | None = option("patches to mask per clip (default: the model's; 400 of 512 from scratch)")
+    objective: str | None = option("what is trained (default: the model's)", choices=list(CHOICES["objective"]))
+    mask_strategy: str | None = option(
+        "how masks are drawn (default: the model's)", choices=list(CHOICES["mask_strategy"])
+    )
+    decoder_num_hidden_layers: int | None = option(
+        "with 2, encode visible patches only and decode all, which is faster (default: the model's, usually 0)"
+    )
+    decoder_hidden_size: int | None = option("width of these layers (default: the model's, usually half of its own)")
+    mean: float | None = option("mean of the log-mel features, as `ssast-hf stats` computes it (default: the model's)")
+    std: float | None = option("their standard deviation (default: the model's)")
+    attn_implementation: str | None = option("sdpa, eager, flash_attention_2, ... (default: sdpa)")
+
+
+def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFeatureExtractor]:
+    """The model to train and its feature extractor."""
+    fields = {
+        name: value
+        for name in ("objective", "mask_strategy", "decoder_num_hidden_layers", "decoder_hidden_size")
+        if (value := getattr(arguments, name)) is not None
+    }
+    attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
+    name = arguments.model_name_or_path
+    if name is None:
+        model = AutoModelForPreTraining.from_config(make_config(arguments, fields), **attention)
+    else:
+        model = load_model(name, fields | attention)
+        if arguments.max_length is not None:
+            model.set_input_geometry(max_length=arguments.max_length)
+        if arguments.num_masked_patches is not None:
+            model.config.num_masked_patches = arguments.num_masked_patches
+            model.config.check_ranges()
+    extractor_fields = {
+        "max_length": model.config.max_length,
+        "num_mel_bins": model.config.num_mel_bins,
+        "return_attention_mask": True,
+    } | {key: value for key in ("mean", "std") if (value := getattr(arguments, key)) is not None}
+    if name is None:
+        return model, SSASTFeatureExtractor(**extractor_fields)
+    return model, SSASTFeatureExtractor.from_pretrained(name, **extractor_fields)
+
+
+def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
+    """The configuration of a model with random weights, with the given fields."""
+    if arguments.config_name is not None:
+        config = SSASTConfig.from_pretrained(arguments.config_name).to_dict()
+    else:
+        width, layers, heads = SIZES[arguments.model_size]
+        config = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+        patch_size = [int(side) for side in (arguments.patch or "16x16").split("x")]
+        config |= {"intermediate_size": 4 * width, "patch_size": patch_size}
+    config |= fields
+    if arguments.max_length is not None:
+        config["max_length"] = arguments.max_length
+        config["num_masked_patches"] = None  # that of a configuration is for clips of its own length
+    if arguments.num_masked_patches is not None:
+        config["num_masked_patches"] = arguments.num_masked_patches
+    return SSASTConfig(**config)
+
+
+def load_model(name: str, fields: dict) -> SSASTForPretraining:
+    """A model to continue from; says which of its weights are new."""
+    if Path(name).is_dir() and not (Path(name) / "config.json").exists():
+        raise ValueError(f"{name} is no model's folder: it has no config.json.")
+    try:
+        config = AutoConfig.from_pretrained(name)
+    except OSError as error:
+        raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
+    if config.model_type != SSASTConfig.model_type:
+        raise ValueError(
+            f"{name} is a model of type {config.model_type!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER."
+        )
+    width = fields.get("decoder_hidden_size")
+    if width is not None and config.decoder_width not in (0, width):
+        raise ValueError(f"--decoder_hidden_size {width}: the decoder of {name} has the width {config.decoder_width}.")
+    model, info = SSASTForPretraining.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **fields)
+    if info["missing_keys"]:
+        say(f"Not in {name}, so begun anew: {', '.join(sorted(info['missing_keys']))}")
+    return model

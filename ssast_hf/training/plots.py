@@ -1,0 +1,105 @@
+"""Pictures of what a model sees and predicts, and of how training went."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+# Panels of the picture of curves: title and the names of what is drawn, with validation in the same panel.
+PANELS = {
+    "loss": ("loss",),
+    "discriminative loss (nats)": ("discriminative_loss",),
+    "generative loss": ("generative_loss",),
+    "pretext accuracy": ("accuracy",),
+    "prediction variance (0: collapsed)": ("prediction_variance",),
+    "masked and duplicate patches": ("masked_fraction", "duplicate_fraction"),
+    "clips per second": ("clips_per_second",),
+    "learning rate": ("learning_rate",),
+}
+
+
+def patches_to_spectrogram(patches: torch.Tensor, config) -> torch.Tensor:
+    """
+    Put patches back in their places, the reverse of [`SSASTForPretraining.patchify`] for patches that do not overlap.
+
+    Args:
+        patches (`torch.Tensor` of shape `(num_patches, patch_area)`): One clip's patches, frequency-major.
+        config ([`SSASTConfig`]): Gives the shape of patches and of their grid along frequency.
+
+    Returns:
+        `torch.Tensor` of shape `(num_mel_bins, num_frames)`; rows and frames outside all patches are left out.
+    """
+    patch_frequency, patch_time = config.patch_shape
+    grid = patches.reshape(config.grid_shape[0], -1, patch_frequency, patch_time)
+    return grid.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, path, title: str = ""):
+    """
+    Draw one clip's spectrogram, the same with masked patches blanked, and with predictions in their place.
+
+    Args:
+        input_values (`torch.Tensor` of shape `(num_frames, num_mel_bins)`): The clip, normalised.
+        bool_masked_pos (`torch.BoolTensor` of shape `(num_patches,)`): True = masked.
+        reconstruction (`torch.Tensor` of shape `(num_patches, patch_area)`): Predicted patches.
+        config ([`SSASTConfig`]): The model's configuration; patches must not overlap.
+        path (`str` or `Path`): The PNG to write.
+        title (`str`, *optional*): Heading of the picture.
+    """
+    mask = patches_to_spectrogram(bool_masked_pos[:, None].expand(-1, reconstruction.shape[1]), config).numpy()
+    original = input_values.T[: mask.shape[0], : mask.shape[1]].float().numpy()
+    predicted = patches_to_spectrogram(reconstruction.float(), config).numpy()
+    panels = {
+        "original": original,
+        f"masked: what the model sees ({mask.mean():.0%} hidden)": np.ma.masked_where(mask, original),
+        "reconstructed: predictions in the hidden places": np.where(mask, predicted, original),
+    }
+    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True)
+    for axis, (name, values) in zip(axes, panels.items(), strict=True):
+        axis.set_facecolor("0.6")
+        extent = (0, original.shape[1] / 100, 0, original.shape[0])
+        image = axis.imshow(
+            values,
+            origin="lower",
+            aspect="auto",
+            extent=extent,
+            vmin=original.min(),
+            vmax=original.max(),
+            cmap="magma",
+        )
+        axis.set(title=name, ylabel="mel bin")
+    axes[-1].set_xlabel("time in seconds")
+    figure.colorbar(image, ax=axes, label="normalised log-mel energy")
+    figure.suptitle(title)
+    figure.savefig(Path(path), dpi=120)
+
+
+def plot_curves(history: list[dict], path):
+    """
+    Draw what was logged, training and validation.
+
+    Args:
+        history (`list[dict]`): `trainer.state.log_history`.
+        path (`str` or `Path`): The PNG to write.
+    """
+    figure = Figure(figsize=(11, 2.6 * math.ceil(len(PANELS) / 2)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(math.ceil(len(PANELS) / 2), 2)
+    for axis, (title, names) in zip(axes.flat, PANELS.items(), strict=True):
+        for name in names:
+            for key, label in ((name, "training"), (f"eval_{name}", "validation")):
+                points = [(entry["step"], entry[key]) for entry in history if key in entry]
+                if points:
+                    style = dict(marker="o", markersize=3) if key != name or len(points) < 20 else {}
+                    axis.plot(*zip(*points, strict=True), label=f"{name.replace('_', ' ')}, {label}", **style)
+        axis.set(title=title, xlabel="step")
+        axis.grid(alpha=0.3)
+        if axis.lines:
+            axis.legend(fontsize="small")
+    figure.savefig(Path(path), dpi=110)

@@ -7,6 +7,30 @@ from ssast_hf import SSASTConfig
 from ssast_hf.configuration_ssast import AUTO_MAP
 
 
+@pytest.mark.parametrize(
+    ("fields", "num_masked"),
+    [
+        ({}, 400),
+        ({"max_length": 512}, 200),
+        ({"patch_size": [128, 2], "max_length": 65}, 25),
+        ({"time_stride": 10, "frequency_stride": 10}, 947),
+        ({"max_length": 512, "num_masked_patches": 7}, 7),
+    ],
+)
+def test_the_released_share_is_masked_unless_a_number_is_given(fields, num_masked, tmp_path):
+    SSASTConfig(**fields).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["num_masked_patches"] == num_masked
+    assert SSASTConfig.from_pretrained(tmp_path).num_masked_patches == num_masked
+
+
+@pytest.mark.parametrize("field", ["layer_norm_eps", "classifier_layer_norm_eps"])
+def test_any_positive_epsilon_is_valid(field):
+    assert getattr(SSASTConfig(**{field: 1.0}), field) == 1.0
+    for value in (0.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=field):
+            SSASTConfig(**{field: value})
+
+
 def test_defaults_are_the_released_base_model():
     config = SSASTConfig()
     assert (config.hidden_size, config.num_hidden_layers, config.max_length, config.num_masked_patches) == (

@@ -54,9 +54,10 @@ def test_original_strategy_has_the_released_distribution():
     random.seed(0)
     naive = torch.stack([naive_original_mask((8, 64), 400) for _ in range(1000)]).float()
     ours = draw("original", batch_size=1000).float()
-    torch.testing.assert_close(
-        ours.view(-1, 8, 64).mean(dim=(0, 2)), naive.view(-1, 8, 64).mean(dim=(0, 2)), rtol=0, atol=0.02
-    )
+    ours_by_place, naive_by_place = (masks.mean(dim=0).view(8, 64) for masks in (ours, naive))
+    torch.testing.assert_close(ours_by_place.mean(dim=1), naive_by_place.mean(dim=1), rtol=0, atol=0.02)
+    # Blocks that reach beyond the end of a row go on in the next one, so the first columns are masked as often.
+    torch.testing.assert_close(ours_by_place[1:].mean(dim=0), naive_by_place[1:].mean(dim=0), rtol=0, atol=0.03)
     assert ours[:, 0].sum() == ours[:, -1].sum() == 0  # never masked in the released code
 
 
@@ -67,8 +68,7 @@ def test_neighbours_agree_as_often_as_blocks_imply(strategy, low, high):
 
 
 def test_clusters_are_square_blocks():
-    """As many patches as one block has, in a large grid: those clips whose first block is of that size show a "
-    "square."""
+    """As many patches as one block has, in a large grid: a clip whose first block is of that size shows a square."""
     for size in (3, 4, 5):
         masks = draw("cluster", batch_size=60, grid_shape=(40, 40), num_masked=size**2).view(-1, 40, 40)
         extents = []

@@ -3,6 +3,8 @@ import copy
 import numpy as np
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForPreTraining
 
@@ -117,10 +119,32 @@ def test_eager_attention_in_half_precision_is_near_float32(dtype, tolerance):
     torch.testing.assert_close(context.float(), expected, rtol=0, atol=tolerance)
 
 
-def test_attention_mask_needs_an_implementation_that_takes_it(model, input_values):
+@pytest.mark.compatibility
+@pytest.mark.parametrize("decoder_layers", [0, 1])
+@torch.no_grad()  # PyTorch has no gradient of it on a processor
+def test_flex_attention_takes_an_attention_mask_where_transformers_makes_one(config, input_values, decoder_layers):
+    model = SSASTForPretraining(small(config, decoder_num_hidden_layers=decoder_layers)).eval()
+    attention_mask = (torch.arange(64) < torch.tensor([64, 40, 24])[:, None]).long()
+    mask = model.draw_mask(input_values, attention_mask, torch.Generator().manual_seed(0))
+    expected = model(input_values, attention_mask, mask).loss
     model.set_attn_implementation("flex_attention")
-    with pytest.raises(ValueError, match="flex_attention"):
-        model(input_values, attention_mask=torch.ones(3, 64))
+    if Version(transformers.__version__).release < (5, 0):
+        with pytest.raises(ValueError, match=r"'flex_attention' in this version of transformers. Use \"sdpa\""):
+            model(input_values, attention_mask, mask)
+    else:
+        torch.testing.assert_close(model(input_values, attention_mask, mask).loss, expected, rtol=1e-5, atol=0)
+        # Probabilities are computed eagerly, whatever the implementation is.
+        outputs = model(input_values, attention_mask, mask, output_attentions=True)
+        torch.testing.assert_close(outputs.loss, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("wanted", [1, [0, 2], [-1], [7]])
+def test_hidden_states_of_some_layers(model, input_values, wanted):
+    all_states = model.base_model(input_values, output_hidden_states=True).hidden_states
+    states = model.base_model(input_values, output_hidden_states=wanted).hidden_states
+    indices = {index % 3 for index in ([wanted] if isinstance(wanted, int) else wanted) if index < 3}
+    assert [i for i, state in enumerate(states or ()) if state is not None] == sorted(indices)
+    assert all(torch.equal(states[i], all_states[i]) for i in indices)
 
 
 @pytest.mark.parametrize("padding", [3.0, 1e30, float("nan")])
@@ -440,3 +464,15 @@ def test_fresh_models_are_initialised_as_the_original_is(config):
     embeddings = SSASTModel(small(config, hidden_size=256)).embeddings
     assert embeddings.mask_token.std().item() == pytest.approx(1 / np.sqrt(256), rel=0.2)
     assert embeddings.position_embeddings.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+# --- export ------------------------------------------------------------------------------------------------------
+
+
+def test_exported_encoder_takes_any_number_of_clips(model, input_values):
+    encoder = model.base_model.eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(encoder, (input_values,), dynamic_shapes={"input_values": {0: batch}}).module()
+    for clips in (input_values[:1], input_values.repeat(3, 1, 1)):
+        expected = encoder(clips).last_hidden_state
+        torch.testing.assert_close(exported(clips).last_hidden_state, expected, rtol=0, atol=1e-5)

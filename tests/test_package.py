@@ -1,6 +1,7 @@
 """Promises about the package as a whole."""
 
 import ast
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -50,8 +51,7 @@ def test_old_transformers_is_refused_with_a_clear_message():
 
 
 def test_version_is_that_of_the_distribution():
-    pyproject = (PACKAGE.parent / "pyproject.toml").read_text()
-    assert f'version = "{ssast_hf.__version__}"' in pyproject
+    assert importlib.metadata.version("ssast_hf") == ssast_hf.__version__
 
 
 def test_module_is_the_command():
@@ -76,9 +76,8 @@ def refuse(*arguments, **options):
     raise AssertionError(f"connection to {arguments}")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import pkgutil, importlib, ssast_hf
-for module in pkgutil.iter_modules(ssast_hf.__path__):
-    if module.name != "__main__":
-        importlib.import_module(f"ssast_hf.{module.name}")
+for module in pkgutil.walk_packages(ssast_hf.__path__, "ssast_hf."):
+    importlib.import_module(module.name)
 print("done")
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -113,7 +112,7 @@ def test_code_of_a_folder_is_run_only_where_the_package_itself_wrote_it():
         if any("trust_remote_code" in arguments for arguments in calls(path, "from_pretrained"))
     }
     # a staged or freshly verified folder; the demonstration's
-    assert trusting == {"load_folder.py", "continue_pretraining.py"}
+    assert trusting == {"load_as_stranger.py", "continue_pretraining.py"}
 
 
 def test_licence_that_travels_with_models_is_the_projects():

@@ -92,6 +92,16 @@ def test_drawn_and_given_masks_agree(model, input_values):
         torch.testing.assert_close(given.loss, drawn.loss)
 
 
+def test_compiles_and_exports_with_a_given_mask(model, input_values):
+    mask = model.draw_mask(input_values, generator=torch.Generator().manual_seed(3))
+    mask[0, :4] = False  # as many as the configuration says only by chance
+    expected = model(input_values, bool_masked_pos=mask).loss
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(input_values, bool_masked_pos=mask).loss, expected)
+    exported = torch.export.export(model, (input_values,), {"bool_masked_pos": mask}).module()
+    torch.testing.assert_close(exported(input_values, bool_masked_pos=mask).loss, expected)
+
+
 def test_compiles_without_a_break(model, input_values):
     torch.manual_seed(2)
     expected = model(input_values).loss

@@ -111,6 +111,7 @@ def test_geometry_comes_from_the_tensors(original_file, tmp_path):
         "config.json",
         "configuration_ssast.py",
         "feature_extraction_ssast.py",
+        "heads_ssast.py",
         "losses_ssast.py",
         "masking_ssast.py",
         "model.safetensors",

@@ -350,7 +350,7 @@ import sys
 from pathlib import Path
 from huggingface_hub import HfApi
 from ssast_hf.hub.upload import upload
-from ssast_hf.staging import stage_repository
+from ssast_hf.hub.staging import stage_repository
 stage_repository(sys.argv[1], Path(sys.argv[2]), "org/ssast", license="mit")
 upload(HfApi(), Path(sys.argv[2]), "org/ssast", sys.argv[3] == "private", False, None, "a commit")
 """

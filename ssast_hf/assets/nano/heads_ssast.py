@@ -1,0 +1,1 @@
+../../heads_ssast.py

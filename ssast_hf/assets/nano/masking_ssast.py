@@ -1,0 +1,1 @@
+../../masking_ssast.py

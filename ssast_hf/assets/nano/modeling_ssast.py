@@ -1,0 +1,1 @@
+../../modeling_ssast.py

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ssast_hf.configuration_ssast import AUTO_MAP
 from ssast_hf.conversion.original import convert_original_to_hf
 from ssast_hf.conversion.stock_ast import convert_hf_to_ast
 
@@ -163,3 +166,65 @@ def test_trainer_reports_the_loss_and_scales_accumulation(model, tmp_path):
         trainer.train()
         norms.append(trainer.state.log_history[-2]["grad_norm"])
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+
+
+@pytest.fixture
+def saved_by_0_1_0(tmp_path):
+    """Small models with their own code, as 0.1.0 saved them when all of it was in fewer files, and what they compute."""
+    with zipfile.ZipFile(Path(__file__).parent / "references" / "saved-by-0.1.0.zip") as archive:
+        archive.extractall(tmp_path)
+    return tmp_path
+
+
+EARLIER = """
+import sys, torch, transformers
+from safetensors.torch import load_file
+folder, auto_class, output = sys.argv[1:]
+stored = load_file(f"{folder}-outputs.safetensors")
+model = getattr(transformers, auto_class).from_pretrained(folder, trust_remote_code=True).eval()
+transformers.AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+options = {"bool_masked_pos": (torch.arange(8) % 3 > 0).expand(2, -1)} if output == "reconstruction" else {}
+with torch.no_grad():
+    difference = (model(stored["input_values"], **options)[output] - stored[output]).abs().max().item()
+assert difference < 1e-5, difference
+print(type(model).__module__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "auto_class", "output"),
+    [
+        ("pretraining", "AutoModelForPreTraining", "reconstruction"),
+        ("classifier", "AutoModelForAudioClassification", "logits"),
+    ],
+)
+def test_folders_of_an_earlier_release_load_by_their_own_code_and_by_ours(
+    saved_by_0_1_0, run_without_package, kind, auto_class, output
+):
+    folder = saved_by_0_1_0 / kind
+    assert "SSASTForAudioClassification" in (folder / "modeling_ssast.py").read_text()
+    module = run_without_package(EARLIER, folder, auto_class, output)
+    assert module.startswith("transformers_modules.")
+    assert ".modeling_ssast" in module  # where the classifier was
+    stored = load_file(f"{folder}-outputs.safetensors")
+    model = AUTO_CLASSES[auto_class].from_pretrained(folder).eval()
+    options = {"bool_masked_pos": (torch.arange(8) % 3 > 0).expand(2, -1)} if kind == "pretraining" else {}
+    with torch.no_grad():
+        ours = model(stored["input_values"], **options)[output]
+    torch.testing.assert_close(ours, stored[output], rtol=0, atol=1e-5)
+
+
+def test_remotely_loaded_model_is_saved_with_all_code_that_its_configuration_names(
+    config, tmp_path, run_without_package
+):
+    perturbed_folder(config, "AutoModel", tmp_path / "first")
+    code = """
+import sys
+from transformers import AutoModel
+AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True).save_pretrained(sys.argv[2])
+"""
+    run_without_package(code, tmp_path / "first", tmp_path / "second")
+    named = {f"{target.split('.')[0]}.py" for target in AUTO_MAP.values()}
+    present = {path.name for path in (tmp_path / "second").glob("*.py")}
+    assert named <= present
+    assert present == {path.name for path in (tmp_path / "first").glob("*.py")}

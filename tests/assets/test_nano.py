@@ -3,7 +3,10 @@
 import csv
 import json
 
+import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, AutoProcessor
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.assets import bundled_clips, nano_model
@@ -40,5 +43,33 @@ def test_knows_more_than_chance():
 def test_configuration_travels_as_any_other():
     config = json.loads((nano_model() / "config.json").read_text())
     assert config["model_type"] == "ssast"
-    assert config["dtype"] == "bfloat16"
+    assert config["dtype"] == "float32"  # in which it is loaded; the file is smaller
+    assert {tensor.dtype for tensor in load_file(nano_model() / "model.safetensors").values()} == {torch.bfloat16}
     assert config["decoder_num_hidden_layers"] == 0
+
+
+# Everything that a stranger loads, and that the numbers are float32.
+LOAD = """
+import sys
+from transformers import AutoConfig, AutoFeatureExtractor, AutoProcessor
+from transformers import AutoModel, AutoModelForAudioClassification, AutoModelForPreTraining
+for kind in (AutoConfig, AutoFeatureExtractor, AutoProcessor):
+    kind.from_pretrained(sys.argv[1], trust_remote_code=True)
+for kind in (AutoModel, AutoModelForPreTraining, AutoModelForAudioClassification):
+    print(kind.from_pretrained(sys.argv[1], trust_remote_code=True).dtype)
+"""
+
+
+@pytest.mark.compatibility
+def test_loads_where_the_package_is_not_installed(run_without_package):
+    assert run_without_package(LOAD, nano_model()).split() == ["torch.float32"] * 3
+
+
+@pytest.mark.compatibility
+@pytest.mark.parametrize("options", [{}, {"trust_remote_code": False}, {"trust_remote_code": True}], ids=str)
+def test_loads_with_the_package_without_a_question(options, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *arguments: pytest.fail("asked whether to run custom code"))
+    for kind in (AutoConfig, AutoFeatureExtractor, AutoProcessor):
+        kind.from_pretrained(nano_model(), **options)
+    for kind in (AutoModel, AutoModelForPreTraining):
+        assert kind.from_pretrained(nano_model(), **options).dtype == torch.float32

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import HfApi, ModelCard, ModelCardData
 
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.checkpoints.records import released_checkpoints
 from ssast_hf.hub.cards import BENCHMARKS, DATASETS, record_card, render_card, render_released, repository_name
 from ssast_hf.hub.readme import (
@@ -19,6 +20,8 @@ from ssast_hf.hub.readme import (
     split,
     write_card,
 )
+from ssast_hf.hub.staging import stage_repository
+from ssast_hf.hub.upload import upload
 
 
 CARDS = Path(__file__).parents[2] / "model_cards"
@@ -64,6 +67,20 @@ def test_code_in_cards_compiles(config):
         assert len(blocks) >= 3
         for block in blocks:
             compile(block, "card", "exec")
+
+
+def test_code_in_the_card_of_a_classifier_runs_for_strangers(config, hub, tmp_path, run_without_package):
+    config.id2label = {0: "tern", 1: "gull", 2: "plover"}
+    SSASTForAudioClassification(config).save_pretrained(tmp_path / "model")
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "model")
+    stage_repository(tmp_path / "model", tmp_path / "staged", "org/birds", license="mit")
+    upload(HfApi(endpoint=hub.url, token="hf_owner"), tmp_path / "staged", "org/birds", False, False, None, "birds")
+    card = hub.files("org/birds")["README.md"].decode()
+    blocks = re.findall(r"^```python\n(.*?)^```", card, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3  # classify, embed, fine-tune
+    printed = run_without_package("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    assert all(name in printed for name in ("tern", "gull", "plover"))
+    assert printed.endswith("torch.Size([1, 32])\ntorch.Size([1, 34, 32])\n")
 
 
 def test_classifier_card_names_its_classes(config):

@@ -1,23 +1,23 @@
 """All checkpoints in one go, from a file server with good and bad files, to a Hub, both on the loopback address."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from original import original_checkpoint
 from safetensors.torch import load_file, save_file
 
+from ssast_hf import SSASTConfig
 from ssast_hf.checkpoints.download import cache_path, checksum_path
 from ssast_hf.checkpoints.records import released_checkpoints
 from ssast_hf.cli import main
 from ssast_hf.hub.readme import is_untouched, read_card
+from ssast_hf.hub.released import convert_released
 from ssast_hf.hub.staging import stage_repository
 from ssast_hf.hub.upload import publish
 from ssast_hf.storage.reading import sha256_of
@@ -63,12 +63,12 @@ def write_records(path: Path, files, names, **changes) -> dict[str, dict]:
     return records
 
 
-def run(tmp_path, *arguments, **variables):
-    environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"} | variables
-    # Verification is slow and tested elsewhere.
-    code = "import sys, ssast_hf.hub; ssast_hf.hub.verify = lambda *arguments: 0.0; from ssast_hf.cli import main; "
-    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))", "convert-all", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """A cache of its own, and no verification in a fresh process, which is slow and tested elsewhere."""
+    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "hf_home")
+    for module in ("released", "upload"):
+        monkeypatch.setattr(f"ssast_hf.hub.{module}.verify", lambda *arguments: 0.0)
 
 
 def table(printed: str) -> dict[str, list[str]]:
@@ -78,7 +78,7 @@ def table(printed: str) -> dict[str, list[str]]:
 
 
 def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
-    files, hub, tmp_path, run_without_package, monkeypatch, capsys
+    files, hub, tmp_path, run_without_package, monkeypatch, capsys, quick
 ):
     names = ("Good", "Broken-Link", "Truncated", "Wrong-Checksum", "Other-Shape", "Good-Too")
     changes = {"Wrong-Checksum": {"sha256": "0" * 64}, "Other-Shape": {"num_hidden_layers": 3}}
@@ -87,17 +87,20 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
     whole = (files[0] / "Truncated.pth").read_bytes()
     (files[0] / "Truncated.pth").write_bytes(whole[: len(whole) // 2])
 
-    arguments = ["--output", "zoo", "--checkpoints", "records.json", "--publish", "--namespace", "org"]
-    result = run(tmp_path, *arguments, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0", HF_TOKEN="hf_owner")
-    assert result.returncode == 1
-    assert "4 of 6 checkpoints failed: Broken-Link, Truncated, Wrong-Checksum, Other-Shape." in result.stderr, (
-        result.stdout
-    )
-    rows = table(result.stdout)
+    monkeypatch.chdir(tmp_path)
+    for module in ("released", "upload"):
+        monkeypatch.setattr(f"ssast_hf.hub.{module}.HfApi", lambda: HfApi(endpoint=hub.url, token="hf_owner"))
+    monkeypatch.setattr("ssast_hf.hub.upload.get_token", lambda: "hf_owner")
+    arguments = ["convert-all", "--output", "zoo", "--checkpoints", "records.json"]
+    assert main([*arguments, "--publish", "--namespace", "org"]) == 1
+    printed = capsys.readouterr()
+    failed = "4 of 6 checkpoints failed: Broken-Link, Truncated, Wrong-Checksum, Other-Shape."
+    assert failed in printed.err, printed.out
+    rows = table(printed.out)
     assert [rows[name][0] for name in names] == ["converted", "failed", "failed", "failed", "failed", "converted"]
     assert "404" in rows["Broken-Link"][1]
-    assert "is truncated, damaged or no PyTorch file" in result.stdout  # in full below the table
-    assert f"expected {'0' * 64}" in result.stdout  # in full below the table
+    assert "is truncated, damaged or no PyTorch file" in printed.out  # in full below the table
+    assert f"expected {'0' * 64}" in printed.out  # in full below the table
     assert "num_hidden_layers is 2" in rows["Other-Shape"][1]
     assert hub.repositories.keys() == {"org/good", "org/good-too"}
     for name in ("good", "good-too"):
@@ -120,20 +123,15 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
     (tmp_path / "records.json").write_text(json.dumps([r for r in records if r["name"] in ("Good", "Truncated")]))
     (files[0] / "Truncated.pth").write_bytes(whole)
     (files[0] / "Good.pth").unlink()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "hf_home")
-    monkeypatch.setattr("ssast_hf.hub.released.verify", lambda *arguments: 0.0)  # slow, and done above
-    assert main(["convert-all", *arguments[:4]]) == 0
+    assert main(arguments) == 0
     rows = table(capsys.readouterr().out)
     assert (rows["Good"][0], rows["Truncated"][0]) == ("was", "converted")
     assert (tmp_path / "zoo" / "truncated" / "README.md").exists()
 
 
-def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
+def test_checksum_of_the_first_download_is_enforced(files, tmp_path, capsys, quick):
     records = write_records(tmp_path / "records.json", files, ["Good"])
     url = records["Good"]["url"]
-    monkeypatch.setattr("ssast_hf.hub.released.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
     arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
     assert main(arguments) == 0
     cached = cache_path("Good", url)
@@ -147,9 +145,7 @@ def test_checksum_of_the_first_download_is_enforced(files, tmp_path, monkeypatch
     assert main([*arguments, "--overwrite"]) == 0
 
 
-def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ssast_hf.checkpoints.download.HF_HOME", tmp_path / "home")
-    monkeypatch.setattr("ssast_hf.hub.released.verify", lambda *arguments: 0.0)  # tested elsewhere, and slow
+def test_folder_with_other_weights_is_not_taken_for_the_checkpoint(files, tmp_path, monkeypatch, capsys, quick):
     records = write_records(tmp_path / "records.json", files, ["Good"])
     arguments = ["convert-all", "--output", str(tmp_path / "zoo"), "--checkpoints", str(tmp_path / "records.json")]
     assert main(arguments) == 0
@@ -220,3 +216,68 @@ def test_publishing_is_refused_before_the_first_download(tmp_path, monkeypatch, 
     assert "needs --namespace" in capsys.readouterr().err
     assert main([*arguments, "--namespace", "org"]) == 1
     assert "hf auth login" in capsys.readouterr().err
+
+
+def read_config(folder) -> SSASTConfig:
+    return SSASTConfig.from_pretrained(folder)
+
+
+def test_masked_share_is_that_of_the_records_own_grid(files, tmp_path, quick):
+    """50 of the 64 patches of a record with 128 frames; half as many of a file with half as many patches."""
+    record = write_records(tmp_path / "records.json", files, ["Good"])["Good"]
+    report = convert_released(record, tmp_path / "good")
+    assert read_config(tmp_path / "good").num_masked_patches == 50
+    assert "50 of 64 patches masked" in (tmp_path / "good" / "README.md").read_text()
+    assert not any(line.startswith("note") for line in report)
+    torch.save(original_checkpoint(max_length=64), tmp_path / "short.pth")
+    report = convert_released(record, tmp_path / "short", url=str(tmp_path / "short.pth"))
+    assert read_config(tmp_path / "short").num_masked_patches == 25
+    assert [line for line in report if line.startswith("note")] == [
+        "note     max_length is 64, the record of Good says 128"
+    ]
+
+
+def test_a_checkpoint_is_hashed_once(files, tmp_path, monkeypatch, quick):
+    hashed = []
+
+    def count(path):
+        hashed.append(path.suffix)
+        return sha256_of(path)
+
+    for module in ("download", "origin"):
+        monkeypatch.setattr(f"ssast_hf.checkpoints.{module}.sha256_of", count)
+    record = write_records(tmp_path / "records.json", files, ["Good"])["Good"]
+    convert_released(record, tmp_path / "good")
+    assert hashed == [".pth", ".safetensors"]  # the second one is of the result
+
+
+def test_readme_that_cannot_be_completed_leaves_the_old_model_alone(files, tmp_path, capsys, monkeypatch, quick):
+    records = write_records(tmp_path / "records.json", files, ["Good"])
+    monkeypatch.setattr("ssast_hf.hub.released.released_checkpoints", lambda: records)
+    folder = tmp_path / "model"
+    assert main(["convert", str(files[0] / "Good.pth"), str(folder), "--num_masked_patches", "3"]) == 0
+    readme = "Vögel und andere Stimmen".encode("latin-1")
+    (folder / "README.md").write_bytes(readme)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["convert", "Good", str(folder), "--overwrite"]) == 1
+    assert "README.md is not encoded in UTF-8" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    # A local file has no card, so the README.md is only kept.
+    assert main(["convert", str(files[0] / "Good.pth"), str(folder), "--overwrite"]) == 0
+    assert read_config(folder).num_masked_patches == 50
+    assert (folder / "README.md").read_bytes() == readme
+
+
+def test_card_and_origin_lie_in_the_folder_before_it_takes_its_place(files, tmp_path, monkeypatch, quick):
+    record = write_records(tmp_path / "records.json", files, ["Good"])["Good"]
+
+    def die(path, *arguments):
+        names = {entry.name for entry in path.iterdir()}
+        assert {"README.md", "original_checkpoint.json", "model.safetensors"} <= names
+        raise OSError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ssast_hf.storage.writing.os.replace", die)
+        with pytest.raises(OSError, match="no room"):
+            convert_released(record, tmp_path / "good", url=str(files[0] / "Good.pth"))
+    assert not (tmp_path / "good").exists()

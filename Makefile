@@ -6,7 +6,7 @@ TRANSFORMERS ?= transformers
 VENV ?= .venv
 CHECKPOINT ?=
 
-.PHONY: demo test lint cards clean
+.PHONY: demo test lint upstream cards clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/ssast-hf demo --output_dir demo --overwrite $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
@@ -17,6 +17,12 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# The tests that transformers has for its own models, on those of this package.
+upstream: $(VENV)/installed
+	$(VENV)/bin/python tests/upstream/fetch.py
+	$(VENV)/bin/python -m pytest -n auto tests/upstream $(PYTEST_ARGUMENTS)
 
 cards: $(VENV)/installed
 	$(VENV)/bin/python model_cards/render.py
@@ -28,4 +34,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) build demo

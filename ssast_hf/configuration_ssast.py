@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import sys
 from pathlib import Path
 
 from transformers import PretrainedConfig
@@ -295,9 +296,9 @@ def code_files() -> list[Path]:
     from .modeling_ssast import SSASTModel
     from .outputs_ssast import SSASTModelOutput
 
-    named = (SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification)
-    named += (info_nce, sample_mask, SSASTModel, SSASTModelOutput)
-    return [Path(inspect.getfile(inspect.unwrap(each))) for each in named]
+    classes = (SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTModel, SSASTModelOutput)
+    modules = [each.__module__ for each in (*classes, info_nce, sample_mask)]
+    return [Path(inspect.getfile(sys.modules[name])) for name in modules]
 
 
 SSASTConfig.register_for_auto_class()

@@ -170,7 +170,7 @@ def test_trainer_reports_the_loss_and_scales_accumulation(model, tmp_path):
 
 @pytest.fixture
 def saved_by_0_1_0(tmp_path):
-    """Small models with their own code, as 0.1.0 saved them when all of it was in fewer files, and what they compute."""
+    """Small models with their own code, in fewer files than today, and what they compute."""
     with zipfile.ZipFile(Path(__file__).parent / "references" / "saved-by-0.1.0.zip") as archive:
         archive.extractall(tmp_path)
     return tmp_path

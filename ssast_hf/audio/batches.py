@@ -64,14 +64,14 @@ class AudioDataset(Dataset):
         """Item by index, or by (epoch, index): each epoch crops elsewhere."""
         epoch, index = item if isinstance(item, tuple) else (0, item)
         random = self.cropper.random(epoch, index)
-        skipped = []
+        skipped: list[tuple[str, str]] = []
         for _ in range(ATTEMPTS):
-            recording = self.recordings[int(index)]
+            recording = self.recordings[index]
             try:
                 return {"audio": self.cropper.crop(recording, random.random()), "skipped": skipped}
             except (ValueError, OSError) as error:
                 skipped.append((recording["name"], str(error)))
-                index = random.integers(len(self.recordings))
+                index = int(random.integers(len(self.recordings)))
         return {"audio": self.cropper.silence(), "skipped": skipped}
 
 

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -50,6 +51,7 @@ def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples
         ImportError: If soundfile or soxr are not installed.
     """
     name = recording["name"]
+    file: BinaryIO
     if recording.get("bytes") is not None:
         file = io.BytesIO(recording["bytes"])
     elif recording.get("path") is None:

@@ -52,7 +52,8 @@ def compute_stats(
         feature_extractor = SSASTFeatureExtractor(**fields)
     else:
         feature_extractor = SSASTFeatureExtractor.from_pretrained(model_name_or_path, **fields)
-    total, skipped = torch.zeros(3, dtype=torch.float64), {}
+    total = torch.zeros(3, dtype=torch.float64)
+    skipped: dict[str, str] = {}
     for source in train_data:
         recordings = load_recordings(source, dataset_split, dataset_config_name, audio_column)
         sums = FeatureSums(recordings, feature_extractor)

@@ -127,7 +127,7 @@ def format_of(name: str) -> str:
 
 def files_of_folder(folder: Path) -> tuple[str, list[str]]:
     """The audio files below a folder, or else its parquet or tar files, in an order that is always the same."""
-    found = {"audio": [], "parquet": [], "tar": []}
+    found: dict[str, list[str]] = {"audio": [], "parquet": [], "tar": []}
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
         for name in sorted(names):
@@ -205,8 +205,9 @@ def read_archives(archives: list[str]):
         try:
             with fsspec.open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as members:
                 for member in members:
-                    if member.isfile() and member.name.lower().endswith(AUDIO_SUFFIXES):
-                        yield {"path": f"{archive}/{member.name}", "bytes": members.extractfile(member).read()}
+                    file_in_archive = members.extractfile(member) if member.isfile() else None
+                    if file_in_archive is not None and member.name.lower().endswith(AUDIO_SUFFIXES):
+                        yield {"path": f"{archive}/{member.name}", "bytes": file_in_archive.read()}
         except tarfile.TarError as error:
             raise ValueError(f"{archive} is damaged or no tar archive ({error}).") from error
 

@@ -107,7 +107,7 @@ def download(url: str, path: Path):
                 arrived = 0
                 length = response.headers.get("Content-Length") or ""
                 total = int(length) if length.isdigit() else None
-            if (total or 0) > MAX_BYTES:
+            if total is not None and total > MAX_BYTES:
                 raise OSError(f"{shown(url)} is {total / 1e9:.1f} GB, far more than any released checkpoint.")
             arrived = _receive(response, partial, arrived, total, path.name)
     except urllib.error.HTTPError as error:

@@ -4,7 +4,7 @@ import argparse
 
 
 # Options that set a field of the configuration. What a checkpoint itself determines must not contradict it.
-CONFIG_OPTIONS = {
+CONFIG_OPTIONS: dict[str, dict] = {
     "num_masked_patches": dict(type=int, help="patches to mask per full-length clip"),
     "mask_strategy": dict(choices=("cluster", "random", "original"), help="how masked patches are drawn"),
     "objective": dict(choices=("joint", "discriminative", "generative"), help="what continued pretraining trains"),

@@ -175,7 +175,9 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
     scalars = list(CONFIG_SCALARS) if pretraining else []
     raise_problems(find_problems(state, names, shapes, scalars, prefix))
 
-    renamed, extras, audit, memory = {}, {}, [], set()
+    renamed: dict[str, torch.Tensor] = {}
+    memory: set[int] = set()
+    extras, audit = {}, []
     for source, targets in names.items():
         parts = unshared(state[source], len(targets), memory)
         renamed |= dict(zip(targets, parts, strict=True))

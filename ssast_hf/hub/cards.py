@@ -29,7 +29,7 @@ DATASETS = {
     "Librispeech": ("openslr/librispeech_asr", "Librispeech, 960 hours of English audio books, read aloud"),
 }
 # Published figures -> what to call them, and for a single benchmark: data set on the Hub, its part, type of metric.
-BENCHMARKS = {
+BENCHMARKS: dict[str, tuple] = {
     "average_audio": ("average of AudioSet-20K and ESC-50",),
     "average_speech": ("average of Speech Commands v1 and v2, VoxCeleb1 and IEMOCAP",),
     "audioset_20k_map": ("AudioSet-20K, mAP", "agkphysics/AudioSet", "balanced", "mAP"),

@@ -33,5 +33,5 @@ def main(folder: str, auto_class: str, output: str):
 
 
 if __name__ == "__main__":
-    sys.modules["ssast_hf"] = None  # where it is installed: importing it fails
+    sys.modules["ssast_hf"] = None  # type: ignore[assignment]  # where it is installed: importing it fails
     main(*sys.argv[1:])

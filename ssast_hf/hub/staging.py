@@ -68,7 +68,7 @@ def stage_repository(
             "datasets and base_model."
         )
     else:
-        card = record_card(record, repo_id, origin and origin["sha256"])
+        card = record_card(record, repo_id, None if origin is None else origin["sha256"])
         license = license_of(card)
     readme = model_dir / "README.md"
     existing = read_card(readme) if readme.exists() else None

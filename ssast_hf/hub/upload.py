@@ -146,7 +146,7 @@ def explained(url: str):
 
 def explain(error: Exception, url: str) -> str:
     """What went wrong with the repository at `url` and what to do, without the token."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = getattr(getattr(error, "response", None), "status_code", 0)
     advice = {
         401: "The Hub does not accept the token: run `hf auth login`, or set HF_TOKEN.",
         403: "The token may not write there: check the namespace, and that the token has the role 'write'.",
@@ -154,7 +154,7 @@ def explain(error: Exception, url: str) -> str:
         412: "The repository was changed meanwhile: run the command again.",
     }.get(status, "Run the command again; the repository shows all of the commit or nothing.")
     message = str(error).strip() or type(error).__name__
-    if status is None and error.__cause__ is not None:  # the client says which file failed, its cause why
+    if not status and error.__cause__ is not None:  # the client says which file failed, its cause why
         message += f" ({error.__cause__})"
     token = get_token()
     return f"Publishing to {url} failed. {advice}\n{message.replace(token, '***') if token else message}"

@@ -66,7 +66,7 @@ def read_weights(folder) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: If there are none, or if a file is damaged or missing.
     """
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
             state |= read_safetensors(path)

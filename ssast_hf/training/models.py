@@ -72,7 +72,7 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
 
 def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
     """The configuration of a model with random weights, with the given fields."""
-    if arguments.config_name is not None:
+    if arguments.model_size is None:
         config = SSASTConfig.from_pretrained(arguments.config_name).to_dict()
     else:
         width, layers, heads = SIZES[arguments.model_size]

@@ -72,10 +72,8 @@ def step_of(checkpoint) -> int:
     return TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json")).global_step
 
 
-def is_finished(checkpoint, arguments: RunArguments, config: SSASTConfig) -> bool:
+def is_finished(checkpoint: str, arguments: RunArguments, config: SSASTConfig) -> bool:
     """Whether a checkpoint is the last one; ValueError if it is of another model, a note if of another recipe."""
-    if checkpoint is None:
-        return False
     before = SSASTConfig.from_pretrained(checkpoint)
     changed = [name for name in SHAPING if getattr(before, name) != getattr(config, name)]
     if changed:

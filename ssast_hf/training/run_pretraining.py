@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> list[str]:
             trainer.add_callback(Pictures(trainer))
         else:
             say("No pictures: patches that overlap do not make up one.")
-    if is_finished(checkpoint, arguments, model.config):
+    if checkpoint is not None and is_finished(checkpoint, arguments, model.config):
         model.load_state_dict(read_weights(checkpoint))
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
         say("No step is left to make.")

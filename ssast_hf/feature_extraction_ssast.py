@@ -1,5 +1,6 @@
 """Waveforms in, normalised log-mel filter banks out: what the original computes with torchaudio, in PyTorch alone."""
 
+import copy
 import math
 from functools import lru_cache
 
@@ -136,6 +137,19 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             return BatchFeature({name: torch.stack(values) for name, values in data.items()})
         arrays = {name: [value.cpu().numpy() for value in values] for name, values in data.items()}
         return BatchFeature(arrays, tensor_type=return_tensors)
+
+    def _pad(self, processed_features, *args, **kwargs):
+        """
+        What `pad` does to one clip. Of a spectrogram (num_frames, num_mel_bins) frames are padded, with the value that
+        padding has after normalisation, as if the clip had been padded when its features were extracted.
+        """
+        if np.ndim(processed_features[self.model_input_names[0]]) < 2:
+            return super()._pad(processed_features, *args, **kwargs)
+        spectrograms = copy.copy(self)
+        spectrograms.feature_size = self.num_mel_bins
+        if self.do_normalize:
+            spectrograms.padding_value = (self.padding_value - self.mean) / (2 * self.std)
+        return SequenceFeatureExtractor._pad(spectrograms, processed_features, *args, **kwargs)
 
     def _clips(self, raw_speech) -> list[torch.Tensor]:
         """The clips of a call, checked, as float32 of shape (num_samples,)."""

@@ -63,7 +63,7 @@ def cluster_mask(grid_shape, num_masked, valid, generator=None):
     left edge, so that every patch lies in equally many of them.
     """
     overhang = max(CLUSTER_SIZES) - 1
-    batch_size, frequency, time = len(valid), grid_shape[0] + overhang, grid_shape[1] + overhang
+    batch_size, frequency, time = valid.shape[0], grid_shape[0] + overhang, grid_shape[1] + overhang
     block_order = random_order(batch_size, frequency * time, valid.device, generator).view(batch_size, frequency, time)
     arrivals = []
     for size in CLUSTER_SIZES:
@@ -135,7 +135,7 @@ def choose_per_clip(options, generator):
     """Row `b` of a randomly chosen one of `options`, which are `(batch_size, num_patches)` each."""
     options = torch.stack(options, dim=1)
     chosen = uniform(options.shape[:1], options.device, generator).mul(options.shape[1]).long()
-    return options[torch.arange(len(options), device=options.device), chosen]
+    return options[torch.arange(options.shape[0], device=options.device), chosen]
 
 
 def random_order(batch_size, length, device, generator):

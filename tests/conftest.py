@@ -8,6 +8,7 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 
 import pytest
 import torch
+from fresh import FreshProcess
 from hub_server import HubServer
 from original import original_checkpoint
 
@@ -67,16 +68,21 @@ def hub():
 def run_without_package(tmp_path):
     """Run Python code in a fresh process in which `ssast_hf` cannot be imported; returns what it prints."""
 
+    def run(code: str, *arguments) -> str:
+        return FreshProcess(code, arguments, tmp_path, has_package=False).finish()
+
+    return run
+
+
+@pytest.fixture
+def run_as_stranger(tmp_path):
+    """The same in a process that reads its environment anew, such as the address of the Hub."""
+
     def run(code: str, *arguments, **variables) -> str:
         blocked = "import sys; sys.modules['ssast_hf'] = None\n" + code
         environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"} | variables
-        result = subprocess.run(
-            [sys.executable, "-c", blocked, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=tmp_path,
-        )
+        command = [sys.executable, "-c", blocked, *map(str, arguments)]
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         return result.stdout
 

@@ -1,13 +1,12 @@
 """What strangers do: load saved folders in a fresh process, with the package as a plugin and without it."""
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from fresh import FreshProcess
 from safetensors.torch import load_file, save_file
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
@@ -74,10 +73,9 @@ def test_folder_loads_everywhere_and_survives_saving_again(
         **config.to_dict() | {"patch_size": patch_size, "frequency_stride": None, "time_stride": None}
     )
     perturbed_folder(config, auto_class, tmp_path / "first")
-    command = [sys.executable, "-c", PLUGIN, tmp_path / "first", auto_class, tmp_path / "second", "False"]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == AUTO_CLASSES[auto_class].__module__
+    arguments = (tmp_path / "first", auto_class, tmp_path / "second", False)
+    module = FreshProcess(PLUGIN, arguments, tmp_path, has_package=True).finish()
+    assert module.splitlines()[-1] == AUTO_CLASSES[auto_class].__module__
     # the second generation was saved by the plugin, the third by the code in the folder
     module = run_without_package(LOAD, tmp_path / "second", auto_class, tmp_path / "third", True)
     assert module.startswith("transformers_modules.")

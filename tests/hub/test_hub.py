@@ -292,11 +292,11 @@ def test_token_does_not_travel_in_the_open(folder, monkeypatch):
 
 
 @pytest.mark.compatibility
-def test_strangers_load_what_was_published_online_and_offline(hub, folder, tmp_path, run_without_package, model):
+def test_strangers_load_what_was_published_online_and_offline(hub, folder, tmp_path, run_as_stranger, model):
     result = run(hub, tmp_path, "-m", "ssast_hf", "publish", folder, "--repo_id", "org/ssast", "--license", "mit")
     assert result.returncode == 0, result.stderr
     assert hub.repositories["org/ssast"].messages == ["initial commit", "Upload SSAST model"]
-    online = run_without_package(LOAD, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    online = run_as_stranger(LOAD, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     features = SSASTFeatureExtractor.from_pretrained(folder)
     inputs = features(torch.ones(8000).numpy(), sampling_rate=16000, return_tensors="pt")
     with torch.no_grad():
@@ -306,13 +306,11 @@ def test_strangers_load_what_was_published_online_and_offline(hub, folder, tmp_p
     assert {line[0] for line in lines} == {"transformers_modules"}
     assert [float(line[2]) for line in lines] == pytest.approx([expected] * 3, rel=1e-5)
     hub.close()
-    assert run_without_package(LOAD, HF_ENDPOINT=hub.url) == online
+    assert run_as_stranger(LOAD, HF_ENDPOINT=hub.url) == online
 
 
 @pytest.mark.compatibility
-def test_push_to_hub_makes_a_repository_that_loads_and_revisions_can_be_pinned(
-    hub, folder, tmp_path, run_without_package
-):
+def test_push_to_hub_makes_a_repository_that_loads_and_revisions_can_be_pinned(hub, folder, tmp_path, run_as_stranger):
     push = """
 import sys, torch
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
@@ -340,7 +338,7 @@ for revision in (sys.argv[1], "main"):
     print(model.reconstruction_head.out_proj.bias[0].item(), features.num_mel_bins)
 """
     assert is_untouched(hub.files("org/ssast")["README.md"].decode())  # so that publishing replaces it
-    printed = run_without_package(load, first, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    printed = run_as_stranger(load, first, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert printed.split() == ["0.25", "32", "0.5", "32"]
 
 

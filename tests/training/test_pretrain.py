@@ -3,16 +3,17 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 import torch
+from fresh import COMMAND, FreshProcess
 from safetensors.torch import load_file
 from transformers import AutoModelForPreTraining
 
@@ -83,36 +84,46 @@ def assert_same_run(one: Path, other: Path):
     assert schedules[0] == schedules[1]
 
 
-def run(arguments: list[str], processes: int = 1, program=("-m", "ssast_hf")):
-    """Start the command in processes of its own."""
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
-        [*launcher, *map(str, program), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-    )
+def run(arguments, folder: Path, processes: int = 1, code: str = COMMAND) -> list[FreshProcess]:
+    """Start the command, or other code, in one process or several that work together, as `torchrun` starts them."""
+    if processes == 1:
+        return [FreshProcess(code, arguments, folder, has_package=True)]
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    return [
+        FreshProcess(code, arguments, folder, has_package=True, **group, RANK=str(rank), LOCAL_RANK=str(rank))
+        for rank in range(processes)
+    ]
 
 
-def finish(process):
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed
-    return printed
+def finish(processes: list[FreshProcess]) -> str:
+    """Wait for the end of processes that started together; returns what they print and say."""
+    return "".join(process.finish() + process.errors() for process in processes)
 
 
-def kill_after(process, path: Path):
+def kill_after(processes: list[FreshProcess], path: Path):
     """SIGKILL for all processes as soon as `path` exists."""
     while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
+        assert all(process.is_running() for process in processes), [process.errors() for process in processes]
         time.sleep(0.005)
-    launcher = psutil.Process(process.pid)
-    for each in [launcher, *launcher.children(recursive=True)]:
-        each.kill()
-    process.communicate()
+    for process in processes:
+        process.kill()
+
+
+def script(path: Path) -> str:
+    """Code that runs a file as a script."""
+    return f"import runpy, sys; sys.argv[0] = {str(path)!r}; runpy.run_path({str(path)!r}, run_name='__main__')"
+
+
+def torchrun(arguments: list[str]):
+    """The command in two processes as people start them."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run([*launcher, "-m", "ssast_hf", *arguments], capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.compatibility
@@ -150,10 +161,12 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     changes = {"dataloader_num_workers": 1, "per_device_train_batch_size": 3 if processes == 1 else 1}
     changes |= {"max_steps": 30, "save_steps": 6, "eval_steps": 15, "logging_steps": 15, "streaming": streaming}
-    finish(run(options(model_dir, audio_folder, straight, **changes), processes))
-    kill_after(run(options(model_dir, audio_folder, killed, **changes), processes), killed / "checkpoint-6")
+    command = options(model_dir, audio_folder, straight, **changes)
+    torchrun(command) if processes == 2 else finish(run(command, tmp_path))
+    command = options(model_dir, audio_folder, killed, **changes)
+    kill_after(run(command, tmp_path, processes), killed / "checkpoint-6")
     assert not (killed / "checkpoint-30").exists()
-    finish(run(options(model_dir, audio_folder, killed, resume_from_checkpoint=True, **changes), processes))
+    finish(run([*command, "--resume_from_checkpoint", "True"], tmp_path, processes))
     assert_same_run(straight, killed)
 
 
@@ -163,10 +176,10 @@ def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path
     changes |= {"decoder_num_hidden_layers": 1, "visualize_steps": 10, "save_steps": 5}
     expected, sharded = tmp_path / "ddp", tmp_path / "fsdp"
     command = options(model_dir, audio_folder, sharded, **changes)
-    fsdp = {"processes": 2, "program": [HERE / "fsdp_on_cpu.py"]}
-    finish(run(options(model_dir, audio_folder, expected, **changes), processes=2))
-    kill_after(run(command, **fsdp), sharded / "checkpoint-5")
-    assert "Going on from" in finish(run(command, **fsdp))
+    fsdp = {"processes": 2, "code": script(HERE / "fsdp_on_cpu.py")}
+    finish(run(options(model_dir, audio_folder, expected, **changes), tmp_path, processes=2))
+    kill_after(run(command, tmp_path, **fsdp), sharded / "checkpoint-5")
+    assert "Going on from" in finish(run(command, tmp_path, **fsdp))
     checkpoint = sharded / "checkpoint-10"
     assert (checkpoint / "pytorch_model_fsdp.bin").exists()  # of FSDP alone
     model = AutoModelForPreTraining.from_pretrained(checkpoint)
@@ -196,17 +209,8 @@ def test_a_step_is_the_same_however_its_batch_is_divided(model_dir, tmp_path):
 
 def make_steps(model_dir, result: Path, batch_size: int, accumulation: int = 1, processes: int = 1) -> dict:
     """What `distributed_step.py` saves."""
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    arguments = [HERE / "distributed_step.py", model_dir, result, batch_size, accumulation]
-    finished = subprocess.run(
-        [*launcher, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert finished.returncode == 0, finished.stderr
+    arguments = [model_dir, result, batch_size, accumulation]
+    finish(run(arguments, result.parent, processes, script(HERE / "distributed_step.py")))
     return torch.load(result, weights_only=True)
 
 
@@ -274,7 +278,7 @@ def test_checkpoint_loads_without_the_package(model_dir, audio_folder, tmp_path,
     assert main(options(model_dir, audio_folder, output, **changes)) == 0
     assert main(options(model_dir, audio_folder, output, **changes | {"max_steps": 6})) == 0
     code = """
-import torch
+import sys, torch
 from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, AutoModelForPreTraining
 folder = sys.argv[1]
 features = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)

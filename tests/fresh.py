@@ -74,7 +74,9 @@ def execute(code: str, arguments: list[str], folder: str, has_package: bool, env
         os.dup2(os.open(Path(scratch, name), os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ |= environment
     os.chdir(folder)
+    multiprocessing.set_start_method(None, force=True)  # not that of the tests
     # No code of models that were loaded before, and none for those that are loaded later.
+    sys.path = [path for path in sys.path if not Path(path, "transformers_modules").is_dir()]
     transformers.dynamic_module_utils.HF_MODULES_CACHE = str(Path(scratch, "modules"))
     if not has_package:
         sys.modules["ssast_hf"] = None

@@ -160,3 +160,16 @@ def test_other_rates_and_formats_are_read(tmp_path):
     (tmp_path / "no.wav").write_bytes(b"no audio")
     with pytest.raises(ValueError, match=r"no\.wav"):
         load_audio(tmp_path / "no.wav")
+
+
+def test_pad_pads_frames_as_a_call_does():
+    extractor = SSASTFeatureExtractor(mean=-5.0, std=3.0)
+    clips = [np.random.RandomState(0).randn(samples).astype(np.float32) for samples in (8000, 4000)]
+    options = {"return_attention_mask": True, "return_tensors": "np"}
+    expected = extractor(clips, sampling_rate=16000, padding="longest", **options)
+    alone = [extractor(clip, sampling_rate=16000, padding=False)["input_values"][0] for clip in clips]
+    padded = extractor.pad({"input_values": alone}, padding=True, **options)
+    np.testing.assert_allclose(padded["input_values"], expected["input_values"], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(padded["attention_mask"], expected["attention_mask"])
+    cut = extractor.pad({"input_values": alone}, padding="max_length", max_length=20, truncation=True)
+    assert [len(values) for values in cut["input_values"]] == [20, 20]

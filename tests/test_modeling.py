@@ -120,10 +120,10 @@ def test_eager_attention_in_half_precision_is_near_float32(dtype, tolerance):
 
 
 @pytest.mark.compatibility
-@pytest.mark.parametrize("decoder_layers", [0, 1])
 @torch.no_grad()  # PyTorch has no gradient of it on a processor
-def test_flex_attention_takes_an_attention_mask_where_transformers_makes_one(config, input_values, decoder_layers):
-    model = SSASTForPretraining(small(config, decoder_num_hidden_layers=decoder_layers)).eval()
+def test_flex_attention_takes_an_attention_mask_where_transformers_makes_one(config, input_values):
+    # With a decoder, which has masks of its own.
+    model = SSASTForPretraining(small(config, decoder_num_hidden_layers=1)).eval()
     attention_mask = (torch.arange(64) < torch.tensor([64, 40, 24])[:, None]).long()
     mask = model.draw_mask(input_values, attention_mask, torch.Generator().manual_seed(0))
     expected = model(input_values, attention_mask, mask).loss

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,14 @@ def test_a_model_whose_class_another_library_made_is_saved_with_our_code_alone(m
     model.save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.py")) == [path.name for path in ISLAND]
     assert SSASTConfig.from_pretrained(tmp_path).auto_map == AUTO_MAP
+
+
+@pytest.mark.parametrize("folder", [PACKAGE, Path(__file__).parent], ids=["package", "tests"])
+def test_docstrings_are_whole(folder):
+    """None is broken in two by a line that was wrapped as if it were a text in code."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                lines = [line.strip() for line in (ast.get_docstring(node) or "").splitlines()]
+                broken = [b for a, b in itertools.pairwise(lines) if a.endswith('"') and b.startswith('"')]
+                assert not broken, f"{path}: {broken}"

@@ -70,7 +70,8 @@ class RunArguments(TrainingArguments):
         # Masked patches always reach every trained parameter.
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
-        has_accelerator = any(getattr(torch, kind).is_available() for kind in ("cuda", "mps", "xpu"))
+        devices = (torch.cuda, torch.backends.mps, torch.xpu)
+        has_accelerator = any(device.is_available() for device in devices)
         # Batches are copied while the device computes.
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_accelerator
         if self.accelerator_config is None:

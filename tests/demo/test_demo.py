@@ -1,8 +1,10 @@
+import inspect
 import json
 
 import pytest
 
 from ssast_hf.cli import main
+from ssast_hf.demo.walkthrough import run_demo
 
 
 @pytest.mark.compatibility
@@ -21,3 +23,11 @@ def test_demo_runs_from_end_to_end(tmp_path, capfd, monkeypatch):
 
     assert main(["demo", "--output_dir", str(folder)]) == 1  # nothing is replaced unasked
     assert "--overwrite" in capfd.readouterr().err
+
+
+def test_help_names_the_checkpoint_that_is_taken(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    assert "(default: the bundled nano model)" in " ".join(capsys.readouterr().out.split())
+    assert inspect.signature(run_demo).parameters["checkpoint"].default is None
+    assert "nano_model()" in inspect.getsource(run_demo)

@@ -5,6 +5,9 @@ import sys
 
 # Read when huggingface_hub is imported. The Hub of the tests knows the older way to upload large files.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
+# Several processes with as many threads as cores are slower than with one each; so are those that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -13,11 +16,6 @@ from hub_server import HubServer
 from original import original_checkpoint
 
 from ssast_hf import SSASTConfig, SSASTForPretraining
-
-
-def pytest_configure(config):
-    # Two processes with as many threads as cores are slower than with one each.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))))
 
 
 @pytest.fixture

@@ -34,11 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for line in import_module(f".{COMMANDS[command]}", __package__).run(arguments):
             print(line)
-    except ModuleNotFoundError as error:
-        print(f"error: {error.name} is not installed{advice(command)}", file=sys.stderr)
-        return 1
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {message_of(error)}", file=sys.stderr)
+        print(f"error: {message_of(error, command)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         again = "; the same command goes on from the last checkpoint" if command == "pretrain" else ""
@@ -73,19 +70,19 @@ def build_parser() -> argparse.ArgumentParser:
 
 def is_running() -> bool:
     """Whether this process is the command, and not a program that imports the package."""
-    if sys.argv[:1] == ["-m"]:  # Python is looking for the module to run
-        options = sys.orig_argv[1 : len(sys.orig_argv) - len(sys.argv) + 1]
+    argv = getattr(sys, "argv", None) or [""]  # an embedded Python may have none
+    if argv[0] == "-m":  # Python is looking for the module to run
+        options = sys.orig_argv[1 : len(sys.orig_argv) - len(argv) + 1]
         return options[-1:] == [__package__] or f"-m{__package__}" in options
-    return Path(sys.argv[0] if sys.argv else "").stem in ("ssast-hf", "ssast-hf-script")
+    # The names that pip gives it; a script or a folder of somebody else's may be called ssast-hf.py or ssast-hf.
+    return Path(argv[0]).name in ("ssast-hf", "ssast-hf.exe", "ssast-hf-script.py") and not Path(argv[0]).is_dir()
 
 
-def advice(command: str) -> str:
-    """How to install what a command needs."""
-    return f": pip install ssast_hf with its extra [{EXTRAS[command]}]." if command in EXTRAS else "."
-
-
-def message_of(error: Exception) -> str:
-    """What an error says; of one in a process that read data, without the traceback in front."""
+def message_of(error: Exception, command: str) -> str:
+    """What an error says, or how to install what it misses; of a process that read data, without the traceback."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(__package__):
+        extra = f": pip install ssast_hf with its extra [{EXTRAS[command]}]." if command in EXTRAS else "."
+        return f"{error.name} is not installed{extra}"
     text = str(error)
     return text.rstrip().rpartition("\n")[2] if "Original Traceback" in text else text
 

@@ -220,14 +220,14 @@ class SSASTEncoder(nn.Module):
 
     def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
         kept = selected_indices(output_hidden_states, len(self.layer) + 1)
-        all_hidden_states = (hidden_states if 0 in kept else None,)
-        all_attentions = () if output_attentions else None
+        all_hidden_states: tuple[torch.Tensor | None, ...] = (hidden_states if 0 in kept else None,)
+        all_attentions: tuple[torch.Tensor, ...] = ()
         for i, layer in enumerate(self.layer, start=1):
             hidden_states, probabilities = layer(hidden_states, attention_mask, output_attentions)
             all_hidden_states += (hidden_states if i in kept else None,)
             if output_attentions:
                 all_attentions += (probabilities,)
-        return hidden_states, all_hidden_states if kept else None, all_attentions
+        return hidden_states, all_hidden_states if kept else None, all_attentions if output_attentions else None
 
 
 def selected_indices(selection: bool | int | list[int] | None, count: int) -> set[int]:
@@ -501,7 +501,7 @@ class SSASTDecoder(SSASTEncoder):
         # Back to the encoder's width, so that the heads are the same with and without a decoder.
         self.project = nn.Linear(width, encoder_width) if is_narrow else nn.Identity()
 
-    def forward(self, hidden_states, attention_mask=None):  # (B, L, D), mask of the attention -> (B, L, D)
+    def forward(self, hidden_states, attention_mask=None):  # type: ignore[override]  # all states are (B, L, D)
         # Under autocast the sum that all layers add to stays in float32, as in the encoder.
         embedded = self.embed(hidden_states).to(hidden_states.dtype)
         decoded, _, _ = super().forward(embedded, attention_mask)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ssast_hf
-from ssast_hf.cli import COMMANDS, EXTRAS
+from ssast_hf.cli import COMMANDS, EXTRAS, is_running
 
 
 PACKAGE = Path(ssast_hf.__file__).parent
@@ -31,7 +31,7 @@ ALLOWED = {
     "island": "",
 }
 # What opens connections.
-NETWORK = {"huggingface_hub", "requests", "http", "socket", "fsspec", "datasets"}
+NETWORK = "aiohttp datasets fsspec http httpx huggingface_hub requests socket urllib.error urllib.request".split()
 
 
 def modules() -> dict[tuple[str, ...], Path]:
@@ -45,13 +45,13 @@ def room_of(module: tuple[str, ...]) -> str:
 
 
 def imports(module: tuple[str, ...]) -> tuple[set[tuple[str, ...]], set[str]]:
-    """Modules of the package that a module imports anywhere in it, and the names of other packages."""
+    """Modules of the package that a module imports anywhere in it, and dotted names from other packages."""
     known, own, others = modules(), set(), set()
     for node in ast.walk(ast.parse(known[module].read_text())):
         if isinstance(node, ast.Import):
-            others |= {alias.name.split(".")[0] for alias in node.names}
+            others |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            others.add(node.module.split(".")[0])
+            others |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.ImportFrom):
             base = module[: len(module) - node.level] + tuple((node.module or "").split(".") if node.module else ())
             for alias in node.names:
@@ -100,7 +100,8 @@ def test_no_module_imports_itself_over_others():
     "module", [m for m in modules() if room_of(m) in ("conversion", "storage", "assets", "island")]
 )
 def test_conversion_and_what_is_below_it_know_no_network(module):
-    assert not imports(module)[1] & NETWORK
+    for name in imports(module)[1]:
+        assert not any(name == other or name.startswith(f"{other}.") for other in NETWORK), name
 
 
 def test_every_command_has_a_module_that_owns_it():
@@ -158,6 +159,29 @@ print(*sorted(names))
     installed = {path.relative_to(site).as_posix() for path in (site / "ssast_hf").rglob("*") if path.is_file()}
     here = {path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
     assert {name for name in here - installed if "__pycache__" not in name} == set()
+    command = [tmp_path / "environment" / "bin" / "ssast-hf", "demo", "--steps", "1"]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    assert (tmp_path / "demo" / "reconstruction.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "orig_argv", "is_command"),
+    [
+        (["/bin/ssast-hf", "demo"], [], True),
+        (["C:/Scripts/ssast-hf.exe"], [], True),
+        (["-m", "demo"], ["python", "-W", "ignore", "-m", "ssast_hf", "demo"], True),
+        (["-m", "demo"], ["python", "-mssast_hf", "demo"], True),
+        (["-m", "ssast_hf"], ["python", "-m", "other", "ssast_hf"], False),
+        (["/home/me/ssast-hf.py"], [], False),
+        (["-c", "ssast-hf"], [], False),
+        (["train.py", "demo"], [], False),
+        ([], [], False),
+    ],
+)
+def test_programs_that_import_the_package_are_not_taken_for_the_command(argv, orig_argv, is_command, monkeypatch):
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(sys, "orig_argv", orig_argv)
+    assert is_running() == is_command
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "assets" / "nano").glob("*_ssast.py")), ids=lambda path: path.name)

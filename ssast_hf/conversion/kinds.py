@@ -9,18 +9,24 @@ from ..modeling_ssast import SSASTForPretraining, SSASTModel, SSASTPreTrainedMod
 # What the names of the encoder's tensors begin with inside a model with a head.
 ENCODER = "audio_spectrogram_transformer."
 # What the names of a class's own tensors begin with, here and in the files of the original code.
-KINDS = {
-    SSASTForAudioClassification: ("classifier.", "mlp_head."),
-    SSASTForPretraining: ("discrimination_head.", "reconstruction_head.", "decoder.", "cpredlayer.", "gpredlayer."),
-    SSASTModel: (),
+KINDS: dict[type[SSASTPreTrainedModel], tuple[tuple[str, ...], tuple[str, ...]]] = {
+    SSASTForAudioClassification: (("classifier.",), ("mlp_head.",)),
+    SSASTForPretraining: (
+        ("discrimination_head.", "reconstruction_head.", "decoder."),
+        ("mask_embed", "cpredlayer.", "gpredlayer."),
+    ),
+    SSASTModel: ((), ()),
 }
 
 
-def kind_of(keys: Iterable[str]) -> type[SSASTPreTrainedModel]:
-    """The class whose tensors have these names (a state dict, for example); the encoder alone if no head is there."""
+def kind_of(keys: Iterable[str], original: bool = False) -> type[SSASTPreTrainedModel]:
+    """
+    The class whose tensors have these names (a state dict, for example), or names as in the original's files; the
+    encoder alone if no head is there.
+    """
     keys = list(keys)
     for model_class, prefixes in KINDS.items():
-        if any(key.startswith(prefixes) for key in keys):
+        if any(key.startswith(prefixes[original]) for key in keys):
             return model_class
     return SSASTModel
 
@@ -28,6 +34,6 @@ def kind_of(keys: Iterable[str]) -> type[SSASTPreTrainedModel]:
 def kind_named(name: str) -> type[SSASTPreTrainedModel]:
     """The class of that name, as `architectures` in a `config.json` gives it; a ValueError if it is none of them."""
     for model_class in KINDS:
-        if model_class.__name__ == name:
+        if model_class.__name__.lower() == name.lower():  # `SSASTForPreTraining` is one of them, too
             return model_class
     raise ValueError(f"{name} is none of {', '.join(model_class.__name__ for model_class in KINDS)}.")

@@ -16,7 +16,7 @@ from ..configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..heads_ssast import SSASTForAudioClassification
 from ..modeling_ssast import SSASTForPretraining, SSASTModel
-from ..storage.reading import read_pth, read_safetensors
+from ..storage.reading import UnreadableFile, read_pth, read_safetensors
 from ..storage.writing import check_output, written_whole
 from .folders import (
     ConversionError,
@@ -96,7 +96,9 @@ def convert_original_to_hf(checkpoint, output_dir, overwrite: bool = False, **co
         checkpoint (`str` or `Path`): A `.pth` of the pretraining code, which becomes an [`SSASTForPretraining`], or
             of the fine-tuning code (with `mlp_head`), which becomes an [`SSASTForAudioClassification`].
         output_dir (`str` or `Path`): The folder to write: safetensors, configuration, feature extractor, code.
-        overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced.
+        overwrite (`bool`, defaults to `False`): Whether an existing model folder is replaced. A README.md in it stays,
+            also if it is another model's card, of which nothing is known here: the command, and
+            [`convert_checkpoint`] of `hub/released.py`, take such a card away.
         config_fields: Fields of [`SSASTConfig`] that the tensors do not determine, such as `num_masked_patches` or
             `mask_strategy`; for fine-tuned files also `max_length` (required) and the strides.
 
@@ -104,8 +106,8 @@ def convert_original_to_hf(checkpoint, output_dir, overwrite: bool = False, **co
         `list[str]`: The audit: what became of every key.
 
     Raises:
-        ConversionError: If a key is unknown, missing, misshapen or not finite; the message names all of them.
-        UnreadableFile: If the file is damaged or cannot be read safely.
+        ConversionError: If a key is unknown, missing, misshapen or not finite, and the message names all of them; or
+            if the file is damaged or cannot be read safely.
         ValueError: If a field of the configuration is out of range.
         OSError: If `output_dir` cannot be written or exists.
     """
@@ -118,7 +120,11 @@ def write_converted(
     checkpoint, folder: Path, released_mask: tuple[int, int] = RELEASED_MASK, **config_fields
 ) -> list[str]:
     """As [`convert_original_to_hf`], into a new folder; `released_mask` as in [`rename_original`]."""
-    state, extras, config, model_class, report = rename_original(read_pth(checkpoint), released_mask, **config_fields)
+    try:
+        source_state = read_pth(checkpoint)
+    except UnreadableFile as error:
+        raise ConversionError(str(error)) from error
+    state, extras, config, model_class, report = rename_original(source_state, released_mask, **config_fields)
     with torch.device("meta"):
         model = model_class(config)
     model.load_state_dict(state, strict=True, assign=True)
@@ -165,7 +171,7 @@ def rename_original(state: dict[str, torch.Tensor], released_mask: tuple[int, in
             "nor this package can express it."
         )
     # A file without any head is taken for one of pretraining, so that the audit names what it lacks.
-    pretraining = kind_of(state) is not SSASTForAudioClassification
+    pretraining = kind_of(state, original=True) is not SSASTForAudioClassification
     config = read_config(state, pretraining, released_mask, config_fields)
     model_class = SSASTForPretraining if pretraining else SSASTForAudioClassification
 

@@ -13,6 +13,7 @@ from ..checkpoints.download import fetch, forget
 from ..checkpoints.origin import read_origin, write_origin
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig
+from ..conversion.folders import ConversionError
 from ..conversion.original import write_converted
 from ..storage.reading import UnreadableFile
 from ..storage.writing import check_output, written_whole
@@ -44,7 +45,7 @@ def convert_checkpoint(checkpoint, output_dir, url=None, overwrite: bool = False
     Raises:
         FileNotFoundError: If `checkpoint` is neither a file nor such a name.
         ValueError: If a `url` goes with a local file.
-        ConversionError, UnreadableFile, ValueError, OSError: As in [`fetch`] and [`convert_original_to_hf`].
+        ConversionError, ValueError, OSError: As in [`fetch`] and [`convert_original_to_hf`].
     """
     path, records = Path(checkpoint), released_checkpoints()
     if path.is_file():
@@ -79,8 +80,9 @@ def convert_released(record: dict, output_dir, url=None, overwrite=False, repo_i
     with written_whole(output_dir, also_replaced=(README,)) as folder:
         try:
             report = write_converted(path, folder, released_mask, **fields)
-        except UnreadableFile:
-            forget(path)
+        except ConversionError as error:
+            if isinstance(error.__cause__, UnreadableFile):
+                forget(path)
             raise
         notes = differences(SSASTConfig.from_pretrained(folder), record)
         if notes:
@@ -102,7 +104,7 @@ def keep_persons_card(old: Path, new: Path):
     except ValueError:  # not even UTF-8, so no program wrote it
         is_ours = False
     if not is_ours:
-        shutil.copy2(readme, new / README)
+        shutil.copy2(readme, new / README, follow_symlinks=False)
 
 
 def convert_all(

@@ -81,7 +81,7 @@ class RunArguments(TrainingArguments):
             self.use_cpu = True
         self.use_adam = self.optim == "adam"
         if self.use_adam:
-            self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `main`
+            self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `adam` in `run_pretraining.py`
         self.default_learning_rate = self.learning_rate is None
         if self.default_learning_rate:
             self.learning_rate = 1e-4

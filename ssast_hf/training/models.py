@@ -10,7 +10,7 @@ from ..configuration_ssast import CHOICES, SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPretraining
 from .arguments import option
-from .resuming import say
+from .messages import say
 
 
 # Width, layers and attention heads; the released sizes, and one for trying things out.
@@ -92,6 +92,16 @@ def load_model(name: str, fields: dict) -> SSASTForPretraining:
     """A model to continue from; says which of its weights are new."""
     if Path(name).is_dir() and not (Path(name) / "config.json").exists():
         raise ValueError(f"{name} is no model's folder: it has no config.json.")
+    if Path(name).is_file():
+        raise ValueError(
+            f"{name} is a file, expected a folder. A checkpoint of the original is converted first: ssast-hf convert "
+            f"{name} FOLDER."
+        )
+    if not Path(name).exists() and "/" not in name:
+        raise ValueError(
+            f"{name} is neither a folder nor a repository (owner/name). A released checkpoint is converted first: "
+            f"ssast-hf convert {name} FOLDER. For random weights: --model_size."
+        )
     try:
         config = AutoConfig.from_pretrained(name)
     except OSError as error:

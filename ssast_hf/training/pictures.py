@@ -23,7 +23,6 @@ class Pictures(TrainerCallback):
 
     def __init__(self, trainer):
         self.trainer = trainer
-        self.folder = Path(trainer.args.output_dir) / "figures"
 
     def on_step_end(self, args, state, control, **kwargs):
         if args.visualize_steps > 0 and (
@@ -47,7 +46,8 @@ class Pictures(TrainerCallback):
         model.train(was_training)
         if not state.is_world_process_zero:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(args.output_dir) / "figures"
+        folder.mkdir(parents=True, exist_ok=True)
         lengths = inputs.get("attention_mask", torch.ones(inputs["input_values"].shape[:2])).sum(dim=1).long().tolist()
         for i, length in enumerate(lengths):
             frequency, time = config.grid_shape[0], config.time_grid(length)
@@ -55,6 +55,6 @@ class Pictures(TrainerCallback):
                 values[i].cpu().unflatten(0, (frequency, -1))[:, :time].flatten(0, 1)
                 for values in (outputs.bool_masked_pos, outputs.reconstruction)
             )
-            path = self.folder / f"step-{state.global_step:07d}-clip-{i}.png"
+            path = folder / f"step-{state.global_step:07d}-clip-{i}.png"
             title = f"validation clip {i} after {state.global_step} steps"
             plot_reconstruction(inputs["input_values"][i, :length].cpu(), mask, patches, config, path, title)

@@ -2,17 +2,16 @@
 
 import functools
 import shutil
-import sys
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from transformers import TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..configuration_ssast import SSASTConfig
 from ..storage.writing import is_model_file
 from .arguments import RunArguments
+from .messages import say
 from .saving import REMOVED, SAVING
 
 
@@ -87,9 +86,3 @@ def is_finished(checkpoint: str, arguments: RunArguments, config: SSASTConfig) -
     if arguments.max_steps > 0:
         return state.global_step >= arguments.max_steps
     return state.epoch >= arguments.num_train_epochs
-
-
-def say(text: str):
-    """Tell once, not once per process."""
-    if PartialState().is_main_process:
-        print(text, file=sys.stderr)

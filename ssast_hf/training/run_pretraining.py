@@ -27,11 +27,12 @@ from ..configuration_ssast import SSASTConfig
 from ..storage.reading import read_weights
 from .arguments import DataArguments, RunArguments, option, parse_into
 from .data_sets import make_datasets
+from .messages import say
 from .models import SIZES, ModelArguments, make_model
 from .pictures import Pictures
 from .report import write_report
-from .resuming import find_checkpoint, is_finished, say
-from .saving import save_result, whole_checkpoints
+from .resuming import find_checkpoint, is_finished
+from .saving import save_result
 from .trainer import SSASTTrainer
 
 
@@ -106,8 +107,7 @@ def main(argv: list[str] | None = None) -> list[str]:
         trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
         say("No step is left to make.")
     else:
-        with whole_checkpoints(trainer):
-            trainer.train(resume_from_checkpoint=checkpoint)
+        trainer.train(resume_from_checkpoint=checkpoint)
     if validation is not None and not trainer.is_evaluated():
         trainer.evaluate()
     save_result(trainer)

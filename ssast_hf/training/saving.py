@@ -7,10 +7,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from transformers import TrainerCallback
-from transformers.trainer import TRAINING_ARGS_NAME
-
 
 # Folders that are not finished, or on the way out; their names are no checkpoint's.
 SAVING, REMOVED = ".saving", ".removed"
@@ -18,69 +14,43 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 @contextmanager
-def whole_checkpoints(trainer):
+def whole_checkpoint(trainer):
     """
-    While an [`SSASTTrainer`] trains in this context, a checkpoint appears in the output folder when it is complete.
+    A checkpoint that an [`SSASTTrainer`] saves in this context appears in the output folder when it is complete.
 
-    It writes them into a folder of another name, and each is moved when it is saved. `save_total_limit` is taken from
-    it, too: it would delete folders file by file, and the newest of them if another one is the best.
+    It is written into a folder of another name, `trainer.saving_to` meanwhile, and moved at the end. Then the oldest
+    are removed, except for the best: `Trainer` would do that file by file, and remove the newest if another one is the
+    best.
     """
-    callback = MoveCheckpoints(trainer)
-    trainer.add_callback(callback)
+    folder, state = Path(trainer.args.output_dir), trainer.state
+    name = f"checkpoint-{state.global_step}"
+    before = time.perf_counter()
+    trainer.saving_to = str(folder / SAVING)
     try:
         yield
     finally:
-        callback.give_back()
-        trainer.remove_callback(callback)
+        trainer.saving_to = None
+    if state.best_global_step == state.global_step:
+        state.best_model_checkpoint = str(folder / name)
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        state.save_to_json(str(folder / SAVING / name / "trainer_state.json"))
+        remove(folder / name)  # of a run that went on from an earlier checkpoint
+        os.rename(folder / SAVING / name, folder / name)
+        (folder / SAVING).rmdir()
+        remove_old_checkpoints(folder, state, trainer.save_total_limit)
+    trainer.accelerator.wait_for_everyone()
+    trainer.pause(before)
 
 
-class MoveCheckpoints(TrainerCallback):
-    """See [`whole_checkpoints`]."""
-
-    def __init__(self, trainer):
-        self.trainer = trainer
-        self.folder = Path(trainer.args.output_dir)
-        self.limit = trainer.args.save_total_limit
-        self.before = None
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        # Not earlier: loggers ask for the output folder when training begins, before this callback.
-        args.output_dir, args.save_total_limit = str(self.folder / SAVING), None
-
-    def give_back(self):
-        self.trainer.args.output_dir, self.trainer.args.save_total_limit = str(self.folder), self.limit
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.before = time.perf_counter()  # when a save begins that may follow
-
-    on_epoch_end = on_evaluate = on_step_end
-
-    def on_save(self, args, state, control, **kwargs):
-        name = f"checkpoint-{state.global_step}"
-        if state.best_global_step == state.global_step:
-            state.best_model_checkpoint = str(self.folder / name)
-        self.trainer.accelerator.wait_for_everyone()
-        if args.should_save:
-            written = self.folder / SAVING / name
-            state.save_to_json(str(written / "trainer_state.json"))
-            self.give_back()
-            torch.save(args, written / TRAINING_ARGS_NAME)
-            self.on_train_begin(args, state, control)
-            remove(self.folder / name)  # of a run that went on from an earlier checkpoint
-            os.rename(written, self.folder / name)
-            (self.folder / SAVING).rmdir()
-            self.remove_old_checkpoints(state)
-        self.trainer.accelerator.wait_for_everyone()
-        self.trainer.pause(self.before)
-
-    def remove_old_checkpoints(self, state):
-        """Keep the newest `save_total_limit` checkpoints, and the best one."""
-        best = Path(state.best_model_checkpoint or "").name
-        steps = [int(match[1]) for path in self.folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name))]
-        for step in sorted(steps)[: -max(self.limit, 1)] if self.limit else []:
-            name = f"checkpoint-{step}"
-            if step < state.global_step and name != best:
-                remove(self.folder / name)
+def remove_old_checkpoints(folder: Path, state, limit: int | None):
+    """Keep the newest `limit` checkpoints, all of them if it is `None` or 0, and the best one."""
+    best = Path(state.best_model_checkpoint or "").name
+    steps = [int(match[1]) for path in folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name))]
+    for step in sorted(steps)[: -max(limit, 1)] if limit else []:
+        name = f"checkpoint-{step}"
+        if step < state.global_step and name != best:
+            remove(folder / name)
 
 
 def save_result(trainer):

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import contextmanager
+from dataclasses import fields
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -9,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback
 
 from ..audio.batches import EpochSampler
+from .saving import whole_checkpoint
 
 
 # Means over masked patches that the model returns.
@@ -36,39 +38,32 @@ class SSASTTrainer(Trainer):
 
     def __init__(self, *args, bad_files, **kwargs):
         super().__init__(*args, **kwargs)
+        # Taken from the `Trainer`; see `whole_checkpoint`, which needs both.
+        self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
+        self.saving_to = None
         self.bad_files = bad_files
         self.sums = {}
-        self.started = None
+        self.started = time.perf_counter()
         self.sampler = None
         self.add_callback(StartCallback(self))
 
     # Data
 
     def get_train_dataloader(self) -> DataLoader:
-        workers = self.args.dataloader_num_workers
-        options = dict(
-            batch_size=self._train_batch_size,
-            collate_fn=self.data_collator,
-            num_workers=workers,
-            pin_memory=self.args.dataloader_pin_memory,
-            prefetch_factor=self.args.dataloader_prefetch_factor,
-        )
+        # All that this version of transformers has, such as `dataloader_num_workers`, are called as in PyTorch.
+        names = [each.name for each in fields(self.args) if each.name.startswith("dataloader_")]
+        options = {name.removeprefix("dataloader_"): getattr(self.args, name) for name in names}
+        options |= {"batch_size": self._train_batch_size, "collate_fn": self.data_collator}
         if isinstance(self.train_dataset, IterableDataset):
+            options |= {"persistent_workers": options["num_workers"] > 0, "drop_last": False}
             # Every process reads pieces of its own already: nothing is left to distribute.
-            loader = DataLoader(self.train_dataset, persistent_workers=workers > 0, **options)
+            loader = DataLoader(self.train_dataset, **options)
             return prepare_data_loader(
                 loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
             )
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         self.sampler = EpochSampler(len(self.train_dataset), seed)
-        loader = DataLoader(
-            self.train_dataset,
-            sampler=self.sampler,
-            drop_last=self.args.dataloader_drop_last,
-            persistent_workers=self.args.dataloader_persistent_workers,
-            **options,
-        )
-        return self.accelerator.prepare(loader)
+        return self.accelerator.prepare(DataLoader(self.train_dataset, sampler=self.sampler, **options))
 
     # Loss
 
@@ -158,14 +153,23 @@ class SSASTTrainer(Trainer):
 
     def pause(self, since: float):
         """Leave the time since then, when training stood still, out of the clips per second."""
-        if self.started is not None:
-            self.started += time.perf_counter() - since
+        self.started += time.perf_counter() - since
 
     def is_evaluated(self) -> bool:
         """Whether the last step has been validated."""
         return any(
             entry["step"] == self.state.global_step and "eval_loss" in entry for entry in self.state.log_history
         )
+
+    # Checkpoints. Both methods are private in transformers. Nothing public is on the way of all that saves: a run that
+    # has to end saves without callbacks, and an upload takes what was saved from where it was written.
+
+    def _get_output_dir(self, trial=None) -> str:
+        return self.saving_to or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model, trial=None):
+        with whole_checkpoint(self):
+            super()._save_checkpoint(model, trial)
 
 
 @contextmanager

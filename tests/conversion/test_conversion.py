@@ -194,6 +194,10 @@ def with_tensor(key, value):
         (with_tensor("v.norm.bias", lambda tensor: tensor * float("nan")), ["not finite: module.v.norm.bias (64,)"]),
         (with_tensor("extra.weight", lambda _: torch.zeros(3)), ["unknown: module.extra.weight, shape (3,)"]),
         (
+            with_tensor("classifier.weight", lambda _: torch.zeros(3)),
+            ["unknown: module.classifier.weight, shape (3,)"],
+        ),
+        (
             with_tensor("cpredlayer.2.weight", lambda _: torch.zeros(128, 64)),
             ["module.cpredlayer.2.weight is (128, 64)", "expected (256, 64)"],
         ),

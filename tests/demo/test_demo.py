@@ -1,10 +1,11 @@
-import inspect
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from ssast_hf.assets import nano_model
 from ssast_hf.cli import main
-from ssast_hf.demo.walkthrough import run_demo
 
 
 @pytest.mark.compatibility
@@ -25,9 +26,17 @@ def test_demo_runs_from_end_to_end(tmp_path, capfd, monkeypatch):
     assert "--overwrite" in capfd.readouterr().err
 
 
-def test_help_names_the_checkpoint_that_is_taken(capsys):
+def test_help_names_the_checkpoint_that_is_taken(capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     assert "(default: the bundled nano model)" in " ".join(capsys.readouterr().out.split())
-    assert inspect.signature(run_demo).parameters["checkpoint"].default is None
-    assert "nano_model()" in inspect.getsource(run_demo)
+
+    def stop(checkpoint, *arguments, **options):
+        state = torch.load(checkpoint, weights_only=True)
+        nano = load_file(nano_model() / "model.safetensors")
+        assert torch.equal(state["module.gpredlayer.0.bias"], nano["reconstruction_head.dense.bias"])
+        raise ValueError("far enough")
+
+    monkeypatch.setattr("ssast_hf.demo.walkthrough.convert_checkpoint", stop)
+    assert main(["demo", "--output_dir", str(tmp_path / "demo")]) == 1
+    assert "far enough" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import torch
 from fresh import COMMAND, FreshProcess
 from packaging.version import Version
 from safetensors.torch import load_file
-from transformers import AutoModelForPreTraining
+from torch.utils.data import DataLoader
+from transformers import AutoModelForPreTraining, Trainer, TrainingArguments
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
@@ -167,7 +169,8 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     command = options(model_dir, audio_folder, killed, **changes)
     kill_after(run(command, tmp_path, processes), killed / "checkpoint-6")
     assert not (killed / "checkpoint-30").exists()
-    finish(run([*command, "--resume_from_checkpoint", "True"], tmp_path, processes))
+    command += ["--resume_from_checkpoint", "True"]
+    torchrun(command) if processes == 2 else finish(run(command, tmp_path))
     assert_same_run(straight, killed)
 
 
@@ -262,6 +265,59 @@ def test_interrupted_save_leaves_no_checkpoint(model_dir, audio_folder, tmp_path
     assert main(options(model_dir, audio_folder, output, resume_from_checkpoint=True)) == 0
     assert sorted(path.name for path in output.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
     assert not (output / ".saving").exists()
+
+
+def test_checkpoint_that_is_saved_besides_is_whole_as_well(model_dir, audio_folder, tmp_path, monkeypatch):
+    """As `--enable_jit_checkpoint` does it, without the callbacks of a save."""
+    output = tmp_path / "out"
+    steps = []
+
+    def save_after_three(self, model, *arguments):
+        loss = Trainer.training_step(self, model, *arguments)
+        steps.append(self.state.global_step)
+        if len(steps) == 4:
+            self._save_checkpoint(model)
+            assert sorted(path.name for path in output.glob("checkpoint-*")) == ["checkpoint-3"]
+        return loss
+
+    monkeypatch.setattr(SSASTTrainer, "training_step", save_after_three)
+    assert main(options(model_dir, audio_folder, output, save_strategy="no")) == 0
+    assert steps == list(range(6))
+    assert (output / "checkpoint-3" / "optimizer.pt").exists()
+    assert not (output / ".saving").exists()
+
+
+def test_what_is_uploaded_on_the_way_is_a_checkpoint(model_dir, audio_folder, tmp_path, monkeypatch):
+    output, uploaded = tmp_path / "out", []
+
+    def upload(self, folder):
+        uploaded.append(Path(folder).name)
+        assert (Path(folder) / "model.safetensors").exists()
+        assert self.args.output_dir == str(output)  # from where transformers uploads
+
+    monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, **options: None)
+    monkeypatch.setattr(Trainer, "_push_from_checkpoint", upload)
+    assert main(options(model_dir, audio_folder, output, push_to_hub=True)) == 0
+    assert uploaded == ["checkpoint-2", "checkpoint-4", "checkpoint-6"]
+
+
+def test_options_of_loading_reach_the_loader(model_dir, audio_folder, tmp_path, monkeypatch):
+    given = {}
+
+    class Watched(DataLoader):
+        def __init__(self, *arguments, **options):
+            given.update(options)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("ssast_hf.training.trainer.DataLoader", Watched)
+    changes = {"dataloader_num_workers": 1, "dataloader_drop_last": True, "dataloader_persistent_workers": True}
+    changes |= {"dataloader_prefetch_factor": 3, "max_steps": 1, "validation_fraction": 0}
+    assert main(options(model_dir, audio_folder, tmp_path / "out", **changes)) == 0
+    assert (given["num_workers"], given["prefetch_factor"], given["batch_size"]) == (1, 3, 3)
+    assert given["drop_last"]
+    assert given["persistent_workers"]
+    known = {each.name for each in fields(TrainingArguments) if each.name.startswith("dataloader_")}
+    assert {name.removeprefix("dataloader_") for name in known} <= given.keys()
 
 
 def test_best_checkpoint_is_kept(model_dir, audio_folder, tmp_path):
@@ -376,6 +432,20 @@ def test_contradictions_are_errors_of_the_command_line(changes, message, model_d
     with pytest.raises(SystemExit):
         main(options(model_dir, audio_folder, tmp_path / "out", **changes))
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("original.pth", "original.pth is a file, expected a folder"), ("SSAST-Tiny-Patch-400", "is converted first")],
+)
+def test_checkpoint_that_is_not_converted_is_named_before_anything_is_fetched(
+    name, message, original_file, audio_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(options(name, audio_folder, tmp_path / "out")) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert f"ssast-hf convert {name} FOLDER" in error
 
 
 def test_output_that_would_be_lost_is_refused(model_dir, audio_folder, capsys):

@@ -1,6 +1,6 @@
 """
-Which of transformers' common tests SSAST fails, and why: the whole list. (What these tests are told of a model, such as
-that its embeddings cannot be resized, stands with the test classes.)
+Which of transformers' common tests SSAST fails, and why: the whole list. (What these tests are told of a model, such
+as that its embeddings cannot be resized, stands with the test classes.)
 
 What is listed has to fail in the versions given, so that a difference that disappears is noticed; only what cannot run
 at all is skipped. Anything else that fails is an error.

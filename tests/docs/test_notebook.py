@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-import pytest
+import nbclient
+import nbformat
 
 
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
 NOTEBOOK = Path(__file__).parent.parent.parent / "examples" / "quickstart.ipynb"
 
 

@@ -92,7 +92,15 @@ def test_flags_of_the_configuration(config, input_values):
     assert SSASTModel(config)(input_values, output_hidden_states=False).hidden_states is None
 
 
+@pytest.fixture
+def no_kernels():
+    """transformers compiles flex attention into machine code, which takes many times longer than to compute it."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
 @pytest.mark.compatibility
+@pytest.mark.usefixtures("no_kernels")
 @pytest.mark.parametrize("implementation", ["sdpa", "flex_attention"])
 def test_attention_implementations_agree(model, input_values, implementation):
     model.eval()
@@ -120,6 +128,7 @@ def test_eager_attention_in_half_precision_is_near_float32(dtype, tolerance):
 
 
 @pytest.mark.compatibility
+@pytest.mark.usefixtures("no_kernels")
 @torch.no_grad()  # PyTorch has no gradient of it on a processor
 def test_flex_attention_takes_an_attention_mask_where_transformers_makes_one(config, input_values):
     # With a decoder, which has masks of its own.

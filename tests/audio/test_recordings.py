@@ -112,7 +112,9 @@ def test_stream_is_divided_among_processes_and_workers(ranks, workers, folder, c
         stream = AudioStream(load_recordings(str(folder), streaming=True), cropper, 1, rank, ranks)
         loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
         batches = iter(loader)
-        seen += [which(next(batches)["audio"]) for _ in range(6 // ranks)]
+        items = [next(batches) for _ in range(6 // ranks)]
+        assert [item["skipped"] for item in items] == [[]] * len(items)
+        seen += [which(item["audio"]) for item in items]
     assert sorted(seen) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 
 

@@ -82,7 +82,7 @@ def message_of(error: Exception, command: str) -> str:
     """What an error says, or how to install what it misses; of a process that read data, without the traceback."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(__package__):
         extra = f": pip install ssast_hf with its extra [{EXTRAS[command]}]." if command in EXTRAS else "."
-        return f"{error.name} is not installed{extra}"
+        return f"{error.name.partition('.')[0]} is not installed{extra}"
     text = str(error)
     return text.rstrip().rpartition("\n")[2] if "Original Traceback" in text else text
 

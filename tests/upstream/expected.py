@@ -2,8 +2,8 @@
 Which of transformers' common tests SSAST fails, and why: the whole list. (What these tests are told of a model, such
 as that its embeddings cannot be resized, stands with the test classes.)
 
-What is listed has to fail in the versions given, so that a difference that disappears is noticed; only what cannot run
-at all is skipped. Anything else that fails is an error.
+What is listed has to fail in the versions given, so that a difference that disappears is noticed. Anything else that
+fails is an error.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ class Difference:
     test: str
     reason: str
     versions: str = ""
-    can_run: bool = True
 
 
 EXPECTED = [

@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 
 
 # Read when huggingface_hub is imported. The Hub of the tests knows the older way to upload large files.
@@ -66,22 +64,8 @@ def hub():
 def run_without_package(tmp_path):
     """Run Python code in a fresh process in which `ssast_hf` cannot be imported; returns what it prints."""
 
-    def run(code: str, *arguments) -> str:
-        return FreshProcess(code, arguments, tmp_path, has_package=False).finish()
-
-    return run
-
-
-@pytest.fixture
-def run_as_stranger(tmp_path):
-    """The same in a process that reads its environment anew, such as the address of the Hub."""
-
-    def run(code: str, *arguments, **variables) -> str:
-        blocked = "import sys; sys.modules['ssast_hf'] = None\n" + code
-        environment = os.environ | {"HF_HOME": str(tmp_path / "hf_home"), "HF_HUB_OFFLINE": "1"} | variables
-        command = [sys.executable, "-c", blocked, *map(str, arguments)]
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+    def run(code: str, *arguments, **environment) -> str:
+        environment = {"HF_HOME": str(tmp_path / "hf_home")} | environment
+        return FreshProcess(code, arguments, tmp_path, has_package=False, **environment).finish()
 
     return run

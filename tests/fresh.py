@@ -6,6 +6,7 @@ instead of the seconds of these imports.
 """
 
 import contextlib
+import importlib
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -32,7 +33,7 @@ class FreshProcess:
     Args:
         folder (`Path`): Where to run it, and where code of models is copied to.
         has_package (`bool`): Whether `ssast_hf` can be imported.
-        environment: Variables that PyTorch or this package read when they are used, not when they are imported.
+        environment: Variables to set before, such as the address of the Hub.
     """
 
     def __init__(self, code: str, arguments, folder: Path, has_package: bool, **environment):
@@ -68,11 +69,19 @@ class FreshProcess:
 
 def execute(code: str, arguments: list[str], folder: str, has_package: bool, environment: dict, scratch: str):
     """What a fork does."""
+    import huggingface_hub.constants
+    import huggingface_hub.file_download
+    import huggingface_hub.hf_api
     import transformers.dynamic_module_utils
+    import transformers.utils.hub
 
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(scratch, name), os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ |= environment
+    # These read the variables, or each other, when they are imported. The functions in them see what is read anew.
+    for module in (huggingface_hub.constants, huggingface_hub.file_download, transformers.utils.hub):
+        importlib.reload(module)
+    huggingface_hub.hf_api.api.endpoint = huggingface_hub.constants.ENDPOINT  # of `create_repo` and the like
     os.chdir(folder)
     multiprocessing.set_start_method(None, force=True)  # not that of the tests
     # No code of models that were loaded before, and none for those that are loaded later.

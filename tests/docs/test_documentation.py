@@ -1,19 +1,15 @@
 """What the documentation says holds: its blocks run as they stand there, and what it names exists."""
 
 import importlib
-import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from fresh import COMMAND, FreshProcess
 from hub_server import Repository
 from original import original_checkpoint
 
@@ -39,18 +35,6 @@ PAGES = {
 # What commands write, or what belongs to others.
 MADE = {"config.json", "preprocessor_config.json", "trainer_state.json", "figures/", "demo/"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-# What runs the Python blocks of a page, one after another as they arrive, each with variables of its own.
-WORKER = """
-import contextlib, io, json, os, sys
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-for line in sys.stdin:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(json.loads(line), "<block>", "exec"), {"__name__": "__main__"})
-    print(json.dumps(printed.getvalue()), file=answers, flush=True)
-"""
-WITHOUT_PACKAGE = "import sys\nsys.modules['ssast_hf'] = None\n"
 # Page -> what its blocks print, in this order, and what they leave behind.
 PRINTED = {
     "README.md": [
@@ -94,39 +78,9 @@ def blocks_of(text: str) -> list[tuple[str, str]]:
     return [(language, block) for language, block in FENCE.findall(text) if language in ("bash", "python")]
 
 
-class Worker:
-    """A process for the Python blocks of a page, which import PyTorch once."""
-
-    def __init__(self, folder: Path, environment: dict):
-        self.errors = folder / "errors.txt"
-        with self.errors.open("w") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", WORKER],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd=folder,
-                env=environment,
-                text=True,
-            )
-
-    def run(self, block: str) -> str:
-        self.process.stdin.write(json.dumps(block) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"{block}\n{self.errors.read_text()}"
-        return json.loads(answer)
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
-
-
-def run(command: list[str], block: str, folder: Path, environment: dict) -> str:
-    result = subprocess.run([*command, block], capture_output=True, text=True, cwd=folder, env=environment)
-    assert result.returncode == 0, f"{block}\n{result.stderr}"
-    return result.stdout
+def commands_of(block: str) -> list[list[str]]:
+    """The words of each command of a shell block."""
+    return [shlex.split(line, comments=True) for line in block.replace("\\\n", " ").splitlines()]
 
 
 def publish_nano(hub, repo_id: str):
@@ -141,15 +95,12 @@ def test_every_block_runs(page, tmp_path, hub):
     hub.tokens["hf_reader"] = {"your-name"}
     if page == "docs/publishing.md":
         publish_nano(hub, "your-name/ssast-nano")
-    environment = os.environ | {
+    environment = {
         "HF_HOME": str(tmp_path / "hf_home"),
         "HF_ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": "0",
         "HF_TOKEN": "hf_reader",
-        "OMP_NUM_THREADS": "1",
-        # Where `ssast-hf` is installed.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
-    assert shutil.which("ssast-hf", path=environment["PATH"]), "the package is not installed in this environment"
     # As in the root of the clone.
     folder = tmp_path / "clone"
     folder.mkdir()
@@ -160,19 +111,16 @@ def test_every_block_runs(page, tmp_path, hub):
     cached.parent.mkdir(parents=True)
     torch.save(original_checkpoint(hidden_size=192, num_layers=12, max_length=1024), cached)
 
-    worker, printed = None, ""
-    try:
-        for language, block in blocks_of(PAGES[page]):
-            if language == "bash":
-                printed += run(["bash", "-euc"], block, folder, environment)
-            elif "trust_remote_code" in block:  # for those who have not installed the package
-                printed += run([sys.executable, "-c"], WITHOUT_PACKAGE + block, folder, environment)
-            else:
-                worker = worker or Worker(folder, environment)
-                printed += worker.run(block)
-    finally:
-        if worker is not None:
-            worker.close()
+    printed = ""
+    for language, block in blocks_of(PAGES[page]):
+        if language == "python":
+            # Those who have not installed the package trust the code of a model.
+            has_package = "trust_remote_code" not in block
+            printed += FreshProcess(block, [], folder, has_package, **environment).finish()
+            continue
+        for program, *arguments in commands_of(block):
+            assert program == "ssast-hf"
+            printed += FreshProcess(COMMAND, arguments, folder, has_package=True, **environment).finish()
     position = 0
     for expected in PRINTED[page]:
         position = printed.find(expected, position) + len(expected)

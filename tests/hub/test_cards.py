@@ -69,7 +69,7 @@ def test_code_in_cards_compiles(config):
             compile(block, "card", "exec")
 
 
-def test_code_in_the_card_of_a_classifier_runs_for_strangers(config, hub, tmp_path, run_as_stranger):
+def test_code_in_the_card_of_a_classifier_runs_for_strangers(config, hub, tmp_path, run_without_package):
     config.id2label = {0: "tern", 1: "gull", 2: "plover"}
     SSASTForAudioClassification(config).save_pretrained(tmp_path / "model")
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "model")
@@ -78,7 +78,7 @@ def test_code_in_the_card_of_a_classifier_runs_for_strangers(config, hub, tmp_pa
     card = hub.files("org/birds")["README.md"].decode()
     blocks = re.findall(r"^```python\n(.*?)^```", card, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3  # classify, embed, fine-tune
-    printed = run_as_stranger("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    printed = run_without_package("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert all(name in printed for name in ("tern", "gull", "plover"))
     assert printed.endswith("torch.Size([1, 32])\ntorch.Size([1, 34, 32])\n")
 

@@ -1,14 +1,12 @@
 """Publishing: what is staged, what is verified, and what the real client does at a Hub on the loopback address."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from fresh import COMMAND, FreshProcess
 from huggingface_hub import HfApi
 from safetensors.torch import load_file, save_file
 
@@ -48,15 +46,15 @@ def save(model, config, path):
     return path
 
 
-def environment(hub, tmp_path, token="hf_owner"):
-    return os.environ | {"HF_ENDPOINT": hub.url, "HF_TOKEN": token, "HF_HOME": str(tmp_path / "hf_home")}
+@pytest.fixture
+def start(hub, tmp_path):
+    """Start code with this package and the token `hf_owner` in a process of its own."""
 
+    def start(code: str, *arguments) -> FreshProcess:
+        environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_owner", "HF_HOME": str(tmp_path / "hf_home")}
+        return FreshProcess(code, arguments, tmp_path, has_package=True, HF_HUB_OFFLINE="0", **environment)
 
-def run(hub, tmp_path, *command, **options):
-    command = [sys.executable, *map(str, command)]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment(hub, tmp_path, **options), cwd=tmp_path
-    )
+    return start
 
 
 # What is staged
@@ -292,11 +290,10 @@ def test_token_does_not_travel_in_the_open(folder, monkeypatch):
 
 
 @pytest.mark.compatibility
-def test_strangers_load_what_was_published_online_and_offline(hub, folder, tmp_path, run_as_stranger, model):
-    result = run(hub, tmp_path, "-m", "ssast_hf", "publish", folder, "--repo_id", "org/ssast", "--license", "mit")
-    assert result.returncode == 0, result.stderr
+def test_strangers_load_what_was_published_online_and_offline(hub, folder, start, run_without_package, model):
+    start(COMMAND, "publish", folder, "--repo_id", "org/ssast", "--license", "mit").finish()
     assert hub.repositories["org/ssast"].messages == ["initial commit", "Upload SSAST model"]
-    online = run_as_stranger(LOAD, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    online = run_without_package(LOAD, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     features = SSASTFeatureExtractor.from_pretrained(folder)
     inputs = features(torch.ones(8000).numpy(), sampling_rate=16000, return_tensors="pt")
     with torch.no_grad():
@@ -306,11 +303,11 @@ def test_strangers_load_what_was_published_online_and_offline(hub, folder, tmp_p
     assert {line[0] for line in lines} == {"transformers_modules"}
     assert [float(line[2]) for line in lines] == pytest.approx([expected] * 3, rel=1e-5)
     hub.close()
-    assert run_as_stranger(LOAD, HF_ENDPOINT=hub.url) == online
+    assert run_without_package(LOAD, HF_ENDPOINT=hub.url) == online
 
 
 @pytest.mark.compatibility
-def test_push_to_hub_makes_a_repository_that_loads_and_revisions_can_be_pinned(hub, folder, tmp_path, run_as_stranger):
+def test_push_to_hub_makes_a_repository_that_loads_with_pinned_revisions(hub, folder, start, run_without_package):
     push = """
 import sys, torch
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
@@ -321,8 +318,7 @@ for value in (0.25, 0.5):
     SSASTFeatureExtractor.from_pretrained(sys.argv[1]).push_to_hub("org/ssast")
     print(value)
 """
-    result = run(hub, tmp_path, "-c", push, folder)
-    assert result.returncode == 0, result.stderr
+    start(push, folder).finish()
     first = next(
         sha
         for sha, files in hub.repositories["org/ssast"].commits.items()
@@ -338,7 +334,7 @@ for revision in (sys.argv[1], "main"):
     print(model.reconstruction_head.out_proj.bias[0].item(), features.num_mel_bins)
 """
     assert is_untouched(hub.files("org/ssast")["README.md"].decode())  # so that publishing replaces it
-    printed = run_as_stranger(load, first, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    printed = run_without_package(load, first, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert printed.split() == ["0.25", "32", "0.5", "32"]
 
 
@@ -355,7 +351,7 @@ upload(HfApi(), Path(sys.argv[2]), "org/ssast", sys.argv[3] == "private", False,
 
 
 @pytest.mark.compatibility
-def test_private_repository_asks_for_a_token(hub, folder, tmp_path):
+def test_private_repository_asks_for_a_token(hub, folder, start, tmp_path):
     code = """
 import os
 from ssast_hf import SSASTModel
@@ -366,24 +362,21 @@ try:
 except OSError as error:
     print(error)
 """
-    result = run(hub, tmp_path, "-c", UPLOAD + code, folder, tmp_path / "staged", "private")
-    assert result.returncode == 0, result.stderr
+    process = start(UPLOAD + code, folder, tmp_path / "staged", "private")
+    printed = process.finish()
     assert hub.repositories["org/ssast"].private
-    assert "token" in result.stdout
-    assert "hf_owner" not in result.stdout + result.stderr
+    assert "token" in printed
+    assert "hf_owner" not in printed + process.errors()
 
 
 @pytest.mark.compatibility
-def test_interrupted_upload_leaves_nothing_and_the_next_try_succeeds(hub, folder, tmp_path):
+def test_interrupted_upload_leaves_nothing_and_the_next_try_succeeds(hub, folder, start, tmp_path):
     hub.hold_uploads = True
-    command = [sys.executable, "-c", UPLOAD, folder, tmp_path / "first", "public"]
-    process = subprocess.Popen(command, env=environment(hub, tmp_path), cwd=tmp_path)
+    process = start(UPLOAD, folder, tmp_path / "first", "public")
     assert hub.upload_began.wait(120)
     process.kill()
-    process.wait()
     time.sleep(0.5)
     assert hub.files("org/ssast") == {}
     hub.hold_uploads = False
-    result = run(hub, tmp_path, "-c", UPLOAD, folder, tmp_path / "second", "public")
-    assert result.returncode == 0, result.stderr
+    start(UPLOAD, folder, tmp_path / "second", "public").finish()
     assert hub.files("org/ssast")["model.safetensors"] == (folder / "model.safetensors").read_bytes()

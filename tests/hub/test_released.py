@@ -78,7 +78,7 @@ def table(printed: str) -> dict[str, list[str]]:
 
 
 def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
-    files, hub, tmp_path, run_as_stranger, monkeypatch, capsys, quick
+    files, hub, tmp_path, run_without_package, monkeypatch, capsys, quick
 ):
     names = ("Good", "Broken-Link", "Truncated", "Wrong-Checksum", "Other-Shape", "Good-Too")
     changes = {"Wrong-Checksum": {"sha256": "0" * 64}, "Other-Shape": {"num_hidden_layers": 3}}
@@ -111,7 +111,7 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
         assert b"Yuan Gong" in published["LICENSE.SSAST"]
         assert b"\nlicense: bsd-3-clause\n" in published["README.md"]
     blocks = re.findall(r"^```python\n(.*?)^```", published["README.md"].decode(), flags=re.MULTILINE | re.DOTALL)
-    printed = run_as_stranger("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
+    printed = run_without_package("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert printed.startswith("torch.Size([1, 64])\ntorch.Size([1, 66, 64])\n")
     stored = load_file(tmp_path / "zoo" / "good" / "model.safetensors")["reconstruction_head.dense.bias"]
     assert torch.equal(stored, original_checkpoint(seed=0)["module.gpredlayer.0.bias"])

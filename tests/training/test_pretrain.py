@@ -165,7 +165,7 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     changes = {"dataloader_num_workers": 1, "per_device_train_batch_size": 3 if processes == 1 else 1}
     changes |= {"max_steps": 30, "save_steps": 6, "eval_steps": 15, "logging_steps": 15, "streaming": streaming}
     command = options(model_dir, audio_folder, straight, **changes)
-    torchrun(command) if processes == 2 else finish(run(command, tmp_path))
+    finish(run(command, tmp_path, processes))
     command = options(model_dir, audio_folder, killed, **changes)
     kill_after(run(command, tmp_path, processes), killed / "checkpoint-6")
     assert not (killed / "checkpoint-30").exists()

@@ -16,7 +16,8 @@ from ..configuration_ssast import RELEASED_MASK, SSASTConfig, same_share
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..heads_ssast import SSASTForAudioClassification
 from ..modeling_ssast import SSASTForPretraining, SSASTModel
-from ..storage.reading import UnreadableFile, read_pth, read_safetensors
+from ..storage.guards import UnreadableFile
+from ..storage.reading import read_pth, read_safetensors
 from ..storage.writing import check_output, written_whole
 from .folders import (
     ConversionError,

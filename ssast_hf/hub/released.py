@@ -15,7 +15,7 @@ from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig
 from ..conversion.folders import ConversionError
 from ..conversion.original import write_converted
-from ..storage.reading import UnreadableFile
+from ..storage.guards import UnreadableFile
 from ..storage.writing import check_output, written_whole
 from .cards import NAMESPACE, differences, record_card, record_config, repository_name
 from .fresh_process import verify

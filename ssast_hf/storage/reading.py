@@ -9,12 +9,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from .guards import UnreadableFile
+
 
 CHUNK_BYTES = 1 << 20
-
-
-class UnreadableFile(ValueError):
-    """A file of weights is damaged, holds something else, or would have to run code to be read."""
 
 
 def read_pth(path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,84 @@
+"""
+What can go wrong with the outside world, told as this package's errors.
+
+Libraries fail in many ways on a damaged file or a full disk: `RecursionError`, `StopIteration`, `SafetensorError`.
+Where the package reads or writes through one, it does so inside [`reading`] or [`writing`], which turn any of these
+into one error that names the file and says what to do. Inside are calls of libraries alone, so that a mistake of this
+package's own keeps its traceback.
+"""
+
+import errno
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+
+class UnreadableFile(ValueError):
+    """A file is damaged, holds something else, is too large, or would have to run code to be read."""
+
+
+@contextmanager
+def reading(path, expected: str, remedy: str = "Download or copy it again."):
+    """
+    Whatever a library raises about the content of a file becomes an [`UnreadableFile`].
+
+    Args:
+        path (`str` or `Path`): The file, for the message.
+        expected (`str`): What it should be, such as `"a safetensors file"`.
+        remedy (`str`): What to do, as a sentence.
+
+    Raises:
+        UnreadableFile: If the content cannot be read.
+        OSError: As it is, if it names the file that it is about: one that is missing, or may not be read.
+    """
+    try:
+        yield
+    except UnreadableFile:
+        raise
+    except MemoryError as error:
+        raise UnreadableFile(f"{path} needs more memory to be read than there is.") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise UnreadableFile(f"{path} is not {expected} ({reason(error)}). {remedy}") from error
+
+
+@contextmanager
+def writing(path):
+    """
+    A full disk and the like, while a library writes to `path`, become an OSError that names it and says what to do.
+
+    Raises:
+        OSError: If the file could not be written.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise
+        # What PyTorch's writer of zip files makes of what the system told it.
+        words = ("PytorchStreamWriter", "inline_container", "unexpected pos")
+        if isinstance(error, RuntimeError) and not any(word in str(error) for word in words):
+            raise
+        raise OSError(f"{path} could not be written: {reason(error)}. {room(path)}") from error
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def room(path) -> str:
+    """How much may still be written where `path` is, and what to do."""
+    folder = Path(path)
+    while not folder.is_dir():
+        folder = folder.parent
+    return f"{shutil.disk_usage(folder).free / 1e6:.0f} MB are free there; make room, or choose another place."
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an error says, with its type where that alone says what happened."""
+    lines = str(error).strip().splitlines()
+    if not lines or isinstance(error, (KeyError, RecursionError)):
+        return type(error).__name__ + (f": {lines[0]}" if lines else "")
+    return lines[0].rstrip(".")

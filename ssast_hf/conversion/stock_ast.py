@@ -200,6 +200,7 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
             features = ASTFeatureExtractor.from_pretrained(source)
             stock_extractor = {name: getattr(features, name) for name in SHARED_EXTRACTOR_FIELDS}
         stock_extractor |= {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
+        stock_extractor["min_frames"] = config.patch_shape[1]
         SSASTFeatureExtractor(**stock_extractor).save_pretrained(folder)
         check_reloaded(SSASTForPretraining, folder, model.state_dict())
     return report

@@ -18,7 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_ssast import SSASTConfig, same_share
+from .configuration_ssast import CHOICES, SSASTConfig, same_share
 from .losses_ssast import info_nce, masked_mean, masked_variance
 from .masking_ssast import count_masked_patches, sample_mask
 from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
@@ -428,6 +428,7 @@ class SSASTModel(SSASTPreTrainedModel):
                 f"attention_mask must have the shape (batch_size, num_frames) = {(batch_size, num_frames)}, "
                 f"got {tuple(attention_mask.shape)}."
             )
+        check_kind("attention_mask", attention_mask)
         windows = attention_mask.bool().unfold(1, self.config.patch_shape[1], self.config.time_stride)
         return windows.all(dim=-1).repeat(1, frequency)
 
@@ -438,6 +439,7 @@ class SSASTModel(SSASTPreTrainedModel):
                 f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
                 f"got {tuple(bool_masked_pos.shape)}."
             )
+        check_kind("bool_masked_pos", bool_masked_pos)
         return bool_masked_pos.bool()
 
     def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
@@ -464,6 +466,12 @@ class SSASTModel(SSASTPreTrainedModel):
         weight = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N) in float32, which counts exactly
         patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
         return (patches * weight.unsqueeze(-1)).sum(dim=1).to(patches.dtype)
+
+
+def check_kind(name: str, mask: torch.Tensor):
+    """ValueError unless a mask is of booleans or integers; NaN would count as True, and asking for it would wait."""
+    if mask.is_floating_point() or mask.is_complex():
+        raise ValueError(f"{name} must be of booleans or integers, got {mask.dtype}; pass {name} != 0.")
 
 
 def with_prefix(patches: torch.Tensor) -> torch.Tensor:
@@ -669,7 +677,12 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         """What `config.objective` trains."""
         if self.config.objective == "joint":
             return discriminative_loss + self.config.generative_loss_weight * generative_loss
-        return discriminative_loss if self.config.objective == "discriminative" else generative_loss
+        if self.config.objective == "discriminative":
+            return discriminative_loss
+        if self.config.objective == "generative":
+            return generative_loss
+        choices = ", ".join(CHOICES["objective"])  # set after the configuration was checked
+        raise ValueError(f"config.objective must be one of {choices}; got {self.config.objective!r}.")
 
     def _gradient_for(self, objective: str):
         """Context in which a loss is computed: without a graph if it is not trained."""

@@ -141,7 +141,7 @@ def storm(
 ) -> dict:
     """Kill `count` times with one signal; a row of the table."""
     ends, finished, wrong, slowest = Counter(), 0, 0, 0.0
-    run = 0
+    run, asked = 0, 0
     while sum(ends.values()) < count or run > finished:
         output = expected.with_name(f"{mode}-{number.name}-{finished}")
         run = finished + 1
@@ -160,6 +160,7 @@ def storm(
                 slowest = max(slowest, time.monotonic() - sent)
                 if statuses != [0] * len(statuses):
                     ends["before the first checkpoint" if before is None else "later"] += 1
+                    asked += EXIT_STATUS in statuses
                     wrong += is_wrong(number, statuses, victim, processes, output)
         statuses = statuses or wait_for(processes, 600)
         if statuses == [0] * len(statuses):
@@ -173,6 +174,7 @@ def storm(
         "signal": number.name,
         "kills": sum(ends.values()),
         "before a checkpoint": ends["before the first checkpoint"],
+        f"exit {EXIT_STATUS}": asked,
         "runs compared": finished,
         "slowest end, s": slowest,
         "wrong": wrong,

@@ -101,6 +101,7 @@ def start(mode: str, output: Path) -> list[subprocess.Popen]:
         "dataloader_num_workers": 2,
         "report_to": "none",
         "disable_tqdm": True,
+        "ddp_timeout": 20,  # of a process that waits for one that was killed before it came
     }
     if mode == "stream":
         options |= {"streaming": True, "shuffle_buffer": 5}

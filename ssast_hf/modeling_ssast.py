@@ -428,19 +428,20 @@ class SSASTModel(SSASTPreTrainedModel):
                 f"attention_mask must have the shape (batch_size, num_frames) = {(batch_size, num_frames)}, "
                 f"got {tuple(attention_mask.shape)}."
             )
-        check_kind("attention_mask", attention_mask)
+        check_attention_mask(attention_mask)
         windows = attention_mask.bool().unfold(1, self.config.patch_shape[1], self.config.time_stride)
         return windows.all(dim=-1).repeat(1, frequency)
 
     def check_mask(self, bool_masked_pos: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """The mask as bool, if it has the shape of `valid`, (B, N); ValueError if not."""
+        """The mask, if it is of booleans and has the shape of `valid`, (B, N); ValueError if not."""
+        if bool_masked_pos.dtype != torch.bool:
+            raise ValueError(f"bool_masked_pos must be of torch.bool, True = masked; got {bool_masked_pos.dtype}.")
         if bool_masked_pos.shape != valid.shape:
             raise ValueError(
                 f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
                 f"got {tuple(bool_masked_pos.shape)}."
             )
-        check_kind("bool_masked_pos", bool_masked_pos)
-        return bool_masked_pos.bool()
+        return bool_masked_pos
 
     def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
         """
@@ -468,10 +469,11 @@ class SSASTModel(SSASTPreTrainedModel):
         return (patches * weight.unsqueeze(-1)).sum(dim=1).to(patches.dtype)
 
 
-def check_kind(name: str, mask: torch.Tensor):
-    """ValueError unless a mask is of booleans or integers; NaN would count as True, and asking for it would wait."""
-    if mask.is_floating_point() or mask.is_complex():
-        raise ValueError(f"{name} must be of booleans or integers, got {mask.dtype}; pass {name} != 0.")
+def check_attention_mask(attention_mask: torch.Tensor):
+    """ValueError for NaN, which would count as audio. Not looked at on other devices, which had to be waited for."""
+    is_at_hand = attention_mask.device.type == "cpu" and not torch.compiler.is_compiling()
+    if is_at_hand and attention_mask.is_floating_point() and attention_mask.isnan().any():
+        raise ValueError("attention_mask holds NaN; it must be nonzero for audio, 0 for padding.")
 
 
 def with_prefix(patches: torch.Tensor) -> torch.Tensor:

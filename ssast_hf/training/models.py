@@ -102,7 +102,9 @@ def read_config(name: str) -> SSASTConfig:
     path = name if Path(name).is_file() else f"{name}/config.json"
     try:
         with reading(path, "the configuration of a model", REMEDY) if Path(name).exists() else nullcontext():
-            values = dict(SSASTConfig.get_config_dict(name)[0])
+            values, _ = SSASTConfig.get_config_dict(name)
+            if not isinstance(values, dict):
+                raise TypeError(f"a {type(values).__name__}")
     except OSError as error:
         if Path(name).exists():
             raise

@@ -61,7 +61,9 @@ class FolderLock:
 
     def __enter__(self):
         problem = self.acquire()
-        if problems := [each for each in gather_object([problem]) if each is not None]:
+        with named_when_lost(self):
+            problems = [each for each in gather_object([problem]) if each is not None]
+        if problems:
             self.release()
             raise ValueError(problems[0])
         return self
@@ -151,6 +153,20 @@ def named_when_lost(lock: FolderLock):
         raise ConnectionError(
             f"{what}, so process {lock.rank} ends, too. What it says itself comes first; if it says nothing, it was "
             "killed, perhaps for want of memory. The same command goes on from the last checkpoint."
+        ) from error
+
+
+@contextmanager
+def told_when_alone():
+    """The same while the group of processes begins, when no folder is locked yet."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_of_connections(error):
+            raise
+        raise ConnectionError(
+            f"Process {os.environ.get('RANK')} has not found the others of {os.environ.get('WORLD_SIZE')} within "
+            "--ddp_timeout seconds; see what they say, and that all of them are started."
         ) from error
 
 

@@ -29,7 +29,7 @@ from .data_sets import make_datasets
 from .messages import say
 from .models import SIZES, ModelArguments, make_model
 from .pictures import Pictures
-from .processes import FolderLock, check_launcher, named_when_lost
+from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone
 from .recipe import read_run, recipe_of
 from .report import write_report
 from .resuming import check_same_run, check_weights, find_checkpoint, is_finished
@@ -49,17 +49,18 @@ class PretrainingArguments(RunArguments):
 def main(argv: list[str] | None = None) -> list[str]:
     """Pretrain as the command line says; returns a short report."""
     argv = sys.argv[1:] if argv is None else argv
-    parser, model_arguments, data_arguments, arguments = parse_into(
-        (ModelArguments, DataArguments, PretrainingArguments),
-        argv,
-        prog="ssast-hf pretrain",
-        usage="%(prog)s (--model_name_or_path NAME | --model_size SIZE) --train_data DATA --output_dir OUT [...]",
-        description=__doc__,
-    )
+    with told_when_alone():  # `TrainingArguments` begin the group of processes
+        parser, model_arguments, data_arguments, arguments = parse_into(
+            (ModelArguments, DataArguments, PretrainingArguments),
+            argv,
+            prog="ssast-hf pretrain",
+            usage="%(prog)s (--model_name_or_path NAME | --model_size SIZE) --train_data DATA --output_dir OUT [...]",
+            description=__doc__,
+        )
     check_arguments(parser, model_arguments, data_arguments, arguments)
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
-    with StopRequest() as stop, named_when_lost(lock), lock:
+    with StopRequest() as stop, lock, named_when_lost(lock):
         stop.connect(arguments.ddp_timeout)
         try:
             return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)

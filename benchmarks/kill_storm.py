@@ -162,7 +162,7 @@ def storm(
                 if statuses != [0] * len(statuses):
                     ends["before the first checkpoint" if before is None else "later"] += 1
                     asked += EXIT_STATUS in statuses
-                    wrong += is_wrong(number, statuses, victim, processes, output)
+                    wrong += is_wrong(number, statuses, output)
         statuses = statuses or wait_for(processes, 600)
         if statuses == [0] * len(statuses):
             if differs(expected, output):
@@ -186,9 +186,10 @@ def reached(output: Path) -> str | None:
     return max((path.name for path in output.glob("checkpoint-*")), default=None)
 
 
-def is_wrong(number, statuses: list[int], victim, processes, output: Path) -> bool:
+def is_wrong(number: signal.Signals, statuses: list[int], output: Path) -> bool:
     """Whether the end that a signal brought is none of those that are documented; says so."""
-    allowed = {-number, 1} if number == signal.SIGKILL else {-number, 1, EXIT_STATUS}
+    # The other process of a group has nothing left to do while the first one writes the report.
+    allowed = {-number, 0, 1} if number == signal.SIGKILL else {-number, 0, 1, EXIT_STATUS}
     wrong = [status for status in statuses if status not in allowed]
     if EXIT_STATUS in statuses and (len(set(statuses)) > 1 or (output / ".saving").exists()):
         wrong = statuses

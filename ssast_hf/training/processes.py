@@ -1,7 +1,7 @@
 """The processes of a run: all that were started, alone in their folder, and told by number when one is lost."""
 
 import os
-import socket
+import platform
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +99,7 @@ class FolderLock:
             file.close()  # a run that ended just then has removed it
         if self.rank == 0:
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.write(f"process {os.getpid()} on {platform.node()}\n")
             file.flush()
         self.file = file
         return None

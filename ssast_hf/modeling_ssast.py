@@ -18,7 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_ssast import SSASTConfig, same_share
+from .configuration_ssast import CHOICES, SSASTConfig, same_share
 from .losses_ssast import info_nce, masked_mean, masked_variance
 from .masking_ssast import count_masked_patches, sample_mask
 from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
@@ -430,17 +430,20 @@ class SSASTModel(SSASTPreTrainedModel):
                 f"attention_mask must have the shape (batch_size, num_frames) = {(batch_size, num_frames)}, "
                 f"got {tuple(attention_mask.shape)}."
             )
+        check_attention_mask(attention_mask)
         windows = attention_mask.bool().unfold(1, self.config.patch_shape[1], self.config.time_stride)
         return windows.all(dim=-1).repeat(1, frequency)
 
     def check_mask(self, bool_masked_pos: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """The mask as bool, if it has the shape of `valid`, (B, N); ValueError if not."""
+        """The mask, if it is of booleans and has the shape of `valid`, (B, N); ValueError if not."""
+        if bool_masked_pos.dtype != torch.bool:
+            raise ValueError(f"bool_masked_pos must be of torch.bool, True = masked; got {bool_masked_pos.dtype}.")
         if bool_masked_pos.shape != valid.shape:
             raise ValueError(
                 f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
                 f"got {tuple(bool_masked_pos.shape)}."
             )
-        return bool_masked_pos.bool()
+        return bool_masked_pos
 
     def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
         """
@@ -466,6 +469,13 @@ class SSASTModel(SSASTPreTrainedModel):
         weight = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N) in float32, which counts exactly
         patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
         return (patches * weight.unsqueeze(-1)).sum(dim=1).to(patches.dtype)
+
+
+def check_attention_mask(attention_mask: torch.Tensor):
+    """ValueError for NaN, which would count as audio. Not looked at on other devices, which had to be waited for."""
+    is_at_hand = attention_mask.device.type == "cpu" and not torch.compiler.is_compiling()
+    if is_at_hand and attention_mask.is_floating_point() and attention_mask.isnan().any():
+        raise ValueError("attention_mask holds NaN; it must be nonzero for audio, 0 for padding.")
 
 
 def with_prefix(patches: torch.Tensor) -> torch.Tensor:
@@ -671,7 +681,12 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         """What `config.objective` trains."""
         if self.config.objective == "joint":
             return discriminative_loss + self.config.generative_loss_weight * generative_loss
-        return discriminative_loss if self.config.objective == "discriminative" else generative_loss
+        if self.config.objective == "discriminative":
+            return discriminative_loss
+        if self.config.objective == "generative":
+            return generative_loss
+        choices = ", ".join(CHOICES["objective"])  # set after the configuration was checked
+        raise ValueError(f"config.objective must be one of {choices}; got {self.config.objective!r}.")
 
     def _gradient_for(self, objective: str):
         """Context in which a loss is computed: without a graph if it is not trained."""

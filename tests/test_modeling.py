@@ -244,6 +244,27 @@ def naive_losses(model, input_values, mask, axis):
     return torch.stack(info_nce).mean(), torch.stack(errors).mean(), torch.stack(correct).float().mean()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
+def test_mask_that_is_not_of_booleans_is_refused(dtype, model, input_values):
+    for forward in (model, model.base_model):
+        with pytest.raises(ValueError, match=f"bool_masked_pos must be of torch.bool, True = masked; got {dtype}"):
+            forward(input_values, bool_masked_pos=torch.ones(3, 32, dtype=dtype))
+
+
+def test_nan_in_an_attention_mask_is_refused(model, input_values):
+    attention_mask = torch.ones(3, 64)
+    assert model(input_values, attention_mask=attention_mask).loss.isfinite()
+    attention_mask[1, 5] = torch.nan
+    with pytest.raises(ValueError, match="attention_mask holds NaN"):
+        model(input_values, attention_mask=attention_mask)
+
+
+def test_unknown_objective_is_refused_also_when_set_later(model, input_values):
+    model.config.objective = "both"
+    with pytest.raises(ValueError, match="objective must be one of joint, discriminative, generative; got 'both'"):
+        model(input_values)
+
+
 @pytest.mark.parametrize(("contrastive_axis", "axis"), [("predictions", 1), ("targets", 0)])
 def test_losses_match_a_loop_over_clips(model, input_values, contrastive_axis, axis):
     model.config.contrastive_axis = contrastive_axis

@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
@@ -70,15 +72,19 @@ class RunArguments(TrainingArguments):
         # Masked patches always reach every trained parameter.
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
-        devices = (torch.cuda, torch.backends.mps, torch.xpu)
+        devices = (torch.accelerator, torch.cuda, torch.backends.mps, torch.xpu)
         has_accelerator = any(device.is_available() for device in devices)
         # Batches are copied while the device computes.
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_accelerator
         if self.accelerator_config is None:
             self.accelerator_config = {"non_blocking": True}
-        # `TrainingArguments` takes a processor that has bfloat16 for one that has not, unless told so.
-        if self.bf16 and not has_accelerator:
-            self.use_cpu = True
+        # Unless told so, `TrainingArguments` takes a processor that has bfloat16 for one that has not, and several
+        # processes for as many runs.
+        self.use_cpu = self.use_cpu or not has_accelerator
+        if self.use_cpu and self.ddp_backend in (None, "gloo"):
+            connect_processors(self.ddp_timeout)
+        # The same, less carefully: what a signal does here is in `stopping.py`.
+        self.enable_jit_checkpoint = False
         self.use_adam = self.optim == "adam"
         if self.use_adam:
             self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `adam` in `run_pretraining.py`
@@ -86,6 +92,13 @@ class RunArguments(TrainingArguments):
         if self.default_learning_rate:
             self.learning_rate = 1e-4
         super().__post_init__()
+
+
+def connect_processors(seconds: int):
+    """Begin the group of processes that a launcher started; accelerate would, but without the timeout."""
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ
+    if several and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds))
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

@@ -1,20 +1,24 @@
 """The model of a run, from the options that name it: loaded, or with random weights."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForPreTraining
+from transformers import AutoModelForPreTraining
 
 from ..configuration_ssast import CHOICES, SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPretraining
+from ..storage.guards import reading
 from .arguments import option
 from .messages import say
 
 
 # Width, layers and attention heads; the released sizes, and one for trying things out.
 SIZES = {"nano": (128, 6, 2), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+# What to do about a damaged one.
+REMEDY = "Copy or download the model again."
 
 
 @dataclass
@@ -52,7 +56,8 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
     name = arguments.model_name_or_path
     if name is None:
-        model = AutoModelForPreTraining.from_config(make_config(arguments, fields), **attention)
+        config = make_config(arguments, fields)
+        model = AutoModelForPreTraining.from_config(config, trust_remote_code=False, **attention)
     else:
         model = load_model(name, fields | attention)
         if arguments.max_length is not None:
@@ -67,13 +72,14 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     } | {key: value for key in ("mean", "std") if (value := getattr(arguments, key)) is not None}
     if name is None:
         return model, SSASTFeatureExtractor(**extractor_fields)
-    return model, SSASTFeatureExtractor.from_pretrained(name, **extractor_fields)
+    with reading(f"{name}/preprocessor_config.json", "that of an SSAST model", REMEDY):
+        return model, SSASTFeatureExtractor.from_pretrained(name, **extractor_fields)
 
 
 def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
     """The configuration of a model with random weights, with the given fields."""
     if arguments.model_size is None:
-        config = SSASTConfig.from_pretrained(arguments.config_name).to_dict()
+        config = read_config(str(arguments.config_name)).to_dict()
     else:
         width, layers, heads = SIZES[arguments.model_size]
         config = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
@@ -86,6 +92,27 @@ def make_config(arguments: ModelArguments, fields: dict) -> SSASTConfig:
     if arguments.num_masked_patches is not None:
         config["num_masked_patches"] = arguments.num_masked_patches
     return SSASTConfig(**config)
+
+
+def read_config(name: str) -> SSASTConfig:
+    """
+    The configuration of an SSAST model, in a folder, a file or on the Hub. No code is run, and nobody is asked whether
+    to: the Auto classes would ask for a model of another type that brings some.
+    """
+    path = name if Path(name).is_file() else f"{name}/config.json"
+    try:
+        with reading(path, "the configuration of a model", REMEDY) if Path(name).exists() else nullcontext():
+            values, _ = SSASTConfig.get_config_dict(name)
+            if not isinstance(values, dict):
+                raise TypeError(f"a {type(values).__name__}")
+    except OSError as error:
+        if Path(name).exists():
+            raise
+        raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
+    if (kind := values.get("model_type")) != SSASTConfig.model_type:
+        raise ValueError(f"{name} is a model of type {kind!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER.")
+    with reading(path, "the configuration of an SSAST model", REMEDY):
+        return SSASTConfig.from_dict(values)
 
 
 def load_model(name: str, fields: dict) -> SSASTForPretraining:
@@ -102,18 +129,14 @@ def load_model(name: str, fields: dict) -> SSASTForPretraining:
             f"{name} is neither a folder nor a repository (owner/name). A released checkpoint is converted first: "
             f"ssast-hf convert {name} FOLDER. For random weights: --model_size."
         )
-    try:
-        config = AutoConfig.from_pretrained(name)
-    except OSError as error:
-        raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
-    if config.model_type != SSASTConfig.model_type:
-        raise ValueError(
-            f"{name} is a model of type {config.model_type!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER."
-        )
+    config = read_config(name)
     width = fields.get("decoder_hidden_size")
     if width is not None and config.decoder_width not in (0, width):
         raise ValueError(f"--decoder_hidden_size {width}: the decoder of {name} has the width {config.decoder_width}.")
-    model, info = SSASTForPretraining.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **fields)
+    with reading(name, "a model that this command can go on from", REMEDY):
+        model, info = SSASTForPretraining.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, **fields
+        )
     if info["missing_keys"]:
         say(f"Not in {name}, so begun anew: {', '.join(sorted(info['missing_keys']))}")
     return model

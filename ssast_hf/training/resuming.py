@@ -1,18 +1,22 @@
 """Which checkpoint a run goes on from, and whether it may."""
 
 import functools
+import os
 import shutil
 from pathlib import Path
 
 import torch
-from transformers import TrainerState
-from transformers.trainer_utils import get_last_checkpoint
+from accelerate.utils import broadcast_object_list, gather_object
 
 from ..configuration_ssast import SSASTConfig
+from ..storage.guards import reading
+from ..storage.reading import read_weights
 from ..storage.writing import is_model_file
 from .arguments import RunArguments
 from .messages import say
-from .saving import REMOVED, SAVING
+from .recipe import tell_changes
+from .saving import CHECKPOINT, REMOVED, SAVING
+from .wholeness import fault_of, read_state
 
 
 # What cannot change within a run.
@@ -23,36 +27,96 @@ SHAPING = (
 
 
 def find_checkpoint(arguments: RunArguments, source: str | None) -> str | None:
-    """The checkpoint to go on from, if there is one; what a killed process left half-done is removed."""
+    """
+    The checkpoint to go on from, if there is one; what a killed process left half-done is removed.
+
+    Raises:
+        ValueError: In all processes, if the output folder holds something else, if the checkpoint is not whole, or if
+            a later one is.
+    """
     folder = Path(arguments.output_dir)
     if source is not None and Path(source).exists() and folder.resolve() == Path(source).resolve():
         raise ValueError(f"--output_dir {folder} is the model to continue from; choose another folder.")
+    saved = checkpoints_in(folder)
+    wanted = arguments.resume_from_checkpoint
+    if str(wanted).lower() == "false":
+        if saved:
+            raise ValueError(
+                f"{folder} holds {saved[-1]} of an earlier run; delete it, or choose another --output_dir."
+            )
+        checkpoint = None
+    elif wanted is None or str(wanted).lower() == "true":
+        checkpoint = saved[-1] if saved else None
+    else:
+        checkpoint = Path(wanted)
+        if not (checkpoint / "trainer_state.json").exists():
+            raise ValueError(f"{checkpoint} is no checkpoint of a run: it has no trainer_state.json.")
+    if not saved and folder.is_dir() and any(is_model_file(path.name) for path in folder.iterdir()):
+        raise ValueError(f"{folder} holds a model, but no checkpoint to go on from; choose another --output_dir.")
+    if len(set(gather_object([str(checkpoint)]))) > 1:
+        raise ValueError(
+            f"--output_dir {folder} does not hold the same checkpoints for all processes; take a folder that all "
+            "machines share."
+        )
+    # Found out by one process: all bytes of a checkpoint are read.
+    problems = [problem_with(checkpoint, saved) if arguments.process_index == 0 and checkpoint is not None else None]
+    broadcast_object_list(problems)
+    if problems[0] is not None:
+        raise ValueError(problems[0])
     if arguments.should_save:
         for leftover in (SAVING, REMOVED):
             shutil.rmtree(folder / leftover, ignore_errors=True)
-    latest = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    wanted = arguments.resume_from_checkpoint
-    if str(wanted).lower() == "false":
-        if latest is not None:
-            raise ValueError(f"{folder} holds {latest} of an earlier run; delete it, or choose another --output_dir.")
-        checkpoint = None
-    elif wanted is None or str(wanted).lower() == "true":
-        checkpoint = latest
-    else:
-        checkpoint = wanted
-        if not (Path(checkpoint) / "trainer_state.json").exists():
-            raise ValueError(f"{checkpoint} is no checkpoint of a run: it has no trainer_state.json.")
-        if latest is not None and step_of(latest) > step_of(checkpoint):
-            raise ValueError(
-                f"{latest} is further than {checkpoint}. Go on from there (--resume_from_checkpoint True), delete it, "
-                "or choose another --output_dir."
+        for broken in later_than(checkpoint, saved):
+            put_aside(broken)
+    if checkpoint is None:
+        return None
+    say(f"Going on from {checkpoint}.")
+    restore_cpu_storages()
+    return str(checkpoint)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a run, in the order of their steps."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if CHECKPOINT.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """How many steps a checkpoint has behind it, by its name, or else by what it says."""
+    match = CHECKPOINT.fullmatch(checkpoint.name)
+    return int(match[1]) if match else read_state(checkpoint).global_step
+
+
+def later_than(checkpoint: Path | None, saved: list[Path]) -> list[Path]:
+    return [] if checkpoint is None else [path for path in saved if step_of(path) > step_of(checkpoint)]
+
+
+def problem_with(checkpoint: Path, saved: list[Path]) -> str | None:
+    """Why a run may not go on from a checkpoint, and what to do instead; `saved` are those of the output folder."""
+    for later in reversed(later_than(checkpoint, saved)):
+        if fault_of(later) is None:
+            return (
+                f"{later} is further than {checkpoint}. Go on from there (--resume_from_checkpoint {later}), delete "
+                "it, or choose another --output_dir."
             )
-    if latest is None and folder.is_dir() and any(is_model_file(path.name) for path in folder.iterdir()):
-        raise ValueError(f"{folder} holds a model, but no checkpoint to go on from; choose another --output_dir.")
-    if checkpoint is not None:
-        say(f"Going on from {checkpoint}.")
-        restore_cpu_storages()
-    return checkpoint
+    if (fault := fault_of(checkpoint)) is None:
+        return None
+    earlier = (path for path in reversed(saved) if step_of(path) < step_of(checkpoint))
+    whole = next((path for path in earlier if fault_of(path) is None), None)
+    if whole is None:
+        return f"{fault} There is no earlier checkpoint that is whole; begin again in another --output_dir."
+    return f"{fault} {whole} is whole; to go on from there: --resume_from_checkpoint {whole}"
+
+
+def put_aside(broken: Path):
+    """Give a damaged checkpoint a name that is no checkpoint's, so that the same command goes on without it."""
+    aside = broken.with_name(f"broken-{broken.name}")
+    while aside.exists():
+        aside = aside.with_name(f"{aside.name}-again")
+    os.rename(broken, aside)
+    say(f"{broken} is damaged; it is {aside} now.")
 
 
 @functools.cache  # PyTorch cannot hold two of the same priority
@@ -66,23 +130,41 @@ def restore_cpu_storages():
     )
 
 
-def step_of(checkpoint) -> int:
-    """How many steps a checkpoint has behind it."""
-    return TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json")).global_step
-
-
-def is_finished(checkpoint: str, arguments: RunArguments, config: SSASTConfig) -> bool:
-    """Whether a checkpoint is the last one; ValueError if it is of another model, a note if of another recipe."""
+def check_same_run(checkpoint: str, arguments: RunArguments, model, recipe: dict):
+    """ValueError if a checkpoint is of another model; what else has changed since is printed."""
+    config = model.config
     before = SSASTConfig.from_pretrained(checkpoint)
     changed = [name for name in SHAPING if getattr(before, name) != getattr(config, name)]
     if changed:
         values = ", ".join(f"{name} {getattr(before, name)}, now {getattr(config, name)}" for name in changed)
         raise ValueError(f"{checkpoint} is of a run of another model ({values}); choose another --output_dir.")
-    optimizer = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
-    rate = optimizer.get("base_lrs", [arguments.learning_rate])[0]
-    if rate != arguments.learning_rate:
-        say(f"The learning rate of this run, {rate:g}, is kept; another one takes another --output_dir.")
-    state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    path = Path(checkpoint) / "scheduler.pt"
+    if path.exists():  # there is none under DeepSpeed
+        with reading(path, "the schedule of a run", "It is damaged."):
+            rate = torch.load(path, weights_only=True).get("base_lrs", [arguments.learning_rate])[0]
+        if rate != arguments.learning_rate:
+            say(f"The learning rate of this run, {rate:g}, is kept; another one takes another --output_dir.")
+    tell_changes(checkpoint, recipe, config)
+
+
+def check_weights(checkpoint: str, model):
+    """ValueError if a checkpoint has not exactly the weights of the model; `Trainer` would go on without."""
+    if not any(Path(checkpoint).glob("model.safetensors*")):
+        return  # under FSDP, with sharded weights
+    weights = read_weights(checkpoint)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    wrong = [
+        name for name in {*weights, *expected} if name not in weights or weights[name].shape != expected.get(name)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{checkpoint} has not the weights of this model ({', '.join(sorted(wrong)[:3])}, ...). It is damaged."
+        )
+
+
+def is_finished(checkpoint: str, arguments: RunArguments) -> bool:
+    """Whether a checkpoint is the last one."""
+    state = read_state(checkpoint)
     if arguments.max_steps > 0:
         return state.global_step >= arguments.max_steps
     return state.epoch >= arguments.num_train_epochs

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
-from transformers import TrainerState, set_seed
+from transformers import set_seed
 from transformers.utils import logging
 
 from ..audio.bad_files import BadFiles
@@ -30,10 +29,14 @@ from .data_sets import make_datasets
 from .messages import say
 from .models import SIZES, ModelArguments, make_model
 from .pictures import Pictures
+from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone
+from .recipe import read_run, recipe_of
 from .report import write_report
-from .resuming import find_checkpoint, is_finished
+from .resuming import check_same_run, check_weights, find_checkpoint, is_finished
 from .saving import save_result
+from .stopping import EXIT_STATUS, Stopped, StopRequest
 from .trainer import SSASTTrainer
+from .wholeness import read_state
 
 
 @dataclass
@@ -46,25 +49,37 @@ class PretrainingArguments(RunArguments):
 def main(argv: list[str] | None = None) -> list[str]:
     """Pretrain as the command line says; returns a short report."""
     argv = sys.argv[1:] if argv is None else argv
-    parser, model_arguments, data_arguments, arguments = parse_into(
-        (ModelArguments, DataArguments, PretrainingArguments),
-        argv,
-        prog="ssast-hf pretrain",
-        usage="%(prog)s (--model_name_or_path NAME | --model_size SIZE) --train_data DATA --output_dir OUT [...]",
-        description=__doc__,
-    )
+    with told_when_alone():  # `TrainingArguments` begin the group of processes
+        parser, model_arguments, data_arguments, arguments = parse_into(
+            (ModelArguments, DataArguments, PretrainingArguments),
+            argv,
+            prog="ssast-hf pretrain",
+            usage="%(prog)s (--model_name_or_path NAME | --model_size SIZE) --train_data DATA --output_dir OUT [...]",
+            description=__doc__,
+        )
     check_arguments(parser, model_arguments, data_arguments, arguments)
+    check_launcher(arguments.world_size)
+    lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
+    with StopRequest() as stop, lock, named_when_lost(lock):
+        stop.connect(arguments.ddp_timeout)
+        try:
+            return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)
+        except Stopped:
+            say(
+                f"Stopped by a signal. The same command goes on from the last checkpoint in {arguments.output_dir}; "
+                "there is no trained model yet."
+            )
+    raise SystemExit(EXIT_STATUS)
+
+
+def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopRequest, argv: list[str]) -> list[str]:
+    """What the command does, with its options read and its folder locked; [`Stopped`] if it was asked to stop."""
     # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
     os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
     audio_packages()  # before the work begins, and not first in a worker
     logging.set_verbosity_warning()  # what a run begins with should be known
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
     checkpoint = find_checkpoint(arguments, model_arguments.model_name_or_path)
-    if len(set(gather_object([checkpoint]))) > 1:
-        raise ValueError(
-            f"--output_dir {arguments.output_dir} does not hold the same checkpoints for all processes; take a folder "
-            "that all machines share."
-        )
     bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"
     if checkpoint is None and PartialState().is_local_main_process:
         bad_file_list.unlink(missing_ok=True)
@@ -96,15 +111,22 @@ def main(argv: list[str] | None = None) -> list[str]:
         processing_class=feature_extractor,
         optimizer_cls_and_kwargs=adam(arguments) if arguments.use_adam else None,
         bad_files=bad_files,
+        recipe=recipe_of(data_arguments, arguments, train, feature_extractor),
+        stop=stop,
     )
     if validation is not None:
         if (model.config.frequency_stride, model.config.time_stride) == model.config.patch_shape:
             trainer.add_callback(Pictures(trainer))
         else:
             say("No pictures: patches that overlap do not make up one.")
-    if checkpoint is not None and is_finished(checkpoint, arguments, model.config):
+    if checkpoint is not None:
+        check_same_run(checkpoint, arguments, model, trainer.recipe)
+        check_weights(checkpoint, model)
+        if validation is not None and read_run(checkpoint).get("evaluation_is_due"):
+            trainer.resumed_before_evaluation = checkpoint
+    if checkpoint is not None and is_finished(checkpoint, arguments):
         model.load_state_dict(read_weights(checkpoint))
-        trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+        trainer.state = read_state(checkpoint)
         say("No step is left to make.")
     else:
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -128,6 +150,9 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
         parser.error("--train_data is required")
     if data.streaming and arguments.max_steps <= 0:
         parser.error("--streaming needs --max_steps: how long a stream is, is not known")
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} must be at least 1, got {getattr(arguments, name)}")
     if not 0 <= data.max_bad_fraction <= 1 or not 0 <= data.validation_fraction < 1:
         parser.error("--max_bad_fraction and --validation_fraction are shares between 0 and 1")
     if arguments.label_smoothing_factor or (arguments.load_best_model_at_end and arguments.save_strategy == "no"):

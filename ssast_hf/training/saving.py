@@ -1,11 +1,16 @@
 """Checkpoints that are whole or not there at all."""
 
+import json
 import os
 import re
 import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..storage.guards import writing
+from .recipe import FILE
+from .wholeness import state_files
 
 
 # Folders that are not finished, or on the way out; their names are no checkpoint's.
@@ -21,26 +26,46 @@ def whole_checkpoint(trainer):
     It is written into a folder of another name, `trainer.saving_to` meanwhile, and moved at the end. Then the oldest
     are removed, except for the best: `Trainer` would do that file by file, and remove the newest if another one is the
     best.
+
+    Raises:
+        OSError: If it cannot be written, such as on a full disk. Nothing is left of it, and the others stay.
     """
     folder, state = Path(trainer.args.output_dir), trainer.state
     name = f"checkpoint-{state.global_step}"
     before = time.perf_counter()
     trainer.saving_to = str(folder / SAVING)
     try:
-        yield
+        with writing(folder / SAVING / name):
+            yield
+            if state.best_global_step == state.global_step:
+                state.best_model_checkpoint = str(folder / name)
+            trainer.accelerator.wait_for_everyone()
+            if trainer.args.should_save:
+                state.save_to_json(str(folder / SAVING / name / "trainer_state.json"))
+                write_run(folder / SAVING / name, trainer)
+    except OSError:
+        if trainer.args.should_save:
+            shutil.rmtree(folder / SAVING, ignore_errors=True)  # makes room, too
+        raise
     finally:
         trainer.saving_to = None
-    if state.best_global_step == state.global_step:
-        state.best_model_checkpoint = str(folder / name)
-    trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
-        state.save_to_json(str(folder / SAVING / name / "trainer_state.json"))
         remove(folder / name)  # of a run that went on from an earlier checkpoint
         os.rename(folder / SAVING / name, folder / name)
         (folder / SAVING).rmdir()
         remove_old_checkpoints(folder, state, trainer.save_total_limit)
     trainer.accelerator.wait_for_everyone()
     trainer.pause(before)
+
+
+def write_run(checkpoint: Path, trainer):
+    """Write what a checkpoint says of itself, see [`read_run`]."""
+    run = {
+        "recipe": trainer.recipe,
+        "files": state_files(checkpoint),
+        "evaluation_is_due": trainer.evaluation_is_due(),
+    }
+    (checkpoint / FILE).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
 
 def remove_old_checkpoints(folder: Path, state, limit: int | None):

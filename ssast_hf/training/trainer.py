@@ -1,8 +1,9 @@
 """The stock `Trainer` with SSAST's metrics, exact averages over devices and fixed validation masks."""
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
+from pathlib import Path
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -10,7 +11,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback
 
 from ..audio.batches import EpochSampler
+from ..storage.guards import reading, writing
 from .saving import whole_checkpoint
+from .stopping import Stopped, StopRequest, shield_worker
 
 
 # Means over masked patches that the model returns.
@@ -33,18 +36,28 @@ class SSASTTrainer(Trainer):
 
     Args:
         bad_files ([`BadFiles`]): Told of every recording that could not be used.
+        recipe (`dict`, *optional*): What checkpoints say of their run.
+        stop ([`StopRequest`], *optional*): Asked at each step, and each batch of a validation, whether to stop.
         args, kwargs: As in `Trainer`.
+
+    [`train`] and [`evaluate`] raise [`Stopped`] when they were asked to stop, with a checkpoint saved.
     """
 
-    def __init__(self, *args, bad_files, **kwargs):
+    def __init__(self, *args, bad_files, recipe: dict | None = None, stop: StopRequest | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        self.recipe = recipe or {}
+        self.stop = stop or StopRequest()
+        # A checkpoint to save in any case, and a validation that was stopped, to be made when the run goes on.
+        self.is_stopping = False
+        self.is_evaluation_missing = False
+        self.resumed_before_evaluation: str | None = None  # a checkpoint
         # Taken from the `Trainer`; see `whole_checkpoint`, which needs both.
         self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
         self.saving_to = None
         self.bad_files = bad_files
-        self.sums = {}
+        self.sums: dict[str, torch.Tensor | int] = {}
         self.started = time.perf_counter()
-        self.sampler = None
+        self.sampler: EpochSampler | None = None
         self.add_callback(StartCallback(self))
 
     # Data
@@ -54,6 +67,7 @@ class SSASTTrainer(Trainer):
         names = [each.name for each in fields(self.args) if each.name.startswith("dataloader_")]
         options = {name.removeprefix("dataloader_"): getattr(self.args, name) for name in names}
         options |= {"batch_size": self._train_batch_size, "collate_fn": self.data_collator}
+        options["worker_init_fn"] = shield_worker
         if isinstance(self.train_dataset, IterableDataset):
             options |= {"persistent_workers": options["num_workers"] > 0, "drop_last": False}
             # Every process reads pieces of its own already: nothing is left to distribute.
@@ -64,6 +78,11 @@ class SSASTTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         self.sampler = EpochSampler(len(self.train_dataset), seed)
         return self.accelerator.prepare(DataLoader(self.train_dataset, sampler=self.sampler, **options))
+
+    def get_eval_dataloader(self, *args, **kwargs) -> DataLoader:
+        loader = super().get_eval_dataloader(*args, **kwargs)
+        loader.worker_init_fn = shield_worker
+        return loader
 
     # Loss
 
@@ -143,13 +162,37 @@ class SSASTTrainer(Trainer):
 
     def evaluation_loop(self, *args, metric_key_prefix="eval", **kwargs):
         before = time.perf_counter()
-        with fixed_randomness(self.args.seed + self.args.process_index, self.args.device):
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        try:
+            with fixed_randomness(self.args.seed + self.args.process_index, self.args.device):
+                output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        except Stopped:
+            self.sums.pop("eval", None)
+            is_saved = (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}").exists()
+            if self.optimizer is not None and not is_saved:
+                self.is_evaluation_missing = True
+                self._save_checkpoint(self.model)
+            raise
         means = self.averages("eval")
         means.pop("clips", None)
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
         self.pause(before)
         return output
+
+    def prediction_step(self, *args, **kwargs):
+        if self.stop.agreed():
+            raise Stopped
+        return super().prediction_step(*args, **kwargs)
+
+    def evaluation_is_due(self) -> bool:
+        """Whether a run that goes on from here has to validate first."""
+        is_at_end_of_epoch = float(self.state.epoch or 0).is_integer() and self.args.eval_strategy == "epoch"
+        return self.is_evaluation_missing or (is_at_end_of_epoch and not self.is_evaluated())
+
+    def make_missing_evaluation(self, checkpoint: str):
+        """What the run that saved the checkpoint would have done next."""
+        metrics = self._evaluate(None, None)
+        if self._determine_best_metric(metrics, None):
+            self.state.best_model_checkpoint = checkpoint
 
     def pause(self, since: float):
         """Leave the time since then, when training stood still, out of the clips per second."""
@@ -161,8 +204,15 @@ class SSASTTrainer(Trainer):
             entry["step"] == self.state.global_step and "eval_loss" in entry for entry in self.state.log_history
         )
 
-    # Checkpoints. Both methods are private in transformers. Nothing public is on the way of all that saves: a run that
-    # has to end saves without callbacks, and an upload takes what was saved from where it was written.
+    def train(self, *args, **kwargs):
+        try:
+            return super().train(*args, **kwargs)
+        except Stopped:
+            self.callback_handler.on_train_end(self.args, self.state, self.control)  # logs are written to their end
+            raise
+
+    # Checkpoints. These methods are private in transformers. Nothing public is on the way of all that saves: an upload
+    # takes what was saved from where it was written.
 
     def _get_output_dir(self, trial=None) -> str:
         return self.saving_to or super()._get_output_dir(trial)
@@ -170,6 +220,25 @@ class SSASTTrainer(Trainer):
     def _save_checkpoint(self, model, trial=None):
         with whole_checkpoint(self):
             super()._save_checkpoint(model, trial)
+
+    def save_model(self, output_dir=None, _internal_call=False):
+        with writing(Path(output_dir or self.args.output_dir) / "model.safetensors"):
+            super().save_model(output_dir, _internal_call)
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        with writing(Path(output_dir) / "optimizer.pt"):
+            super()._save_optimizer_and_scheduler(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        # Under FSDP the processes speak with each other meanwhile, and may lose each other.
+        is_local = checkpoint is not None and not self.is_fsdp_enabled
+        optimizer = "the state of this run's optimizer and schedule"
+        with reading(Path(checkpoint) / "optimizer.pt", optimizer, "It is damaged.") if is_local else nullcontext():
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint):
+        with reading(Path(checkpoint or "") / "rng_state.pth", "the state of random numbers", "It is damaged."):
+            super()._load_rng_state(checkpoint)
 
 
 @contextmanager
@@ -198,6 +267,10 @@ class StartCallback(TrainerCallback):
         torch.manual_seed(args.seed + args.process_index)
         self.trainer.started = time.perf_counter()
         state.compute_steps(args, state.max_steps)  # a resumed run would keep those that it began with
+        if self.trainer.stop.agreed():
+            raise Stopped
+        if self.trainer.resumed_before_evaluation is not None:
+            self.trainer.make_missing_evaluation(self.trainer.resumed_before_evaluation)
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         # Not left to `set_epoch` of the loader, which does not reach a sampler behind all wrappers.
@@ -209,3 +282,12 @@ class StartCallback(TrainerCallback):
         if args.lr_scheduler_type == "reduce_lr_on_plateau" and state.global_step < args.warmup_steps:
             for group in optimizer.param_groups:
                 group["lr"] = args.learning_rate * (state.global_step + 1) / args.warmup_steps
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.trainer.stop.agreed():
+            self.trainer.is_stopping = control.should_save = True
+            args.save_only_model = False
+
+    def on_save(self, args, state, control, **kwargs):
+        if self.trainer.is_stopping:
+            raise Stopped

@@ -1,13 +1,8 @@
 """The pretraining command: what it trains, logs, writes and refuses, and that it goes on where it was killed."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import tarfile
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fresh import COMMAND, FreshProcess
+from command import assert_same_run, finish, kill_after, options, run, script, torchrun, weights
+from fresh import FreshProcess
 from packaging.version import Version
-from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 from transformers import AutoModelForPreTraining, Trainer, TrainingArguments
 
@@ -28,107 +23,6 @@ from ssast_hf.training.trainer import SSASTTrainer
 
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def audio_folder(tmp_path):
-    """Twelve clips of 0.3 to 0.9 seconds; the model takes 0.65."""
-    folder = tmp_path / "audio"
-    folder.mkdir()
-    random = np.random.RandomState(0)
-    for i in range(12):
-        soundfile.write(folder / f"{i:02d}.wav", 0.1 * random.randn(4800 + 800 * i), 16000)
-    return folder
-
-
-@pytest.fixture
-def model_dir(model, tmp_path):
-    """A saved model that never saw data."""
-    folder = tmp_path / "model"
-    model.save_pretrained(folder)
-    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(folder)
-    return folder
-
-
-def options(model_dir, audio_folder, output_dir, **changes) -> list[str]:
-    """Command line of a short run."""
-    values = {
-        "model_name_or_path": model_dir,
-        "train_data": audio_folder,
-        "output_dir": output_dir,
-        "max_steps": 6,
-        "per_device_train_batch_size": 3,
-        "learning_rate": 1e-3,
-        "warmup_steps": 2,
-        "validation_fraction": 0.15,
-        "eval_steps": 3,
-        "save_steps": 2,
-        "logging_steps": 2,
-        "visualize_steps": 0,
-        "dataloader_num_workers": 0,
-        "report_to": "none",
-        "use_cpu": True,
-    } | changes
-    return ["pretrain", *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
-
-
-def weights(folder) -> dict[str, torch.Tensor]:
-    return load_file(Path(folder) / "model.safetensors")
-
-
-def assert_same_run(one: Path, other: Path):
-    """Weights, optimizer and schedule of two finished runs are equal, bit for bit."""
-    for name, tensor in weights(one).items():
-        assert torch.equal(tensor, weights(other)[name]), name
-    states = [torch.load(path / "checkpoint-30" / "optimizer.pt", weights_only=True)["state"] for path in (one, other)]
-    assert states[0].keys() == states[1].keys()
-    for key, state in states[0].items():
-        for name, value in state.items():
-            assert torch.equal(value, states[1][key][name])
-    schedules = [(path / "checkpoint-30" / "scheduler.pt").read_bytes() for path in (one, other)]
-    assert schedules[0] == schedules[1]
-
-
-def run(arguments, folder: Path, processes: int = 1, code: str = COMMAND) -> list[FreshProcess]:
-    """Start the command, or other code, in one process or several that work together, as `torchrun` starts them."""
-    if processes == 1:
-        return [FreshProcess(code, arguments, folder, has_package=True)]
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    group |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    return [
-        FreshProcess(code, arguments, folder, has_package=True, **group, RANK=str(rank), LOCAL_RANK=str(rank))
-        for rank in range(processes)
-    ]
-
-
-def finish(processes: list[FreshProcess]) -> str:
-    """Wait for the end of processes that started together; returns what they print and say."""
-    return "".join(process.finish() + process.errors() for process in processes)
-
-
-def kill_after(processes: list[FreshProcess], path: Path):
-    """SIGKILL for all processes as soon as `path` exists."""
-    while not path.exists():
-        assert all(process.is_running() for process in processes), [process.errors() for process in processes]
-        time.sleep(0.005)
-    for process in processes:
-        process.kill()
-
-
-def script(path: Path) -> str:
-    """Code that runs a file as a script."""
-    return f"import runpy, sys; sys.argv[0] = {str(path)!r}; runpy.run_path({str(path)!r}, run_name='__main__')"
-
-
-def torchrun(arguments: list[str]):
-    """The command in two processes as people start them."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run([*launcher, "-m", "ssast_hf", *arguments], capture_output=True, text=True, env=environment)
-    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.compatibility
@@ -169,7 +63,8 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     command = options(model_dir, audio_folder, straight, **changes)
     finish(run(command, tmp_path, processes))
     command = options(model_dir, audio_folder, killed, **changes)
-    kill_after(run(command, tmp_path, processes), killed / "checkpoint-6")
+    for step in (6, 12, 18):
+        kill_after(run(command, tmp_path, processes), killed / f"checkpoint-{step}")
     assert not (killed / "checkpoint-30").exists()
     command += ["--resume_from_checkpoint", "True"]
     torchrun(command) if processes == 2 else finish(run(command, tmp_path))
@@ -428,6 +323,8 @@ def test_plateau_of_validation_accuracy_lowers_the_rate(model_dir, audio_folder,
         ({"streaming": True, "max_steps": -1}, "--streaming needs --max_steps"),
         ({"max_bad_fraction": 2}, "between 0 and 1"),
         ({"learning_rat": 1}, "did you mean --learning_rate?"),
+        ({"per_device_train_batch_size": 0}, "--per_device_train_batch_size must be at least 1, got 0"),
+        ({"per_device_eval_batch_size": 0}, "--per_device_eval_batch_size must be at least 1, got 0"),
         ({"patch": "128x2"}, "--patch goes with --model_size"),
         ({"decoder_hidden_size": 16}, "needs --decoder_num_hidden_layers"),
     ],

@@ -1,0 +1,71 @@
+"""What shapes the order of the data and the loss of a run, kept in its checkpoints to tell what has changed."""
+
+import json
+from pathlib import Path
+
+from ..configuration_ssast import SSASTConfig
+from ..storage.guards import reading
+from .arguments import DataArguments, RunArguments
+from .messages import say
+
+
+# In every checkpoint, beside transformers' files.
+FILE = "run.json"
+DATA = (
+    "train_data validation_data validation_fraction dataset_config_name dataset_split audio_column streaming "
+    "shuffle_buffer"
+).split()
+RUN = (
+    "per_device_train_batch_size gradient_accumulation_steps seed data_seed bf16 fp16 dataloader_drop_last "
+    "max_grad_norm optim lr_scheduler_type warmup_steps"
+).split()
+# Those that an optimizer keeps with its state, whatever is asked for later.
+KEPT = "weight_decay adam_beta1 adam_beta2 adam_epsilon".split()
+MODEL = (
+    "mask_strategy num_masked_patches contrastive_axis exclude_duplicate_negatives generative_loss_weight "
+    "hidden_dropout_prob attention_probs_dropout_prob"
+).split()
+
+
+def recipe_of(data: DataArguments, arguments: RunArguments, recordings, feature_extractor) -> dict:
+    """The options of a run, and what they led to, by name; `recordings` are those to train on."""
+    recipe = {name: getattr(data, name) for name in DATA}
+    recipe |= {name: getattr(arguments, name) for name in RUN + KEPT}
+    recipe["optim"] = "adam" if arguments.use_adam else arguments.optim
+    recipe["processes"] = max(arguments.world_size, 1)
+    recipe |= {"mean": feature_extractor.mean, "std": feature_extractor.std}
+    if data.streaming:
+        recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
+    else:
+        recipe["recordings"] = len(recordings)
+    return json.loads(json.dumps(recipe))  # as it will be read; enumerations are strings
+
+
+def read_run(checkpoint) -> dict:
+    """What a checkpoint says about its run; nothing if it is of an older version."""
+    path = Path(checkpoint) / FILE
+    if not path.exists():
+        return {}
+    with reading(path, "what `ssast-hf pretrain` writes", "Delete it: the run then goes on without comparing."):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            "recipe": dict(run["recipe"]),
+            "files": list(run["files"]),
+            "evaluation_is_due": run["evaluation_is_due"],
+        }
+
+
+def tell_changes(checkpoint, recipe: dict, config: SSASTConfig):
+    """Print what shapes the run and is not as it was when the checkpoint was saved."""
+    before = SSASTConfig.from_pretrained(checkpoint)
+    pairs = {name: (getattr(before, name), getattr(config, name)) for name in MODEL}
+    old = read_run(checkpoint).get("recipe", {})
+    pairs |= {name: (value, recipe.get(name)) for name, value in old.items() if name not in KEPT}
+    if changes := [f"{name} {a}, now {b}" for name, (a, b) in pairs.items() if a != b]:
+        say(f"Changed since {checkpoint}, so that the result is another: {'; '.join(changes)}.")
+    if kept := [
+        f"{name} {old[name]}, not {recipe[name]}" for name in KEPT if old.get(name, recipe[name]) != recipe[name]
+    ]:
+        say(f"Kept from {checkpoint} with its optimizer: {'; '.join(kept)}.")
+    if old and old["processes"] != recipe["processes"]:
+        say("Of another number of processes, so masks are drawn from the seed anew.")

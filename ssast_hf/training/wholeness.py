@@ -1,0 +1,78 @@
+"""Whether a checkpoint holds all that a run needs to go on from it, undamaged."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from safetensors import safe_open
+from transformers import TrainerState
+
+from ..configuration_ssast import SSASTConfig
+from ..storage.guards import reading
+from ..storage.reading import weight_files
+from .recipe import read_run
+
+
+# Of each row one, in the order of preference; under FSDP, and under DeepSpeed, they have other names.
+NEEDED = (
+    ("model.safetensors", "model.safetensors.index.json", "pytorch_model_fsdp.bin"),
+    ("optimizer.pt", "optimizer.bin", "global_step*"),
+    ("scheduler.pt", "global_step*"),
+    ("rng_state.pth", "rng_state_0.pth"),
+    ("trainer_state.json",),
+    ("config.json",),
+)
+# What a checkpoint lists of itself.
+STATE_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt", "*.pth", "trainer_state.json")
+NOT_STATE = "training_args.bin"
+
+
+def state_files(folder: Path) -> list[str]:
+    """Names of the files that a run goes on from."""
+    return sorted({path.name for pattern in STATE_FILES for path in folder.glob(pattern)} - {NOT_STATE})
+
+
+def fault_of(checkpoint) -> str | None:
+    """What is wrong with a checkpoint, as a sentence that names the file; `None` if it is whole."""
+    checkpoint = Path(checkpoint)
+    try:
+        listed = [name for name in read_run(checkpoint).get("files", []) if not (checkpoint / name).exists()]
+        missing = [names[0] for names in NEEDED if not any(any(checkpoint.glob(name)) for name in names)]
+        if missing := sorted({*listed, *missing}):
+            return f"{checkpoint} is not whole: it has no {', '.join(missing)}."
+        read_all(checkpoint)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
+
+
+def read_all(checkpoint: Path):
+    """Read the files that a run goes on from, as far as it takes to find out that one is damaged."""
+    remedy = "It is damaged."
+    read_state(checkpoint)
+    with reading(checkpoint / "config.json", "the configuration of an SSAST model", remedy):
+        SSASTConfig.from_pretrained(checkpoint)
+    if any(checkpoint.glob("model.safetensors*")):
+        for path in weight_files(checkpoint):
+            with reading(path, "a file of weights", remedy):
+                if path.suffix == ".safetensors":
+                    with safe_open(path, framework="pt") as file:
+                        file.keys()
+                else:
+                    json.loads(path.read_text(encoding="utf-8"))
+    for name in state_files(checkpoint):
+        if Path(name).suffix in (".bin", ".pt", ".pth"):
+            with reading(checkpoint / name, "a file of PyTorch", remedy), zipfile.ZipFile(checkpoint / name) as file:
+                if damaged := file.testzip():  # PyTorch does not look at the checksums
+                    raise ValueError(f"the checksum of {damaged} is wrong")
+
+
+def read_state(checkpoint) -> TrainerState:
+    """The `trainer_state.json` of a checkpoint; ValueError if it is damaged."""
+    path = Path(checkpoint) / "trainer_state.json"
+    with reading(path, "the state of a run", "It is damaged."):
+        state = TrainerState.load_from_json(str(path))
+        if not isinstance(state.log_history, list):
+            raise TypeError("log_history is no list")
+        int(state.global_step), float(state.epoch or 0)
+        return state

@@ -1,0 +1,47 @@
+"""What a run refuses to begin with, without running any code that it brings."""
+
+import json
+
+import pytest
+from command import options
+from fresh import FreshProcess
+
+from ssast_hf.cli import main
+
+
+@pytest.mark.compatibility
+def test_code_of_another_model_is_neither_run_nor_asked_about(model_dir, audio_folder, tmp_path):
+    marker = tmp_path / "was-run"
+    config = {"model_type": "foreign", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (model_dir / "config.json").write_text(json.dumps(config))
+    (model_dir / "evil.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    code = """
+import builtins, sys
+def ask(*arguments):
+    print("asked", *arguments)
+    return "y"
+builtins.input = ask
+from ssast_hf.cli import main
+print(main(sys.argv[1:]))
+"""
+    process = FreshProcess(code, options(model_dir, audio_folder, tmp_path / "out"), tmp_path, has_package=True)
+    assert process.finish() == "1\n"
+    assert f"error: {model_dir} is a model of type 'foreign'." in process.errors()
+    assert not marker.exists()
+
+
+@pytest.mark.compatibility
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize(
+    "content",
+    ["[]", '"text"', "null", "[" * 100_000, "{", '{"model_type": "ssast", "hidden_size": "wide", "num_mel_bins": []}'],
+    ids=["list", "text", "null", "deep", "cut", "wrong types"],
+)
+def test_broken_configuration_is_one_line(name, content, model_dir, audio_folder, tmp_path, capsys):
+    (model_dir / name).write_text(content)
+    if name != "config.json" and content.startswith('{"'):
+        (model_dir / name).write_text('{"sampling_rate": "fast", "mean": []}')
+    assert main(options(model_dir, audio_folder, tmp_path / "out")) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith(f"error: {model_dir / name} ")
+    assert "Traceback" not in "".join(error)

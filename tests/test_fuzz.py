@@ -1,4 +1,4 @@
-"""Damaged and hostile inputs are read correctly or refused clearly, and the fuzzer that says so notices what is not."""
+"""Damaged and hostile inputs are read correctly or refused clearly, and the fuzzer notices what is not."""
 
 from pathlib import Path
 

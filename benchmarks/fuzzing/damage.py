@@ -1,5 +1,6 @@
 """Damage to bytes and to JSON, whatever they mean. Each function returns what it did and the result."""
 
+import copy
 import json
 
 
@@ -22,8 +23,8 @@ DEEP = 200_000  # far beyond what Python's own recursion allows
 
 
 def anything(random):
-    """Some value that JSON can hold."""
-    return random.choice(random.choice((NUMBERS, TEXTS, OTHERS)))
+    """Some value that JSON can hold, a new one each time."""
+    return copy.deepcopy(random.choice(random.choice((NUMBERS, TEXTS, OTHERS))))
 
 
 def damage_bytes(random, data: bytes) -> tuple[str, bytes]:

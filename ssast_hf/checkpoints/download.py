@@ -2,7 +2,9 @@
 
 import hashlib
 import http.client
+import io
 import os
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
+from ..storage.guards import writing
 from ..storage.reading import CHUNK_BYTES, sha256_of
 from ..storage.urls import check_url, shown
 
@@ -17,6 +20,8 @@ from ..storage.urls import check_url, shown
 # The largest released file has 0.36 GB; whatever is far above is not one of them.
 MAX_BYTES = 4 << 30
 TIMEOUT_SECONDS = 60
+# What a server must send in every minute, or 0.36 GB would take more than ten hours.
+WINDOW_SECONDS, MIN_BYTES = 60, 600_000
 
 
 def fetch(record: dict, url: str | None = None) -> tuple[Path, str]:
@@ -57,8 +62,9 @@ def fetch(record: dict, url: str | None = None) -> tuple[Path, str]:
         )
     if is_link and not is_recorded:
         partial = recorded.with_name(recorded.name + ".new")
-        partial.write_text(actual + "\n")
-        os.replace(partial, recorded)
+        with writing(recorded):
+            partial.write_text(actual + "\n")
+            os.replace(partial, recorded)
     return path, actual
 
 
@@ -83,9 +89,13 @@ def download(url: str, path: Path):
     Download to `path` with a progress bar. An interrupted download leaves `path` + `.incomplete`, which the next call
     continues if the server can.
 
+    A server that sends less than 600 kB in a minute (10 kB/s) is given up, and so is one that sends nothing for a
+    minute.
+
     Raises:
         ValueError: If the link, or what it redirects to, is neither https nor on this machine.
-        OSError: If the server cannot be reached or does not deliver the whole file.
+        OSError: If the server cannot be reached, is too slow, or does not deliver the whole file; or if the disk is
+            full.
     """
     partial = path.with_name(path.name + ".incomplete")
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +107,7 @@ def download(url: str, path: Path):
     try:
         # Plain http stays on this machine, so it takes no proxy.
         proxies = {scheme: proxy for scheme, proxy in urllib.request.getproxies().items() if scheme != "http"}
-        opener = urllib.request.build_opener(CheckedRedirects, urllib.request.ProxyHandler(proxies))
+        opener = urllib.request.build_opener(CheckedRedirects, Watched, urllib.request.ProxyHandler(proxies))
         with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             if response.headers.get_content_type() == "text/html":
                 raise OSError(f"The link answers with a web page instead of a file; it may be suspended. {advice}")
@@ -127,8 +137,8 @@ def download(url: str, path: Path):
 def _receive(response, partial: Path, arrived: int, total: int | None, name: str) -> int:
     """Append the response to `partial`, which holds `arrived` bytes that count; returns the bytes it holds then."""
     bar = tqdm(desc=name, initial=arrived, total=total, unit="B", unit_scale=True)
-    with bar, partial.open("ab" if arrived else "wb") as file:
-        while chunk := response.read(CHUNK_BYTES):
+    with bar, writing(partial), partial.open("ab" if arrived else "wb") as file:
+        while chunk := response.read1(CHUNK_BYTES):  # what is there, so that it is kept if no more comes
             arrived += file.write(chunk)
             bar.update(len(chunk))
             if arrived > MAX_BYTES:
@@ -145,6 +155,53 @@ def total_of_range(response, first: int) -> int | None:
         raise OSError(f"The server was asked for bytes from {first} and sends {content_range or 'unknown ones'}.")
     total = content_range.rpartition("/")[2]
     return int(total) if total.isdigit() else None
+
+
+class Pace(io.RawIOBase):
+    """What a server sends, headers included, as long as it comes fast enough; a TimeoutError otherwise."""
+
+    def __init__(self, raw: io.RawIOBase):
+        self.raw, self.began, self.num_bytes = raw, time.monotonic(), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int | None:
+        count = self.raw.readinto(buffer)
+        self.num_bytes += count or 0
+        if time.monotonic() - self.began > WINDOW_SECONDS:
+            if self.num_bytes < MIN_BYTES:
+                raise TimeoutError(f"the server sent {self.num_bytes} bytes in {WINDOW_SECONDS} seconds, too few")
+            self.began, self.num_bytes = time.monotonic(), 0
+        return count
+
+    def close(self):
+        self.raw.close()
+        super().close()
+
+
+class WatchedResponse(http.client.HTTPResponse):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.fp = io.BufferedReader(Pace(self.fp.detach()))
+
+
+class WatchedHTTP(http.client.HTTPConnection):
+    response_class = WatchedResponse
+
+
+class WatchedHTTPS(http.client.HTTPSConnection):
+    response_class = WatchedResponse
+
+
+class Watched(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Open connections as usual, but watch how fast they are."""
+
+    def http_open(self, request):
+        return self.do_open(WatchedHTTP, request)
+
+    def https_open(self, request):
+        return self.do_open(WatchedHTTPS, request)
 
 
 class CheckedRedirects(urllib.request.HTTPRedirectHandler):

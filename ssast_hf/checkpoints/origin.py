@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from ..storage.reading import sha256_of
+from ..storage.guards import UnreadableFile
+from ..storage.reading import WEIGHTS, find_file, read_json, sha256_of
 
 
 ORIGIN_FILE = "original_checkpoint.json"
@@ -14,18 +15,19 @@ def write_origin(folder: Path, record: dict, sha256: str):
     origin = {
         "name": record["name"],
         "sha256": sha256,
-        "converted_sha256": sha256_of(folder / "model.safetensors"),
+        "converted_sha256": sha256_of(folder / WEIGHTS),
     }
     (folder / ORIGIN_FILE).write_text(json.dumps(origin, indent=2) + "\n")
 
 
 def read_origin(folder: Path) -> dict | None:
     """What [`write_origin`] noted in a folder, or `None` if its weights are not those that were converted."""
-    note, weights = folder / ORIGIN_FILE, folder / "model.safetensors"
-    if not note.exists() or not weights.exists():
+    note, weights = find_file(folder, ORIGIN_FILE), find_file(folder, WEIGHTS)
+    if note is None or weights is None:
         return None
     try:
-        origin = {key: str(json.loads(note.read_text())[key]) for key in ("name", "sha256", "converted_sha256")}
+        fields = read_json(note, "a note of where weights come from")
+        origin = {key: str(fields[key]) for key in ("name", "sha256", "converted_sha256")}
         return origin if origin["converted_sha256"] == sha256_of(weights) else None
-    except (ValueError, KeyError, TypeError):  # edited by hand: it proves nothing
+    except (UnreadableFile, KeyError):  # edited by hand: it proves nothing
         return None

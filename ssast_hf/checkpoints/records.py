@@ -4,6 +4,8 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+from ..storage.guards import reading
+
 
 # What the conversion and the card of a checkpoint cannot do without.
 RECORD_KEYS = (
@@ -24,10 +26,8 @@ def released_checkpoints(path=None) -> dict[str, dict]:
         ValueError: If it is no such file; the message names what is missing.
     """
     path = files(__package__).joinpath("checkpoints.json") if path is None else Path(path)
-    try:
+    with reading(path, "a JSON file", "Correct it."):
         records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON file ({error}).") from error
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError(f"{path} must hold a list of records, as the package's checkpoints.json does.")
     for number, record in enumerate(records):

@@ -1,15 +1,17 @@
 """Saved models as tensors by name: read them, check that nothing is missing, and run them for comparison."""
 
 import copy
-import json
 from pathlib import Path
+from reprlib import repr as shortened
 
 import torch
 from transformers import ASTConfig
 
 from ..configuration_ssast import SSASTConfig
 from ..modeling_ssast import SSASTModel
+from ..storage.guards import reading
 from ..storage.reading import read_weights
+from ..storage.sizes import CONFIG, EXTRACTOR, read_config_fields, read_extractor_fields
 from .kinds import ENCODER, kind_of
 
 
@@ -33,22 +35,25 @@ def read_model(folder) -> tuple[SSASTConfig, dict[str, torch.Tensor]]:
 
 def read_model_config(folder, config_class):
     """The configuration in a folder, if it is of `config_class`."""
-    path = Path(folder) / "config.json"
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"{folder} does not exist, or is a file; expected the folder of a saved model.")
-    if not path.exists():
-        raise FileNotFoundError(f"{folder} is not a model's folder: it has no config.json.")
-    try:
-        model_type = json.loads(path.read_text()).get("model_type")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise ConversionError(f"{path} is not a valid configuration ({error}).") from error
+    fields, path = read_config_fields(folder), Path(folder) / CONFIG
+    model_type = fields.get("model_type")
     if model_type != config_class.model_type:
         hint = " ssast-hf import-ast makes an SSAST model of it." if model_type == ASTConfig.model_type else ""
-        raise ConversionError(f"{path} has model_type {model_type!r}, expected {config_class.model_type!r}.{hint}")
-    try:
-        return config_class.from_pretrained(folder)
-    except Exception as error:  # each version of transformers has its own ways to reject a value
-        raise ConversionError(f"{path} is not a valid configuration ({error}).") from error
+        raise ConversionError(
+            f"{path} has model_type {shortened(model_type)}, expected {config_class.model_type!r}.{hint}"
+        )
+    with reading(path, "a valid configuration", "Correct it, or copy the file again."):
+        return config_class.from_dict(fields)
+
+
+def read_feature_extractor(folder, extractor_class):
+    """The feature extractor in a folder, or `None` if there is none."""
+    fields = read_extractor_fields(folder)
+    if fields is None:
+        return None
+    path = Path(folder) / EXTRACTOR
+    with reading(path, "a feature extractor's configuration", "Correct it, or copy the file again."):
+        return extractor_class.from_dict(fields)
 
 
 def with_encoder_prefix(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,7 +17,8 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..heads_ssast import SSASTForAudioClassification
 from ..modeling_ssast import SSASTForPretraining, SSASTModel
 from ..storage.guards import UnreadableFile
-from ..storage.reading import read_pth, read_safetensors
+from ..storage.pth import has_checksums, read_pth
+from ..storage.reading import find_file, read_safetensors
 from ..storage.writing import check_output, written_whole
 from .folders import (
     ConversionError,
@@ -64,6 +65,7 @@ CLASSIFIER_MODULES = {
 }  # fmt: skip
 # Scalars that the original stores among the weights -> fields of the configuration.
 CONFIG_SCALARS = {"p_input_fdim": "num_mel_bins", "p_input_tdim": "max_length"}
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 # ImageNet classifiers that the original carries along and never uses; kept beside the model for the way back.
 UNUSED = ("v.head.weight", "v.head.bias", "v.head_dist.weight", "v.head_dist.bias")
 EXTRAS_FILE = "original_extras.safetensors"
@@ -136,6 +138,11 @@ def write_converted(
     if extras:
         save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
     check_reloaded(model_class, folder, state)
+    if not has_checksums(checkpoint):
+        report.append(
+            f"note     {checkpoint} is in PyTorch's format of before 2020, which has no checksums: damage to its "
+            "numbers would go unnoticed"
+        )
     return report
 
 
@@ -271,7 +278,7 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
             if source not in state:
                 raise ConversionError(f"missing: {source}, a scalar; it is {name} of the pretraining input")
             scalar = state[source]
-            if scalar.ndim or scalar.is_floating_point() or scalar.is_meta or scalar.item() < 1:
+            if scalar.ndim or scalar.dtype not in INTEGERS or scalar.layout != torch.strided or scalar.item() < 1:
                 raise ConversionError(
                     f"misshapen: {source} is {tuple(scalar.shape)} {scalar.dtype}, expected a positive integer of "
                     "shape ()"
@@ -343,8 +350,8 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     original = {source: torch.tensor(getattr(config, name)) for source, name in CONFIG_SCALARS.items() if pretraining}
     for source, targets in original_names(config.num_hidden_layers, pretraining).items():
         original[source] = torch.cat([state[target] for target in targets]) if len(targets) > 1 else state[targets[0]]
-    extras = Path(ssast_dir) / EXTRAS_FILE
-    if extras.exists():
+    extras = find_file(ssast_dir, EXTRAS_FILE)
+    if extras is not None:
         unused = read_safetensors(extras)
         if not unused.keys() <= set(UNUSED):
             raise ConversionError(f"{extras} holds {', '.join(unused.keys() - set(UNUSED))}, unknown to the original.")
@@ -354,6 +361,6 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     report = [f"{len(original)} tensors written to {output_path}."]
     if any(key.startswith("decoder.") for key in state):
         report.append("The decoder is not among them: the original has none, and its heads mean nothing without it.")
-    if not extras.exists():
+    if extras is None:
         report.append(f"{', '.join(UNUSED)} are not among them: {ssast_dir} has no {EXTRAS_FILE}. Nothing uses them.")
     return report

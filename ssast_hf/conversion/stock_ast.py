@@ -23,6 +23,7 @@ from .folders import (
     check_reloaded,
     hidden_states,
     random_input,
+    read_feature_extractor,
     read_model,
     read_model_config,
     with_encoder_prefix,
@@ -102,9 +103,8 @@ def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> t
         problem_type=config.problem_type,
         **{name: getattr(config, name) for name in SHARED_FIELDS},
     )
-    if (Path(ssast_dir) / "preprocessor_config.json").exists():
-        features = SSASTFeatureExtractor.from_pretrained(ssast_dir)
-    else:
+    features = read_feature_extractor(ssast_dir, SSASTFeatureExtractor)
+    if features is None:
         features = SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
         report.append(
             f"note     {ssast_dir} has no preprocessor_config.json: AudioSet's mean and deviation are assumed"
@@ -176,6 +176,7 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
     check_output(output_dir, overwrite, source=ast_dir)
     source = Path(ast_dir)
     stock_config = read_model_config(source, ASTConfig)
+    features = read_feature_extractor(source, ASTFeatureExtractor)
     state = with_encoder_prefix(read_weights(source))
     fields = {name: getattr(stock_config, name) for name in (*SHARED_FIELDS, "patch_size", "max_length")}
     fields |= narrow_kernel(state, fields["max_length"])
@@ -195,10 +196,8 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
     del stock  # its memory
     with written_whole(output_dir) as folder:
         model.save_pretrained(folder)
-        stock_extractor = {}
-        if (source / "preprocessor_config.json").exists():
-            features = ASTFeatureExtractor.from_pretrained(source)
-            stock_extractor = {name: getattr(features, name) for name in SHARED_EXTRACTOR_FIELDS}
+        names = SHARED_EXTRACTOR_FIELDS if features is not None else []
+        stock_extractor = {name: getattr(features, name) for name in names}
         stock_extractor |= {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
         SSASTFeatureExtractor(**stock_extractor).save_pretrained(folder)
         check_reloaded(SSASTForPretraining, folder, model.state_dict())
@@ -219,13 +218,15 @@ def narrow_kernel(state: dict[str, torch.Tensor], max_length: int) -> dict:
 
 def model_from_stock(state, config: SSASTConfig) -> tuple[SSASTForPretraining, list[str]]:
     """A pretraining model with the encoder of a stock checkpoint, and which tensors are fresh or dropped."""
+    with torch.device("meta"):  # of any size, until the shapes are checked
+        shapes = SSASTForPretraining(config).state_dict()
+    fresh = [key for key in shapes if key.endswith(".mask_token") or not key.startswith(ENCODER)]
+    dropped = [key for key in state if key.startswith("classifier.")]
+    check_keys(state, {key: tensor for key, tensor in shapes.items() if key not in fresh}, ignore=dropped)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = SSASTForPretraining(config)
     expected = model.state_dict()
-    fresh = [key for key in expected if key.endswith(".mask_token") or not key.startswith(ENCODER)]
-    dropped = [key for key in state if key.startswith("classifier.")]
-    check_keys(state, {key: tensor for key, tensor in expected.items() if key not in fresh}, ignore=dropped)
     dtype = state[ENCODER + "embeddings.cls_token"].dtype
     model.load_state_dict({key: state.get(key, tensor).to(dtype) for key, tensor in expected.items()}, assign=True)
     report = [f"fresh    {key} {tuple(expected[key].shape)}" for key in fresh]

@@ -31,7 +31,7 @@ def verify(model_dir, folder: Path, config: SSASTConfig) -> float:
         ValueError: If it does not load, or if an output differs.
     """
     auto_class = next(name for name, target in AUTO_MAP.items() if target.endswith("." + config.architectures[0]))
-    model = getattr(transformers, auto_class).from_pretrained(model_dir, dtype=torch.float32)
+    model = getattr(transformers, auto_class).from_pretrained(model_dir, dtype=torch.float32, trust_remote_code=False)
     expected = load_as_stranger.outputs_of(model, SSASTFeatureExtractor.from_pretrained(model_dir))
     outputs = outputs_elsewhere(folder, auto_class)
     if outputs.keys() != expected.keys():

@@ -13,7 +13,7 @@ from ..checkpoints.download import fetch, forget
 from ..checkpoints.origin import read_origin, write_origin
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig
-from ..conversion.folders import ConversionError
+from ..conversion.folders import ConversionError, read_model
 from ..conversion.original import write_converted
 from ..storage.guards import UnreadableFile
 from ..storage.writing import check_output, written_whole
@@ -170,8 +170,8 @@ def convert_all(
 
 def check_origin(folder: Path, record: dict) -> str:
     """Checksum of the checkpoint that a folder was converted from; a ValueError unless it is that of the record."""
-    origin = read_origin(folder)
-    if notes := differences(SSASTConfig.from_pretrained(folder), record):
+    origin, config = read_origin(folder), read_model(folder)[0]  # whoever wrote what was there
+    if notes := differences(config, record):
         raise ValueError("; ".join(notes))
     if origin is None or origin["name"] != record["name"]:
         raise ValueError(f"{folder} does not hold the weights of {record['name']} as converted; pass --overwrite.")

@@ -7,11 +7,12 @@ from ..assets import FOLDER as ASSETS
 from ..checkpoints.origin import read_origin
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig, code_files
-from ..conversion.folders import read_model
+from ..conversion.folders import read_feature_extractor, read_model
 from ..conversion.kinds import kind_of
 from ..conversion.original import EXTRAS_FILE
 from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..storage.reading import weight_files
+from ..storage.guards import writing
+from ..storage.reading import find_file, weight_files
 from .cards import differences, record_card, render_card
 from .readme import check_metadata, combine, license_of, read_card
 
@@ -42,12 +43,12 @@ def stage_repository(
     model_dir = Path(model_dir)
     config, state = read_model(model_dir)
     config.architectures = [kind_of(state).__name__]
-    if not (model_dir / "preprocessor_config.json").exists():
+    feature_extractor = read_feature_extractor(model_dir, SSASTFeatureExtractor)
+    if feature_extractor is None:
         raise ValueError(
             f"{model_dir} has no preprocessor_config.json. Save the model's feature extractor beside it: "
             "SSASTFeatureExtractor(...).save_pretrained(folder)."
         )
-    feature_extractor = SSASTFeatureExtractor.from_pretrained(model_dir)
     if feature_extractor.num_mel_bins != config.num_mel_bins:
         raise ValueError(
             f"preprocessor_config.json has num_mel_bins={feature_extractor.num_mel_bins}, config.json "
@@ -70,25 +71,27 @@ def stage_repository(
     else:
         card = record_card(record, repo_id, None if origin is None else origin["sha256"])
         license = license_of(card)
-    readme = model_dir / "README.md"
-    existing = read_card(readme) if readme.exists() else None
-    card = combine(existing, card, str(readme), license)
-    check_metadata(card, str(readme))
+    readme = find_file(model_dir, "README.md")
+    existing = None if readme is None else read_card(readme)
+    card = combine(existing, card, str(model_dir / "README.md"), license)
+    check_metadata(card, str(model_dir / "README.md"))
 
-    folder.mkdir(parents=True)
-    (folder / "README.md").write_bytes(card.encode("utf-8"))
-    config.save_pretrained(folder)
-    feature_extractor.save_pretrained(folder)
-    for path in (
-        *weight_files(model_dir),
-        *model_dir.glob(EXTRAS_FILE),
-        *code_files(),
-        *ASSETS.glob("LICENSE*"),
-    ):
-        shutil.copy(path, folder)
-    for name in pictures:
-        (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(model_dir / name, folder / name)
+    extras = find_file(model_dir, EXTRAS_FILE)
+    with writing(folder):
+        folder.mkdir(parents=True)
+        (folder / "README.md").write_bytes(card.encode("utf-8"))
+        config.save_pretrained(folder)
+        feature_extractor.save_pretrained(folder)
+        for path in (
+            *weight_files(model_dir),
+            *([] if extras is None else [extras]),
+            *code_files(),
+            *ASSETS.glob("LICENSE*"),
+        ):
+            shutil.copy(path, folder)
+        for name in pictures:
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(model_dir / name, folder / name)
     return config
 
 
@@ -96,4 +99,4 @@ def find_pictures(model_dir: Path) -> tuple[str, ...]:
     """Names of the pictures of a training run; of those drawn on the way, the last."""
     drawn = sorted(path.name for path in (model_dir / "figures").glob("step-*-clip-*.png"))
     last = [f"figures/{name}" for name in drawn if name.startswith(drawn[-1].split("-clip-")[0])]
-    return (*(name for name in PICTURES if (model_dir / name).exists()), *last)
+    return tuple(name for name in (*PICTURES, *last) if find_file(model_dir, name) is not None)

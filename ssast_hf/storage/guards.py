@@ -37,9 +37,10 @@ def reading(path, expected: str, remedy: str = "Download or copy it again."):
         yield
     except UnreadableFile:
         raise
-    except MemoryError as error:
-        raise UnreadableFile(f"{path} needs more memory to be read than there is.") from error
     except Exception as error:
+        # PyTorch says so in a RuntimeError.
+        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+            raise UnreadableFile(f"{path} needs more memory to be read than there is.") from error
         if isinstance(error, OSError) and error.filename is not None:
             raise
         raise UnreadableFile(f"{path} is not {expected} ({reason(error)}). {remedy}") from error

@@ -1,60 +1,65 @@
-"""Weights on disk: read without running any code in them."""
+"""A saved model's folder on disk: its own files alone, the JSON and the weights in them, and their checksums."""
 
 import hashlib
 import json
-import pickle
-import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from .guards import UnreadableFile
+from .guards import UnreadableFile, reading
 
 
 CHUNK_BYTES = 1 << 20
+# A configuration has some kilobytes; names of a hundred thousand classes have a few megabytes.
+MAX_JSON_BYTES = 16 << 20
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
-def read_pth(path) -> dict[str, torch.Tensor]:
+def find_file(folder, name: str) -> Path | None:
     """
-    Read a PyTorch file that holds nothing but named tensors; no code in it is run.
+    The file called `name` in a model's folder, or `None` if there is none.
 
-    Args:
-        path (`str` or `Path`): A file written by `torch.save(model.state_dict(), path)`.
-
-    Returns:
-        `dict[str, torch.Tensor]` on the CPU. The data stay on disk until they are used.
+    A link must lead to a file in the same folder, so that nothing else of this machine becomes part of a model. In
+    the cache of the Hub it may lead to where that keeps the files of the same repository.
 
     Raises:
-        UnreadableFile: If the file is damaged, holds anything but tensors, or would have to run code to be read.
-        OSError: If there is no such file.
+        ValueError: If it is a link that leads elsewhere or nowhere, or if it is no file.
+    """
+    path, home = Path(folder, name), Path(folder).resolve()
+    if not path.exists() and not path.is_symlink():
+        return None
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # of a loop, by the version of Python
+        raise ValueError(f"{path} is a link that leads nowhere. Remove it, or put the file itself there.") from error
+    homes = [home, *([home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [])]
+    if not any(target.is_relative_to(each) for each in homes):
+        raise ValueError(f"{path} is a link to {target}, out of the folder. Put the file itself there.")
+    if not target.is_file():
+        raise ValueError(f"{path} is no file.")
+    return path
+
+
+def read_json(path, expected: str) -> dict:
+    """
+    The fields of a JSON file.
+
+    Args:
+        path (`str` or `Path`): The file.
+        expected (`str`): What it should be, such as `"a valid configuration"`.
+
+    Raises:
+        UnreadableFile: If it is not JSON, holds no fields, or is larger than 16 MB.
     """
     path = Path(path)
-    # Opened first, so that a missing or unreadable file is reported as what it is.
-    with path.open("rb"):
-        is_zip = zipfile.is_zipfile(path)
-    try:
-        # torch does not look at the checksums
-        damaged = zipfile.ZipFile(path).testzip() if is_zip else None
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip) if damaged is None else None
-    except pickle.UnpicklingError as error:
-        # PyTorch's own message proposes `weights_only=False`, which would run the code.
-        raise UnreadableFile(
-            f"{path} is damaged, or holds Python objects whose loading would run code; it was not loaded. Expected a "
-            "file of plain tensors, as written by torch.save(model.state_dict(), path)."
-        ) from error
-    except Exception as error:  # damaged bytes can make the reader fail in any way
-        raise UnreadableFile(f"{path} is truncated, damaged or no PyTorch file. Download or copy it again.") from error
-    if damaged is not None:
-        raise UnreadableFile(f"{path} is damaged: the checksum of {damaged} is wrong. Download or copy it again.")
-    if not isinstance(content, dict) or not content:
-        raise UnreadableFile(f"{path} holds a {type(content).__name__}; expected a dictionary of named tensors.")
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
-            raise UnreadableFile(
-                f"{path} holds a {type(value).__name__} under {key!r}; expected a state dict, names and tensors only."
-            )
-    return dict(content)
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise UnreadableFile(f"{path} has {path.stat().st_size / 1e6:.0f} MB, so it is not {expected}.")
+    with reading(path, expected):
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(fields, dict):
+        raise UnreadableFile(f"{path} is not {expected}: it holds a {type(fields).__name__}, no fields.")
+    return fields
 
 
 def read_weights(folder) -> dict[str, torch.Tensor]:
@@ -62,42 +67,54 @@ def read_weights(folder) -> dict[str, torch.Tensor]:
     Read the weights of a saved model, in one or several safetensors files, in the data types stored.
 
     Raises:
-        ValueError: If there are none, or if a file is damaged or missing.
+        ValueError: If there are none, or if a file is damaged, missing or a link out of the folder.
     """
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
             state |= read_safetensors(path)
+    if not state:
+        raise ValueError(f"{folder} holds no tensors in its {WEIGHTS}. Copy the folder again.")
     return state
+
+
+def weight_shapes(folder) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors that [`read_weights`] would read, without reading them."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            with reading(path, "a whole safetensors file"), safe_open(path, framework="pt") as file:
+                shapes |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    return shapes
 
 
 def weight_files(folder) -> list[Path]:
     """
     The files that transformers loads the weights of a saved model from: `model.safetensors`, or the index and the
-    files that it names. A ValueError if there are none, or if one is missing.
+    files that it names. A ValueError if there are none, or if one is missing or lies elsewhere.
     """
-    folder = Path(folder)
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.exists():
+    if (single := find_file(folder, WEIGHTS)) is not None:
         return [single]
-    if not index.exists():
-        raise ValueError(f"{folder} holds no model.safetensors. Is it a folder written by save_pretrained?")
-    try:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{index} is no index of safetensors files ({error}).") from error
-    if missing := [name for name in names if not (folder / name).exists()]:
-        raise ValueError(f"{folder} lacks {', '.join(missing)}, named in {index.name}. Copy the folder again.")
-    return [*(folder / name for name in names), index]
+    if (index := find_file(folder, INDEX)) is None:
+        raise ValueError(f"{folder} holds no {WEIGHTS}. Is it a folder written by save_pretrained?")
+    content = read_json(index, "an index of safetensors files")
+    placed = content.get("weight_map")
+    if not isinstance(placed, dict) or not placed or not isinstance(content.get("metadata"), dict):
+        raise ValueError(f"{index} is not an index of safetensors files: it lacks a weight_map or metadata.")
+    names = set(placed.values()) if all(isinstance(name, str) for name in placed.values()) else {repr(placed)[:80]}
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise ValueError(f"{index} names {name}, which is no safetensors file in its folder.")
+    files = {name: find_file(folder, name) for name in sorted(names)}
+    if missing := [name for name, path in files.items() if path is None]:
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, named in {INDEX}. Copy the folder again.")
+    return [*(path for path in files.values() if path is not None), index]
 
 
 def read_safetensors(path) -> dict[str, torch.Tensor]:
     """All tensors of one safetensors file; ValueError if it is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dictionary
-    except SafetensorError as error:
-        raise ValueError(f"{path} is truncated or damaged ({error}). Download or copy it again.") from error
+    with reading(path, "a whole safetensors file"), safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dictionary
 
 
 def sha256_of(path: Path) -> str:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
+from .guards import writing
+
 
 # What makes up a model's folder, as far as this package writes it. Only these files are ever deleted.
 MODEL_FILES = (
@@ -37,11 +39,11 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
         ValueError: If overwriting would replace the source, the current folder, or a file by a folder or the reverse.
         NotADirectoryError, PermissionError: If `path` cannot be created where it is.
     """
-    path = Path(path).resolve()
+    path = resolved(path)
     if path.exists():
         if not overwrite:
             raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
-        origin = None if source is None else Path(source).resolve()
+        origin = None if source is None else resolved(source)
         if origin is not None and (path in (origin, *origin.parents) or origin in path.parents):
             raise ValueError(f"{path} is, or holds, or is part of the input {source}; choose another place.")
         if path in (Path.cwd(), *Path.cwd().parents):
@@ -57,6 +59,18 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
         raise PermissionError(f"{path} cannot be written: no permission to write in {parent}.")
 
 
+def resolved(path) -> Path:
+    """The path without links; an OSError if they lead back to themselves."""
+    try:
+        target = Path(path).resolve()
+        is_loop = target.is_symlink()
+    except RuntimeError:  # before Python 3.13
+        is_loop = True
+    if is_loop:
+        raise OSError(f"{path} is a link that leads back to itself. Remove it, or choose another place.")
+    return target
+
+
 def is_model_file(name: str) -> bool:
     """Whether a file of this name can belong to a model's folder as this package writes it."""
     return "/" not in name and any(fnmatch(name, pattern) for pattern in MODEL_FILES)
@@ -70,24 +84,28 @@ def written_whole(path, also_replaced: tuple[str, ...] = ()):
     Yields a path inside a new temporary folder beside `path`. What the caller wrote there is moved to `path` in one
     step at the end; after an exception nothing is left, and whatever was at `path` is untouched. Of a folder that was
     there before, the model's files and those called as in `also_replaced` are replaced; anything else in it is kept.
+
+    Raises:
+        OSError: If the disk is full, with what is free; whatever the caller raises, as it is.
     """
-    path = Path(path).resolve()
+    path = resolved(path)
     missing = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield workshop / path.name
-        if path.is_dir():
-            replace_folder(path, workshop / path.name, workshop / "replaced", also_replaced)
-        else:
-            os.replace(workshop / path.name, path)
-    except BaseException:
-        if not (workshop / "replaced").exists():  # unless what is to be kept could not be moved back
-            shutil.rmtree(workshop, ignore_errors=True)
-        for parent in missing:
-            parent.rmdir()
-        raise
-    shutil.rmtree(workshop)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield workshop / path.name
+            if path.is_dir():
+                replace_folder(path, workshop / path.name, workshop / "replaced", also_replaced)
+            else:
+                os.replace(workshop / path.name, path)
+        except BaseException:
+            if not (workshop / "replaced").exists():  # unless what is to be kept could not be moved back
+                shutil.rmtree(workshop, ignore_errors=True)
+            for parent in missing:
+                parent.rmdir()
+            raise
+        shutil.rmtree(workshop)
 
 
 def replace_folder(path: Path, new: Path, aside: Path, also_replaced: tuple[str, ...] = ()):

@@ -1,4 +1,7 @@
+import contextlib
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,7 +18,7 @@ class Server:
 
     def __init__(self, content: bytes):
         self.content, self.break_after, self.ranges, self.redirect, self.page = content, None, True, None, False
-        self.requests = []
+        self.requests, self.drip = [], False
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,6 +53,10 @@ class Server:
             request.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
         request.send_header("Content-Length", str(len(self.content) - first))
         request.end_headers()
+        if self.drip:  # a byte at a time, until nobody listens any more
+            for byte in self.content[first:]:
+                request.wfile.write(bytes([byte]))
+                time.sleep(0.005)
         request.wfile.write(self.content[first : self.break_after])
         request.close_connection = True
 
@@ -102,6 +109,35 @@ def test_errors_name_the_link_and_what_to_do(server, tmp_path):
     server.http.server_close()
     with pytest.raises(OSError, match=r"broke off.*again"):
         download(server.url, tmp_path / "x")
+
+
+def test_a_server_that_drips_is_given_up(server, tmp_path, monkeypatch):
+    """However long each byte takes: here, two hundred a second are too few."""
+    server.drip = True
+    monkeypatch.setattr("ssast_hf.checkpoints.download.WINDOW_SECONDS", 0.2)
+    with pytest.raises(OSError, match=r"the server sent \d+ bytes in 0\.2 seconds, too few\. Run the command again"):
+        download(server.url, tmp_path / "file.pth")
+    arrived = (tmp_path / "file.pth.incomplete").stat().st_size
+    assert 0 < arrived < 1000
+    server.drip = False
+    monkeypatch.undo()
+    download(server.url, tmp_path / "file.pth")  # and goes on from there
+    assert server.requests == [None, f"bytes={arrived}-"]
+    assert (tmp_path / "file.pth").read_bytes() == server.content
+
+
+def test_a_server_that_drips_its_headers_is_given_up(tmp_path, monkeypatch):
+    def answer(connection):
+        with contextlib.suppress(OSError):
+            while True:
+                connection.send(b"x")
+                time.sleep(0.005)
+
+    monkeypatch.setattr("ssast_hf.checkpoints.download.WINDOW_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=lambda: answer(listening.accept()[0]), daemon=True).start()
+        with pytest.raises(OSError, match=r"bytes in 0\.2 seconds, too few"):
+            download(f"http://127.0.0.1:{listening.getsockname()[1]}/x.pth", tmp_path / "x.pth")
 
 
 def test_secrets_in_a_link_are_not_repeated(server, tmp_path):

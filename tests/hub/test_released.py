@@ -99,7 +99,7 @@ def test_bad_files_do_not_stop_the_others_and_what_is_good_is_published(
     rows = table(printed.out)
     assert [rows[name][0] for name in names] == ["converted", "failed", "failed", "failed", "failed", "converted"]
     assert "404" in rows["Broken-Link"][1]
-    assert "is truncated, damaged or no PyTorch file" in printed.out  # in full below the table
+    assert "is not a whole PyTorch file" in printed.out  # in full below the table
     assert f"expected {'0' * 64}" in printed.out  # in full below the table
     assert "num_hidden_layers is 2" in rows["Other-Shape"][1]
     assert hub.repositories.keys() == {"org/good", "org/good-too"}
@@ -195,7 +195,7 @@ def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no JSON file"),
+        ("{", "is not a JSON file"),
         ("{}", "must hold a list"),
         ('[{"name": "A"}]', "record 'A' lacks url, parameters, hidden_size"),
     ],

@@ -31,7 +31,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         padding_value (`float`, defaults to 0.0): Padding, before normalisation as in the original.
         do_normalize (`bool`, defaults to `True`): Whether to normalise.
         mean, std (`float`, default to AudioSet's -4.2677393 and 4.5689974): Statistics of the log-mel values.
-        return_attention_mask (`bool`, defaults to `False`): Whether to tell audio from padding.
+        return_attention_mask (`bool`, defaults to `False`): Whether to tell audio from padding. As the model was
+            trained: a model that was trained without a mask gets worse with one, and the reverse.
+        min_frames (`int`, defaults to 16): Frames of one patch of the model, 2 for patches of 128x2. Of a shorter
+            clip nothing is left under an attention mask; there is a warning then.
     """
 
     model_input_names = ["input_values", "attention_mask"]
@@ -47,6 +50,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         mean=-4.2677393,
         std=4.5689974,
         return_attention_mask=False,
+        min_frames=16,
         **kwargs,
     ):
         super().__init__(
@@ -57,7 +61,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         self.do_normalize = do_normalize
         self.mean = mean
         self.std = std
-        for name in ("sampling_rate", "num_mel_bins", "max_length", "std"):
+        self.min_frames = min_frames
+        for name in ("sampling_rate", "num_mel_bins", "max_length", "std", "min_frames"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}.")
 
@@ -71,12 +76,14 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         return_tensors=None,
         return_attention_mask=None,
         device="cpu",
+        is_batched=False,
     ) -> BatchFeature:
         """
         Args:
             raw_speech: One clip or a batch of them, mono, floating point, usually within [-1, 1]. One clip is a list
-                of numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips or an array
-                `(batch_size, num_samples)`. An array with two rows or two columns is taken for stereo and refused.
+                of numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips, or an array or
+                tensor `(batch_size, num_samples)`. An array with two rows is taken for stereo and refused, as is an
+                array or tensor with two columns; a tensor with two rows is a batch.
             sampling_rate (`int`, *optional*): Sampling rate of `raw_speech` in Hz; checked against the expected one.
             padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): Pad to `max_length` frames,
                 to the longest clip of the batch (`True` means the same), or not at all.
@@ -86,14 +93,16 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             return_attention_mask (`bool`, *optional*): Whether to return an attention mask; configured if not given.
             device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute. With `return_tensors="pt"` the
                 result stays there.
+            is_batched (`bool`, defaults to `False`): Says that the rows of an array are clips, even if there are two.
 
         Returns:
             [`BatchFeature`] with `input_values` of shape `(batch_size, num_frames, num_mel_bins)`, float32, and, on
             request, `attention_mask` of shape `(batch_size, num_frames)`, int64: 1 for audio, 0 for padding.
 
         Raises:
-            ValueError: If the audio is not mono, not floating point, not finite, shorter than one 25 ms frame, of
-                another sampling rate, or if clips of different lengths are to be stacked. The message says what to do.
+            ValueError: If the audio is not mono, not floating point, not finite or so loud that its features overflow,
+                shorter than one 25 ms frame, of another sampling rate, or if clips of different lengths are to be
+                stacked. The message says what to do.
         """
         if sampling_rate is None:
             logger.warning_once(
@@ -112,8 +121,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
 
         features = [
-            self._filter_banks(clip.to(device), max_length if truncation else None) for clip in self._clips(raw_speech)
+            self._filter_banks(clip.to(device), max_length if truncation else None)
+            for clip in self._clips(raw_speech, is_batched)
         ]
+        self._check_finite(features)
         lengths = [len(feature) for feature in features]
         if padding == "max_length":
             target_lengths = [max(length, max_length) for length in lengths]
@@ -129,6 +140,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         return_attention_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
         data = {"input_values": [self._finish(*pair) for pair in zip(features, target_lengths, strict=True)]}
         if return_attention_mask:
+            self._warn_of_short_clips(lengths)
             data["attention_mask"] = [
                 (torch.arange(target, device=device) < length).long()
                 for length, target in zip(lengths, target_lengths, strict=True)
@@ -151,14 +163,38 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             spectrograms.padding_value = (self.padding_value - self.mean) / (2 * self.std)
         return SequenceFeatureExtractor._pad(spectrograms, processed_features, *args, **kwargs)
 
-    def _clips(self, raw_speech) -> list[torch.Tensor]:
+    def _check_finite(self, features: list[torch.Tensor]):
+        """
+        ValueError that names the first clip whose log-mel features, (num_frames, num_mel_bins), are not finite.
+
+        One value that is not spoils the sum, and others cannot: logarithms are small. The device is asked once.
+        """
+        is_finite = torch.stack([feature.sum() for feature in features]).isfinite().tolist()
+        if not all(is_finite):
+            raise ValueError(
+                f"Clip {is_finite.index(False)} holds NaN, infinite or absurdly large samples; repair or drop it."
+            )
+
+    def _warn_of_short_clips(self, lengths: list[int]):
+        """A warning that names the clips, of so many frames, of which no patch is left under an attention mask."""
+        short = [i for i, length in enumerate(lengths) if length < self.min_frames]
+        if short:
+            milliseconds = 1000 * self.num_samples(self.min_frames) / self.sampling_rate
+            logger.warning(
+                f"Too short for one patch of the model, {self.min_frames} frames ({milliseconds:g} ms): clip "
+                f"{', '.join(map(str, short[:10]))}{', ...' if short[10:] else ''} of the batch. With an attention "
+                "mask the output says nothing about such a clip. Drop or lengthen it."
+            )
+
+    def _clips(self, raw_speech, is_batched: bool) -> list[torch.Tensor]:
         """The clips of a call, checked, as float32 of shape (num_samples,)."""
         arrays = (np.ndarray, torch.Tensor)
         if isinstance(raw_speech, arrays):
-            if raw_speech.ndim == 2 and 2 in raw_speech.shape:
+            if raw_speech.ndim == 2 and not is_batched and looks_like_stereo(raw_speech):
                 raise ValueError(
                     f"raw_speech has the shape {tuple(raw_speech.shape)}, which looks like stereo; expected mono. Mix "
-                    "the channels down, for example with audio.mean(axis=channel_axis). Pass two clips as a list."
+                    "the channels down, for example with audio.mean(axis=channel_axis). If these are two clips, pass "
+                    "is_batched=True, or a list."
                 )
             is_batch = raw_speech.ndim > 1
             is_empty = raw_speech.ndim == 0 or len(raw_speech) == 0
@@ -199,10 +235,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 f"Clip {index} has {len(clip)} samples, fewer than one frame of {self._samples(FRAME_LENGTH_MS)} "
                 f"({FRAME_LENGTH_MS} ms). Drop or pad it."
             )
-        clip = clip.float()
-        if not clip.sum().isfinite():  # one bad sample spoils the sum; cheaper than to look at each
-            raise ValueError(f"Clip {index} holds NaN or infinite samples; repair or drop it.")
-        return clip
+        return clip.float()
 
     def num_samples(self, num_frames: int) -> int:
         """The samples that `num_frames` frames of a spectrogram take."""
@@ -244,6 +277,15 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         if length > len(features):
             features = torch.nn.functional.pad(features, (0, 0, 0, length - len(features)), value=self.padding_value)
         return features.sub_(self.mean).div_(2 * self.std) if self.do_normalize else features
+
+
+def looks_like_stereo(audio) -> bool:
+    """
+    Whether an array or tensor of two dimensions has two channels, rather than clips in its rows. A tensor of two rows
+    comes from a loop over batches of clips; as an array, two rows are what most readers make of stereo.
+    """
+    rows, columns = audio.shape
+    return columns == 2 or (rows == 2 and not isinstance(audio, torch.Tensor))
 
 
 @lru_cache(maxsize=8)

@@ -356,7 +356,9 @@ class SSASTModel(SSASTPreTrainedModel):
                 filter banks. Any number of frames from one patch up.
             attention_mask (`torch.Tensor` of shape `(batch_size, num_frames)`, *optional*): Nonzero for audio, 0 for
                 padding. A patch counts as audio if all its frames do; the others are neither attended to nor pooled.
-                (A clip without any pools to zeros.) Without a mask, padding is input, as in the original.
+                Without a mask, padding is input, as in the original. A clip without any patch of audio, one that is
+                shorter than a patch, pools to zeros, or with `pooling_mode="cls"` to one vector that is the same for
+                all such clips; the feature extractor warns of it, since to look here would make the host wait.
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): Patches to replace
                 by the mask token; True = masked.
             output_attentions (`bool`, *optional*): Whether to return attention probabilities, computed eagerly then.

@@ -102,11 +102,36 @@ def test_rows_of_an_array_are_a_batch(extractor):
     assert torch.equal(outputs, extractor(list(rows), return_tensors="pt")["input_values"])
 
 
+@pytest.mark.parametrize("audio", [torch.Tensor, lambda rows: rows])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_any_number_of_rows_is_a_batch(extractor, audio, count):
+    rows = np.stack([clip(seed=seed) for seed in range(count)])
+    options = {} if audio is torch.Tensor or count != 2 else {"is_batched": True}
+    outputs = extractor(audio(rows), return_tensors="pt", **options)["input_values"]
+    assert torch.equal(outputs, extractor(list(rows), return_tensors="pt")["input_values"])
+
+
+def test_clips_below_one_patch_are_named_under_a_mask(extractor, caplog):
+    clips = [clip(2800), clip(2799), clip(8000), clip(400)]
+    extractor(clips)
+    assert caplog.messages == []
+    extractor(clips[::2], return_attention_mask=True)
+    assert caplog.messages == []
+    extractor(clips, return_attention_mask=True)
+    (message,) = caplog.messages
+    assert "16 frames (175 ms): clip 1, 3 of the batch" in message
+    caplog.clear()
+    frames = SSASTFeatureExtractor(min_frames=2, return_attention_mask=True)
+    frames(clips)
+    assert "2 frames (35 ms): clip 3 of the batch" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("audio", "message"),
     [
         (np.zeros((8000, 2), dtype=np.float32), "stereo"),
-        (torch.zeros(2, 8000), "Pass two clips as a list"),
+        (np.zeros((2, 8000), dtype=np.float32), "pass is_batched=True, or a list"),
+        (torch.zeros(8000, 2), "stereo"),
         ([np.zeros((2, 8000), dtype=np.float32)], "Mix the channels down"),
         (np.zeros((1, 2, 8000), dtype=np.float32), "mono"),
         (np.zeros(0, dtype=np.float32), "empty"),
@@ -117,6 +142,9 @@ def test_rows_of_an_array_are_a_batch(extractor):
         ([0] * 8000, "int64"),
         ([clip(), np.full(8000, np.nan, dtype=np.float32)], "Clip 1 holds NaN"),
         (np.array([0.1] * 8000 + [np.inf], dtype=np.float32), "infinite"),
+        ([clip(), clip() * np.float32(1e19)], "Clip 1 holds NaN, infinite or absurdly large samples"),
+        (np.full(8000, 1e300), "absurdly large"),
+        (np.append(clip(40000), np.float32(np.nan)), "Clip 0 holds NaN"),  # where the clip is cut off
         (["a.wav"], "Clip 0"),
         ("a.wav", "got str"),
         (np.array(0.5), "empty"),
@@ -135,6 +163,8 @@ def test_bad_arguments_get_advice(extractor):
     for max_length in (0, -5, 10.5):
         with pytest.raises(ValueError, match=f"max_length must be a positive number of frames, got {max_length}"):
             extractor(clip(), max_length=max_length)
+    with pytest.raises(ValueError, match="min_frames must be above 0"):
+        SSASTFeatureExtractor(min_frames=0)
     with pytest.raises(ValueError, match="std must be above 0"):
         SSASTFeatureExtractor(std=0.0)
     with pytest.raises(ValueError, match="'both'"):
@@ -142,9 +172,10 @@ def test_bad_arguments_get_advice(extractor):
 
 
 def test_round_trip(tmp_path):
-    SSASTFeatureExtractor(max_length=77, mean=-5.0, return_attention_mask=True).save_pretrained(tmp_path)
+    extractor = SSASTFeatureExtractor(max_length=77, mean=-5.0, return_attention_mask=True, min_frames=2)
+    extractor.save_pretrained(tmp_path)
     loaded = SSASTFeatureExtractor.from_pretrained(tmp_path)
-    assert (loaded.max_length, loaded.mean, loaded.return_attention_mask) == (77, -5.0, True)
+    assert (loaded.max_length, loaded.mean, loaded.return_attention_mask, loaded.min_frames) == (77, -5.0, True, 2)
     assert SSASTFeatureExtractor.from_pretrained(tmp_path, max_length=10).max_length == 10
 
 

@@ -305,6 +305,19 @@ def test_clip_of_padding_alone_adds_nothing(model, input_values):
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("pooling_mode", ["mean", "cls"])
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_clips_below_one_patch_pool_to_something_finite(model, input_values, pooling_mode, implementation):
+    model.eval().set_attn_implementation(implementation)
+    model.config.pooling_mode = pooling_mode
+    attention_mask = (torch.arange(64) < torch.tensor([64, 7, 0])[:, None]).long()
+    outputs = model.base_model(input_values, attention_mask)
+    assert all(outputs[name].isfinite().all() for name in ("pooler_output", "frame_hidden_states"))
+    torch.testing.assert_close(outputs.pooler_output[1], outputs.pooler_output[2])
+    if pooling_mode == "mean":
+        assert torch.equal(outputs.pooler_output[1], torch.zeros(32))
+
+
 @pytest.mark.parametrize(
     ("objective", "frozen"),
     [("joint", ()), ("discriminative", ("reconstruction_head",)), ("generative", ("discrimination_head",))],

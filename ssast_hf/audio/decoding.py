@@ -1,12 +1,22 @@
 """Audio files in, waveforms out."""
 
 import io
+import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from ..storage.guards import UnreadableFile, reading
 
+
+AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
+# Beyond these a header is damaged, or made to exhaust the memory. In Hz.
+LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000
+MOST_CHANNELS = 64
+# Samples, of all channels, that are decoded at once.
+BLOCK = 1 << 22
 LOUDEST = 1e12
 # What libsndfile reports of a file that does not say how long it is lies far beyond.
 LONGEST = 2**48
@@ -17,7 +27,8 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
     Read an audio file as the models expect it: mono, at their sampling rate.
 
     Args:
-        path (`str` or `Path`): Any format that libsndfile reads: WAV, FLAC, OGG, MP3, ...
+        path (`str` or `Path`): Any format that libsndfile reads: WAV, FLAC, OGG, MP3, ...; of 100 Hz to 1 MHz, with
+            up to 64 channels. All of it is read, four bytes per sample.
         sampling_rate (`int`, defaults to 16000): Wanted rate in Hz; the file is resampled if it has another.
 
     Returns:
@@ -60,6 +71,8 @@ def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples
         with open(recording["archive"], "rb") as archive:
             archive.seek(recording["offset"])
             file = io.BytesIO(archive.read(recording["size"]))
+    elif not stat.S_ISREG(os.stat(recording["path"]).st_mode):  # to open a pipe would wait for ever
+        raise ValueError(f"{name} is no regular file")
     else:
         file = open(recording["path"], "rb")  # noqa: SIM115 - closed below
     with file:
@@ -77,20 +90,44 @@ def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples
 def decode_audio(file, name: str, sampling_rate: int, max_samples: int | None = None, position: float = 0.0):
     """Mono float32 samples of an open audio file at `sampling_rate`, on request a part; `name` is for messages."""
     soundfile, soxr = audio_packages()
-    try:
-        with soundfile.SoundFile(file) as sound:
-            rate = sound.samplerate
-            # One more than it takes, since resampling rounds.
-            wanted = sound.frames if max_samples is None else max_samples * rate // sampling_rate + 2
-            if sound.frames > LONGEST:
-                raise ValueError(f"{name} does not say how long it is; encode it again, into a file and not a pipe")
-            if sound.frames > wanted:
-                sound.seek(round(position * (sound.frames - wanted)))
-            audio = sound.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name} is no readable audio file ({error.error_string})") from error
-    audio = audio if rate == sampling_rate or not len(audio) else soxr.resample(audio, rate, sampling_rate)
+    with reading(name, "a readable audio file", "Repair or remove it."):
+        try:
+            with soundfile.SoundFile(file) as sound:
+                check_header(sound, name)
+                rate = sound.samplerate
+                # One more than it takes, since resampling rounds.
+                wanted = sound.frames if max_samples is None else max_samples * rate // sampling_rate + 2
+                if sound.frames > wanted:
+                    sound.seek(round(position * (sound.frames - wanted)))
+                audio = read_mono(sound, wanted)
+        except soundfile.LibsndfileError as error:
+            raise UnreadableFile(f"{name} is no readable audio file ({error.error_string})") from error
+        audio = audio if rate == sampling_rate or not len(audio) else soxr.resample(audio, rate, sampling_rate)
     return audio[:max_samples]
+
+
+def check_header(sound, name: str):
+    """UnreadableFile if an open audio file claims what no recording is. Believed, it could take all memory."""
+    if not LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE:
+        raise UnreadableFile(
+            f"{name} has a sampling rate of {sound.samplerate} Hz; expected {LOWEST_RATE} to {HIGHEST_RATE}"
+        )
+    if sound.channels > MOST_CHANNELS:
+        raise UnreadableFile(f"{name} has {sound.channels} channels; expected at most {MOST_CHANNELS}")
+    if sound.frames > LONGEST:
+        raise UnreadableFile(f"{name} does not say how long it is; encode it again, into a file and not a pipe")
+
+
+def read_mono(sound, count: int) -> np.ndarray:
+    """
+    The mean of the channels of at most `count` samples from where an open audio file stands, float32. The memory that
+    it takes depends on what the file holds, not on what its header claims.
+    """
+    blocks = [np.zeros(0, dtype=np.float32)]
+    while count > 0 and len(block := sound.read(min(count, BLOCK // sound.channels), "float32", always_2d=True)):
+        blocks.append(block.mean(axis=1))
+        count -= len(block)
+    return np.concatenate(blocks)
 
 
 def audio_packages():

@@ -4,21 +4,21 @@ import csv
 import io
 import json
 import os
-import tarfile
+from contextlib import closing
 from pathlib import Path
 
-import datasets
 import fsspec
-import pyarrow
 import torch
-from datasets import Audio, Dataset, IterableDataset, Value, load_dataset
+from datasets import Dataset, IterableDataset
 
+from ..storage.guards import UnreadableFile, reading
 from ..storage.urls import check_url
+from .archives import list_archives, read_archives
+from .columns import STREAMED, find_column, from_cell
+from .decoding import AUDIO_SUFFIXES
+from .tables import from_hub, load_tables, named, read_tables, table_pieces
 
 
-AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
-# What a column of paths or of audio is called, in the order of preference.
-COLUMNS = tuple("audio wav path file file_path filepath audio_path audio_filepath filename file_name flac mp3".split())
 # How many pieces a stream of files has at most, for workers to share.
 STREAM_PIECES = 1024
 # When so many files of a manifest are missing, its paths are wrong.
@@ -70,22 +70,39 @@ def load_recordings(source: str, split="train", config_name=None, audio_column=N
     else:
         raise FileNotFoundError(f"{source} does not exist. Expected a folder, a manifest, or owner/name on the Hub.")
 
+    if streaming:
+        if kind == "parquet":
+            return stream(source, read_tables, **table_pieces(files), wanted=audio_column)
+        if kind == "tar":
+            return stream(source, read_archives, archives=files)
     if kind == "parquet":
-        try:
-            dataset = load_dataset("parquet", data_files=files, split="train", streaming=streaming)
-        except (pyarrow.ArrowException, datasets.exceptions.DatasetsError) as error:
-            raise ValueError(f"{source} holds no readable parquet data ({error.__cause__ or error}).") from error
-        rows = audio_of(dataset, audio_column)
+        rows = load_tables(files, source, audio_column)
     elif kind == "tar":
-        if streaming:
-            rows = IterableDataset.from_generator(read_archives, gen_kwargs={"archives": files})
-        else:
-            rows = Dataset.from_list(list_archives(files))
+        rows = Dataset.from_list(list_archives(files))
     else:
-        rows = Dataset.from_dict({"path": files_of_manifest(path, audio_column) if kind == "manifest" else files})
+        paths = files_of_manifest(path, audio_column) if kind == "manifest" else files
         if streaming:
-            rows = rows.to_iterable_dataset(min(len(rows), STREAM_PIECES))
-    return rows if streaming else Recordings(rows, source)
+            columns = {"name": paths, "path": paths, "bytes": [None] * len(paths)}
+            return Dataset.from_dict(columns, STREAMED).to_iterable_dataset(min(len(paths), STREAM_PIECES))
+        rows = Dataset.from_dict({"path": paths})
+    if not len(rows):
+        raise nothing_in(source)
+    return Recordings(rows, source)
+
+
+def stream(source: str, read, **pieces) -> IterableDataset:
+    """What a generator of rows reads, of pieces that processes and workers share; ValueError if it is nothing."""
+    with closing(read(**pieces)) as rows:
+        if next(rows, None) is None:
+            raise nothing_in(source)
+    return IterableDataset.from_generator(read, features=STREAMED, gen_kwargs=pieces)
+
+
+def nothing_in(source: str) -> ValueError:
+    return ValueError(
+        f"{source} holds no recordings: parquet files have no rows, or tar archives no audio file "
+        f"({', '.join(AUDIO_SUFFIXES)})."
+    )
 
 
 class Recordings(torch.utils.data.Dataset):
@@ -107,9 +124,8 @@ def as_recording(row: dict, source: str, number: int) -> dict:
     Where a recording is, from a row of a data set: `name`, for messages, and the audio file itself in `bytes` or its
     `path` or, inside an `archive`, its `offset` and `size` in bytes.
     """
-    recording = dict(row.get("audio", row) or {})
-    is_file = recording.get("bytes") is None and recording.get("path") is not None
-    return recording | {"name": str(recording["path"]) if is_file else f"{source}, row {number}"}
+    recording = from_cell(row["audio"]) if "audio" in row else row
+    return recording if recording.get("name") else named(recording, source, number)
 
 
 def format_of(name: str) -> str:
@@ -126,9 +142,18 @@ def format_of(name: str) -> str:
 
 
 def files_of_folder(folder: Path) -> tuple[str, list[str]]:
-    """The audio files below a folder, or else its parquet or tar files, in an order that is always the same."""
+    """
+    The audio files below a folder, or else its parquet or tar files, in an order that is always the same. Links are
+    followed, but no folder is searched twice.
+    """
     found: dict[str, list[str]] = {"audio": [], "parquet": [], "tar": []}
+    searched = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in searched:
+            folders.clear()
+            continue
+        searched.add((status.st_dev, status.st_ino))
         folders.sort()
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
@@ -143,7 +168,8 @@ def files_of_folder(folder: Path) -> tuple[str, list[str]]:
 
 def files_of_manifest(path: Path, column: str | None) -> list[str]:
     """The paths in a manifest, relative ones relative to its folder."""
-    try:
+    expected = "rows with a path each"
+    with reading(path, "a manifest", f"Expected {expected}, as JSON, JSONL, CSV or TSV."):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
             rows = json.loads(text)
@@ -153,11 +179,14 @@ def files_of_manifest(path: Path, column: str | None) -> list[str]:
         else:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
             rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
-        rows = [row if isinstance(row, dict) else {"path": row} for row in rows]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, csv.Error) as error:
-        raise ValueError(f"{path} is no manifest ({error!r}); expected rows with a path each.") from error
+    if not isinstance(rows, list):
+        raise UnreadableFile(f"{path} is no manifest: it is of type {type(rows).__name__}; expected {expected}.")
     if not rows:
         raise ValueError(f"{path} lists no files.")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, (dict, str)):
+            raise UnreadableFile(f"{path}: row {number} is of type {type(row).__name__}; expected {expected}.")
+    rows = [row if isinstance(row, dict) else {"path": row} for row in rows]
     column = find_column(list(rows[0]), column, path)
     if unnamed := [number for number, row in enumerate(rows, start=1) if not isinstance(row.get(column), str)]:
         raise ValueError(f"{path}: row {unnamed[0]} has no {column!r}.")
@@ -168,70 +197,3 @@ def files_of_manifest(path: Path, column: str | None) -> list[str]:
             "relative to the manifest's folder."
         )
     return files
-
-
-def find_column(columns: list[str], wanted: str | None, source) -> str:
-    """The name of the column that holds paths or audio."""
-    candidates = COLUMNS if wanted is None else (wanted,)
-    for name in candidates:
-        if name in columns:
-            return name
-    raise ValueError(
-        f"{source} has the columns {', '.join(map(repr, columns))}, none of them "
-        f"{' or '.join(candidates)}. Name the one that holds audio or paths with --audio_column."
-    )
-
-
-def list_archives(archives: list[str]) -> list[dict]:
-    """Where in tar archives the audio files lie."""
-    rows = []
-    for archive in archives:
-        try:
-            with tarfile.open(archive, "r:") as members:
-                for member in members:
-                    if member.isfile() and member.name.lower().endswith(AUDIO_SUFFIXES):
-                        place = {"archive": archive, "offset": member.offset_data, "size": member.size}
-                        rows.append({"path": f"{archive}/{member.name}"} | place)
-        except tarfile.TarError as error:
-            raise ValueError(f"{archive} is damaged or no plain tar archive ({error}).") from error
-    if not rows:
-        raise ValueError(f"{archives[0]} and {len(archives) - 1} more hold no audio file.")
-    return rows
-
-
-def read_archives(archives: list[str]):
-    """Read the audio files of local or remote tar archives from beginning to end."""
-    for archive in archives:
-        try:
-            with fsspec.open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r|*") as members:
-                for member in members:
-                    file_in_archive = members.extractfile(member) if member.isfile() else None
-                    if file_in_archive is not None and member.name.lower().endswith(AUDIO_SUFFIXES):
-                        yield {"path": f"{archive}/{member.name}", "bytes": file_in_archive.read()}
-        except tarfile.TarError as error:
-            raise ValueError(f"{archive} is damaged or no tar archive ({error}).") from error
-
-
-def from_hub(name: str, split: str, config_name: str | None, audio_column: str | None, streaming: bool):
-    """A data set on the Hub."""
-    try:
-        return audio_of(load_dataset(name, config_name, split=split, streaming=streaming), audio_column)
-    except (OSError, datasets.exceptions.DatasetsError) as error:
-        raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
-
-
-def audio_of(dataset, audio_column: str | None):
-    """The audio column alone, undecoded: decoding is done later, by soundfile and only as far as needed."""
-    if audio_column is None and dataset.features is not None:
-        audio_column = next((name for name, kind in dataset.features.items() if isinstance(kind, Audio)), None)
-    if isinstance(dataset, IterableDataset) and dataset.features is not None:
-        dataset = dataset.decode(False)
-    columns = list(dataset.features) if dataset.features is not None else list(next(iter(dataset)))
-    audio_column = find_column(columns, audio_column, "The data set")
-    dataset = dataset.select_columns([audio_column])
-    if audio_column != "audio":
-        dataset = dataset.rename_column(audio_column, "audio")
-    if isinstance(dataset, Dataset):
-        return dataset.cast_column("audio", Audio(decode=False))
-    # A stream would pass through the encoder of `Audio`, which needs FFmpeg.
-    return dataset.cast_column("audio", {"bytes": Value("binary"), "path": Value("string")})

@@ -134,7 +134,13 @@ def write_converted(
     if not hidden_states(model.eval().base_model, random_input(config)).isfinite().all():
         raise ConversionError(f"The weights in {checkpoint} are finite, but what they make of a random input is not.")
     model.save_pretrained(folder)
-    SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length).save_pretrained(folder)
+    # Without a mask, as the original was trained.
+    SSASTFeatureExtractor(
+        num_mel_bins=config.num_mel_bins,
+        max_length=config.max_length,
+        return_attention_mask=False,
+        min_frames=config.patch_shape[1],
+    ).save_pretrained(folder)
     if extras:
         save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
     check_reloaded(model_class, folder, state)

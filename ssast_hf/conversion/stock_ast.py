@@ -199,6 +199,7 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
         names = SHARED_EXTRACTOR_FIELDS if features is not None else []
         stock_extractor = {name: getattr(features, name) for name in names}
         stock_extractor |= {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
+        stock_extractor["min_frames"] = config.patch_shape[1]
         SSASTFeatureExtractor(**stock_extractor).save_pretrained(folder)
         check_reloaded(SSASTForPretraining, folder, model.state_dict())
     return report

@@ -31,7 +31,8 @@ def reading(path, expected: str, remedy: str = "Download or copy it again."):
 
     Raises:
         UnreadableFile: If the content cannot be read.
-        OSError: As it is, if it names the file that it is about: one that is missing, or may not be read.
+        OSError: As it is, if it names the file that it is about: one that is missing, or may not be read; or if a disk
+            is full, since libraries write while they read.
     """
     try:
         yield
@@ -41,7 +42,7 @@ def reading(path, expected: str, remedy: str = "Download or copy it again."):
         # PyTorch says so in a RuntimeError.
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise UnreadableFile(f"{path} needs more memory to be read than there is.") from error
-        if isinstance(error, OSError) and error.filename is not None:
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
             raise
         raise UnreadableFile(f"{path} is not {expected} ({reason(error)}). {remedy}") from error
 

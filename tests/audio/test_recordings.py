@@ -90,7 +90,7 @@ def test_every_kind_of_data_set_has_the_same_clips(kind, streaming, folder, crop
             assert (name, config_name, split) == (source, None, "train")
             return load_dataset("parquet", data_files=file, split=split, streaming=streaming)
 
-        monkeypatch.setattr("ssast_hf.audio.recordings.load_dataset", from_file)
+        monkeypatch.setattr("ssast_hf.audio.tables.load_dataset", from_file)
     recordings = load_recordings(source, audio_column=column, streaming=streaming)
     if streaming:
         stream = iter(AudioStream(recordings, cropper, buffer_size=4))
@@ -155,6 +155,29 @@ def test_short_clips_are_padded_with_a_mask(cropper):
     assert "attention_mask" not in collate([long, long])
 
 
+def test_links_to_folders_are_followed_once(folder):
+    (folder / "a" / "self").symlink_to(folder)
+    (folder / "b" / "self").symlink_to(folder)
+    (folder / "b" / "other").symlink_to(folder / "a")
+    (folder / "outside").symlink_to(folder.parent)
+    names = [recording["name"] for recording in load_recordings(str(folder))]
+    assert sorted(name[-5:] for name in names) == [f"{i}.wav" for i in range(6)]
+    assert names == [recording["name"] for recording in load_recordings(str(folder))]
+
+
+def test_linked_recordings_have_two_names_and_broken_links_are_bad(folder, cropper):
+    (folder / "again.wav").symlink_to(folder / "a" / "2.wav")
+    (folder / "broken.wav").symlink_to(folder / "nowhere.wav")
+    (folder / "loop.wav").symlink_to(folder / "loop.wav")
+    dataset = AudioDataset(load_recordings(str(folder)), cropper)
+    assert len(dataset) == 9
+    assert which(dataset[0]["audio"]) == 0.2
+    for i, name in enumerate(["broken.wav", "loop.wav"], start=1):
+        bad, reason = dataset[i]["skipped"][0]
+        assert bad == str(folder / name)
+        assert name in reason
+
+
 def test_entries_without_audio_are_named(tmp_path, cropper, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     Dataset.from_list([{"audio": {"bytes": b"x", "path": None}}, {"audio": None}]).to_parquet(tmp_path / "bad.parquet")
@@ -202,11 +225,21 @@ def test_sampler_has_an_order_for_every_epoch():
         ("clips.csv", "title,length\nx,1\n", "none of them audio or wav or path"),
         ("clips.csv", "path\n", "lists no files"),
         ("clips.csv", "path\nnowhere.wav\n", "None of the first files"),
-        ("clips.json", b"\xff\xfe\xfa", "is no manifest"),
-        ("clips.parquet", "x", "no readable parquet"),
-        ("clips.json", "{", "is no manifest"),
+        ("clips.json", b"\xff\xfe\xfa", "is not a manifest"),
+        ("clips.parquet", "x", "not a readable parquet file"),
+        ("clips.json", "{", "is not a manifest"),
+        ("clips.json", "[" * 100_000, r"is not a manifest \(RecursionError.*Expected rows with a path each"),
+        ("clips.json", '{"rows": []}', r"is not a manifest \(KeyError: 'data'\)"),
+        ("clips.json", '{"data": {"wav": "x.wav"}}', "of type dict; expected rows with a path each"),
+        ("clips.json", "1", "of type int"),
+        ("clips.json", '["x.wav", 1]', "row 2 is of type int; expected rows with a path each"),
+        ("clips.json", '[["x.wav"]]', "row 1 is of type list"),
+        ("clips.json", '[{"path": 1}]', "row 1 has no 'path'"),
+        ("clips.jsonl", '{"path": "x.wav"}\nnull', "row 2 is of type NoneType"),
+        ("clips.jsonl", '{"path": "x.wav"}\n' + "[" * 100_000, "is not a manifest"),
+        ("clips.csv", "path\n" + "x" * 200_000, "is not a manifest"),
         ("clips.xyz", "x", "is no data set"),
-        ("clips.tar", "x", "no plain tar archive"),
+        ("clips.tar", "x", "not a whole tar archive without compression"),
     ],
 )
 def test_what_is_no_data_set_is_refused_by_name(name, content, message, tmp_path):

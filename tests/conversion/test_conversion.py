@@ -53,6 +53,17 @@ def test_round_trip_is_bitwise(tmp_path, shape):
     assert_same_tensors(torch.load(tmp_path / "out.pth", weights_only=True), checkpoint)
 
 
+@pytest.mark.parametrize("shape", [{}, {"patch_shape": (128, 2), "max_length": 65}], ids=str)
+def test_feature_extractor_says_what_the_original_was_trained_with(tmp_path, shape):
+    """No attention mask, since it had none, and how long a patch is."""
+    checkpoint = original_checkpoint(**shape)
+    torch.save(checkpoint, tmp_path / "in.pth")
+    convert_original_to_hf(tmp_path / "in.pth", tmp_path / "ssast")
+    written = json.loads((tmp_path / "ssast" / "preprocessor_config.json").read_text())
+    assert written["return_attention_mask"] is False
+    assert written["min_frames"] == SSASTConfig.from_pretrained(tmp_path / "ssast").patch_shape[1]
+
+
 def test_half_precision_stays_as_it_is(tmp_path):
     checkpoint = {k: v.half() if v.is_floating_point() else v for k, v in original_checkpoint().items()}
     torch.save(checkpoint, tmp_path / "in.pth")

@@ -27,6 +27,11 @@ def test_a_missing_file_and_a_clear_message_stay_as_they_are():
         raise UnreadableFile("two headers")
 
 
+def test_a_disk_that_is_full_while_reading_is_no_fault_of_the_file(tmp_path):
+    with pytest.raises(OSError, match="MB are free there"), writing(tmp_path), reading("table.parquet", "a table"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_too_little_memory_is_said():
     with pytest.raises(UnreadableFile, match="more memory"), reading("file", "a file"):
         raise MemoryError

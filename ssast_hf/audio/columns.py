@@ -1,0 +1,73 @@
+"""Which column of a table holds the recordings, and what its cells say."""
+
+import json
+
+import pyarrow
+from datasets import Audio, Features, Value
+
+from ..storage.guards import UnreadableFile
+
+
+# What a column of paths or of audio is called, in the order of preference.
+COLUMNS = tuple("audio wav path file file_path filepath audio_path audio_filepath filename file_name flac mp3".split())
+# What every stream consists of, so that streams from several kinds of sources can be one.
+STREAMED = Features({"name": Value("string"), "path": Value("string"), "bytes": Value("large_binary")})
+# Types of Arrow by their names; one whose rows are all empty is of none.
+TEXT = ("string", "large_string", "string_view", "null")
+BINARY = ("binary", "large_binary", "binary_view", "null")
+
+
+def find_column(columns: list[str], wanted: str | None, source) -> str:
+    """The name of the column that holds paths or audio."""
+    candidates = COLUMNS if wanted is None else (wanted,)
+    for name in candidates:
+        if name in columns:
+            return name
+    raise UnreadableFile(
+        f"{source} has the columns {', '.join(map(repr, columns))}, none of them "
+        f"{' or '.join(candidates)}. Name the one that holds audio or paths with --audio_column."
+    )
+
+
+def audio_column(schema: pyarrow.Schema, wanted: str | None, source) -> tuple[str, Audio | Value]:
+    """
+    The column of a table that holds paths or audio, and how to load it, undecoded.
+
+    Args:
+        schema (`pyarrow.Schema`): The table's. A column that a data set of the Hub describes as audio comes first.
+        wanted (`str`, *optional*): The name of the column, if it is known.
+        source (`str`): For messages.
+
+    Raises:
+        UnreadableFile: If there is none, or if it holds something else.
+    """
+    if wanted is None:
+        description = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        kinds = (description.get("info") or {}).get("features") or {}
+        audio = (name for name, kind in kinds.items() if isinstance(kind, dict) and kind.get("_type") == "Audio")
+        wanted = next(audio, None)
+    name = find_column(schema.names, wanted, source)
+    kind = schema.field(name).type
+    value_kind = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    if str(value_kind) in TEXT:
+        return name, Value("large_string")
+    if str(value_kind) in BINARY:
+        return name, Value("large_binary")
+    if pyarrow.types.is_struct(kind):
+        types = {field.name: str(field.type) for field in kind}
+        expected = {"bytes": BINARY, "path": TEXT}
+        if types.keys() & expected and all(types[key] in expected[key] for key in types.keys() & expected):
+            return name, Audio(decode=False)
+    raise UnreadableFile(
+        f"{source}: the column {name!r} is of type {kind}; expected paths (string), audio files (binary), or both "
+        "(struct<bytes: binary, path: string>). Name another one with --audio_column."
+    )
+
+
+def from_cell(value) -> dict:
+    """`bytes` or `path` of a recording, from a path, an audio file or a structure of both; empty if it is neither."""
+    if isinstance(value, str):
+        return {"path": value or None}
+    if isinstance(value, bytes):
+        return {"bytes": value}
+    return {"bytes": value.get("bytes"), "path": value.get("path") or None} if isinstance(value, dict) else {}

@@ -64,7 +64,7 @@ def checkpoint(random, folder: Path, seeds: Path) -> Trial:
         returned = {key: value for key, value in readings.pth(back).items() if key not in numbers}
         return None if returned == weights else "the way there and back changes it"
 
-    names = {source.name, "module.", "--", *(key.removeprefix("module.") for key in state)}
+    names = {source.name, "module.", "v.", "--", *(key.removeprefix("module.") for key in state)}
     return Trial(f"{way}: {description}", run, check, names, is_intact=way == "intact")
 
 

@@ -16,7 +16,7 @@ from .verdicts import CANARY, Trial
 
 NAMES = {
     *EXTRACTOR_KEYS, "sampling rate", "preprocessor_config.json", "Clip ", "raw_speech", "padding", "truncation",
-    "return_tensors",
+    "return_tensors", "TensorType",
 }  # fmt: skip
 # What is taken where the file says nothing.
 FIELDS = {"sampling_rate": 16000, "num_mel_bins": 128, "max_length": 1024, "mean": -4.2677393, "std": 4.5689974}

@@ -22,7 +22,7 @@ NAMES = {
     "hidden_dropout_prob", "attention_probs_dropout_prob", "intermediate_size", "pooling_mode", "objective",
     "contrastive_axis",
     "exclude_duplicate_negatives", "audio_spectrogram_transformer.", "classifier.", "discrimination_head.",
-    "reconstruction_head.", "decoder.", "encoder.", "embeddings.", "layernorm.", "Hidden states", "model.safetensors",
+    "reconstruction_head.", "decoder.", "encoder.", "embeddings.", "layernorm.", "Hidden states", "unknown: ", "model.safetensors",
     "preprocessor_config.json", "README.md",
 }  # fmt: skip
 # Fields that mean the same before and after, whatever is written.

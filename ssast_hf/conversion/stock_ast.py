@@ -15,7 +15,9 @@ from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..heads_ssast import SSASTForAudioClassification
 from ..modeling_ssast import SSASTForPretraining, SSASTModel
+from ..storage.guards import reading
 from ..storage.reading import read_weights
+from ..storage.sizes import CONFIG
 from ..storage.writing import check_output, written_whole
 from .folders import (
     ConversionError,
@@ -180,6 +182,8 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
     state = with_encoder_prefix(read_weights(source))
     fields = {name: getattr(stock_config, name) for name in (*SHARED_FIELDS, "patch_size", "max_length")}
     fields |= narrow_kernel(state, fields["max_length"])
+    with reading(source / CONFIG, "a valid configuration", "Correct it, or copy the file again."):
+        SSASTConfig(**fields)  # not every version of transformers checks what stock AST reads
     config = SSASTConfig(**fields | config_fields)
     model, report = model_from_stock(state, config)
     if config.layer_norm_eps == 1e-12:

@@ -1,0 +1,1 @@
+"""Damaged and hostile inputs for the package's own functions, and what becomes of each. See `fuzz.py`."""

@@ -1,6 +1,5 @@
 """The model of a run, from the options that name it: loaded, or with random weights."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ..configuration_ssast import CHOICES, SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPretraining
 from ..storage.guards import reading
+from ..storage.sizes import check_model_folder, read_config_fields, read_sizes
 from .arguments import option
 from .messages import say
 
@@ -68,7 +68,8 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     extractor_fields = {
         "max_length": model.config.max_length,
         "num_mel_bins": model.config.num_mel_bins,
-        "return_attention_mask": True,
+        "return_attention_mask": True,  # it is trained with one
+        "min_frames": model.config.patch_shape[1],
     } | {key: value for key in ("mean", "std") if (value := getattr(arguments, key)) is not None}
     if name is None:
         return model, SSASTFeatureExtractor(**extractor_fields)
@@ -99,16 +100,16 @@ def read_config(name: str) -> SSASTConfig:
     The configuration of an SSAST model, in a folder, a file or on the Hub. No code is run, and nobody is asked whether
     to: the Auto classes would ask for a model of another type that brings some.
     """
-    path = name if Path(name).is_file() else f"{name}/config.json"
-    try:
-        with reading(path, "the configuration of a model", REMEDY) if Path(name).exists() else nullcontext():
+    path = Path(name) if Path(name).is_file() else Path(name) / "config.json"
+    if Path(name).is_dir():
+        values = read_config_fields(name)
+    elif path.is_file():
+        values = read_sizes(path, "a valid configuration")
+    else:
+        try:
             values, _ = SSASTConfig.get_config_dict(name)
-            if not isinstance(values, dict):
-                raise TypeError(f"a {type(values).__name__}")
-    except OSError as error:
-        if Path(name).exists():
-            raise
-        raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
+        except OSError as error:
+            raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
     if (kind := values.get("model_type")) != SSASTConfig.model_type:
         raise ValueError(f"{name} is a model of type {kind!r}. Of a stock AST: ssast-hf import-ast {name} FOLDER.")
     with reading(path, "the configuration of an SSAST model", REMEDY):
@@ -130,6 +131,8 @@ def load_model(name: str, fields: dict) -> SSASTForPretraining:
             f"ssast-hf convert {name} FOLDER. For random weights: --model_size."
         )
     config = read_config(name)
+    if Path(name).is_dir():
+        check_model_folder(name)
     width = fields.get("decoder_hidden_size")
     if width is not None and config.decoder_width not in (0, width):
         raise ValueError(f"--decoder_hidden_size {width}: the decoder of {name} has the width {config.decoder_width}.")

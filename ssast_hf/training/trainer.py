@@ -1,7 +1,7 @@
 """The stock `Trainer` with SSAST's metrics, exact averages over devices and fixed validation masks."""
 
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Trainer, TrainerCallback
 
 from ..audio.batches import EpochSampler
-from ..storage.guards import reading, writing
+from ..storage.guards import writing
 from .saving import whole_checkpoint
 from .stopping import Stopped, StopRequest, shield_worker
 
@@ -224,21 +224,6 @@ class SSASTTrainer(Trainer):
     def save_model(self, output_dir=None, _internal_call=False):
         with writing(Path(output_dir or self.args.output_dir) / "model.safetensors"):
             super().save_model(output_dir, _internal_call)
-
-    def _save_optimizer_and_scheduler(self, output_dir):
-        with writing(Path(output_dir) / "optimizer.pt"):
-            super()._save_optimizer_and_scheduler(output_dir)
-
-    def _load_optimizer_and_scheduler(self, checkpoint):
-        # Under FSDP the processes speak with each other meanwhile, and may lose each other.
-        is_local = checkpoint is not None and not self.is_fsdp_enabled
-        optimizer = "the state of this run's optimizer and schedule"
-        with reading(Path(checkpoint) / "optimizer.pt", optimizer, "It is damaged.") if is_local else nullcontext():
-            super()._load_optimizer_and_scheduler(checkpoint)
-
-    def _load_rng_state(self, checkpoint):
-        with reading(Path(checkpoint or "") / "rng_state.pth", "the state of random numbers", "It is damaged."):
-            super()._load_rng_state(checkpoint)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from transformers import TrainerState
 
@@ -65,6 +66,9 @@ def read_all(checkpoint: Path):
             with reading(checkpoint / name, "a file of PyTorch", remedy), zipfile.ZipFile(checkpoint / name) as file:
                 if damaged := file.testzip():  # PyTorch does not look at the checksums
                     raise ValueError(f"the checksum of {damaged} is wrong")
+        if Path(name).suffix == ".pt":  # of the optimizer, the schedule and the scaler
+            with reading(checkpoint / name, "the state of a run", remedy):
+                torch.load(checkpoint / name, map_location="cpu", weights_only=True, mmap=True)
 
 
 def read_state(checkpoint) -> TrainerState:

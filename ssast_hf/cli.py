@@ -84,7 +84,9 @@ def message_of(error: Exception, command: str) -> str:
         extra = f": pip install ssast_hf with its extra [{EXTRAS[command]}]." if command in EXTRAS else "."
         return f"{error.name.partition('.')[0]} is not installed{extra}"
     text = str(error)
-    return text.rstrip().rpartition("\n")[2] if "Original Traceback" in text else text
+    if "Original Traceback" not in text:
+        return text
+    return text.rstrip().rpartition("\n")[2].partition(": ")[2]  # after the name of its type
 
 
 def quiet_transformers():

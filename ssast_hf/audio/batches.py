@@ -88,10 +88,19 @@ class AudioStream(IterableDataset):
     """
 
     def __init__(self, recordings, cropper: Cropper, buffer_size: int, rank: int = 0, world_size: int = 1):
-        shuffled = recordings.shuffle(seed=cropper.seed, buffer_size=buffer_size) if buffer_size > 1 else recordings
-        self.recordings = split_dataset_by_node(shuffled, rank, world_size)
+        self.recordings = recordings
         self.cropper = cropper
+        self.buffer_size = buffer_size
         self.rank = rank
+        self.world_size = world_size
+
+    def rows(self, epoch: int):
+        """The rows of this process in the order of an epoch; a worker reads some of them."""
+        rows = self.recordings
+        if self.buffer_size > 1:
+            # Not by `set_epoch`, which reaches the other workers, too: each is at an epoch of its own.
+            rows = rows.shuffle(generator=self.cropper.random(epoch), buffer_size=self.buffer_size)
+        return split_dataset_by_node(rows, self.rank, self.world_size)
 
     def __iter__(self) -> Iterator[dict]:
         worker = get_worker_info()
@@ -99,9 +108,8 @@ class AudioStream(IterableDataset):
         skipped = []
         epoch, count = 0, 1
         while count:  # a worker with no piece of its own ends at once
-            self.recordings.set_epoch(epoch)
             count = 0
-            for row in self.recordings:
+            for row in self.rows(epoch):
                 count += 1
                 recording = as_recording(row, f"process {self.rank}, worker {number}", count)
                 random = self.cropper.random(epoch, self.rank, number, count)

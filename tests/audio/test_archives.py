@@ -3,10 +3,14 @@
 import tarfile
 
 import pytest
+import torch
 
+from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.assets import bundled_clips
 from ssast_hf.audio.archives import read_archives
+from ssast_hf.audio.batches import AudioStream, Cropper
 from ssast_hf.audio.recordings import load_recordings
+from ssast_hf.cli import message_of
 
 
 @pytest.fixture
@@ -52,9 +56,9 @@ def offset_of(archive, index: int) -> int:
 
 
 @pytest.mark.parametrize("read", [read_by_index, read_as_stream])
-@pytest.mark.parametrize(("index", "more"), [(1, 0), (1, 100), (1, 700), (2, 0)])
+@pytest.mark.parametrize(("index", "more"), [(1, 0), (1, 100), (1, 700), (1, 5000), (2, 0)])
 def test_a_truncated_archive_is_refused(index, more, read, archive):
-    """Before a header, in the middle of one and of a recording, and before what is no recording."""
+    """Before a header, in the middle of both of its parts and of a recording, and before what is no recording."""
     archive.write_bytes(archive.read_bytes()[: offset_of(archive, index) + more])
     with pytest.raises(
         ValueError, match=r"clips\.tar is not a whole tar archive.*\(.+\)\. Download or copy it again\."
@@ -69,6 +73,19 @@ def test_a_damaged_header_is_no_end(read, archive):
     archive.write_bytes(content)
     with pytest.raises(ValueError, match=rf"clips\.tar is not a whole tar archive.* at byte {place}\)"):
         read(archive)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damage_in_the_middle_of_a_stream_is_one_sentence(workers, archive):
+    archive.write_bytes(archive.read_bytes()[: offset_of(archive, 1) + 5000])
+    cropper = Cropper(SSASTFeatureExtractor(max_length=50), min_frames=16, seed=3)
+    stream = AudioStream(load_recordings(str(archive), streaming=True), cropper, buffer_size=1)
+    loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
+    assert next(loader)["skipped"] == []
+    with pytest.raises(ValueError, match="unexpected end of data") as error:
+        next(loader)
+    sentence = f"{archive} is not a whole tar archive (unexpected end of data). Download or copy it again."
+    assert message_of(error.value, "pretrain") == sentence
 
 
 def test_a_damaged_compressed_archive_is_refused(archive, tmp_path):

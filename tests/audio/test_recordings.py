@@ -4,13 +4,14 @@ import functools
 import json
 import tarfile
 import threading
+import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from datasets import Audio, Dataset, load_dataset
+from datasets import Audio, Dataset, IterableDataset, load_dataset
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.audio import load_audio
@@ -116,6 +117,24 @@ def test_stream_is_divided_among_processes_and_workers(ranks, workers, folder, c
         assert [item["skipped"] for item in items] == [[]] * len(items)
         seen += [which(item["audio"]) for item in items]
     assert sorted(seen) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_a_worker_ahead_of_others_leaves_them_what_is_theirs(folder, cropper, monkeypatch):
+    """The last clips of an epoch come from the slow one while the other is in the next epoch."""
+    iterate = IterableDataset.__iter__
+
+    def delayed(rows):
+        if torch.utils.data.get_worker_info().id == 1:
+            time.sleep(0.3)
+        return iterate(rows)
+
+    monkeypatch.setattr(IterableDataset, "__iter__", delayed)
+    for seed in range(4):
+        cropper.seed = seed
+        stream = AudioStream(load_recordings(str(folder), streaming=True), cropper, buffer_size=2)
+        options = {"num_workers": 2, "prefetch_factor": 5, "multiprocessing_context": "fork"}
+        loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, **options))
+        assert sorted(which(next(loader)["audio"]) for _ in range(6)) == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 
 
 def test_crops_depend_on_seed_epoch_and_index_alone(tmp_path, cropper):

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForPreTraining, Trainer, TrainingArguments
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf.assets import bundled_clips
 from ssast_hf.cli import main
 from ssast_hf.training.trainer import SSASTTrainer
 
@@ -391,11 +393,13 @@ def test_unusable_files_are_skipped_and_listed(model_dir, audio_folder, tmp_path
 
 def test_error_in_a_worker_is_one_line(model_dir, tmp_path, capsys):
     archive = tmp_path / "broken.tar"
-    archive.write_bytes(b"x" * 2000)
+    with tarfile.open(archive, "w") as members:
+        members.add(bundled_clips()[0], "clip.wav")
+    archive.write_bytes(archive.read_bytes().rstrip(b"\0") + b"x" * 2000)  # the first recording is as it should be
     changes = {"streaming": True, "dataloader_num_workers": 1}
     assert main(options(model_dir, archive, tmp_path / "out", **changes)) == 1
     printed = capsys.readouterr().err
-    assert f"error: ValueError: {archive} is damaged" in printed
+    assert f"error: {archive} is not a whole tar archive" in printed
     assert "Traceback" not in printed
 
 
@@ -479,7 +483,9 @@ def test_help_names_the_options_of_all_groups(capsys):
 def test_what_is_not_installed_is_named(command, tmp_path):
     code = """
 import sys
+import tarfile
 sys.modules["datasets"] = None
+from ssast_hf.assets import bundled_clips
 from ssast_hf.cli import main
 print(main(sys.argv[1:]))
 """

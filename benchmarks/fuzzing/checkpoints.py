@@ -1,5 +1,6 @@
 """Files of PyTorch: their bytes, the archive around them, the pickle in it, and what it unpickles to."""
 
+import inspect
 import io
 from collections import OrderedDict
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import _utils as rebuild
 
+from ssast_hf import SSASTConfig
 from ssast_hf.conversion import convert_hf_to_original, convert_original_to_hf
 
 from . import readings
@@ -64,7 +66,8 @@ def checkpoint(random, folder: Path, seeds: Path) -> Trial:
         returned = {key: value for key, value in readings.pth(back).items() if key not in numbers}
         return None if returned == weights else "the way there and back changes it"
 
-    names = {source.name, "module.", "v.", "--", *(key.removeprefix("module.") for key in state)}
+    fields = inspect.signature(SSASTConfig).parameters
+    names = {source.name, "module.", "v.", "--", *fields, *(key.removeprefix("module.") for key in state)}
     return Trial(f"{way}: {description}", run, check, names, is_intact=way == "intact")
 
 

@@ -16,14 +16,11 @@ from .verdicts import SECRET_TEXT, Trial, names_in
 # What the message may name instead of a file: fields and tensors.
 NAMES = {
     *CONFIG_KEYS, *EXTRACTOR_KEYS, "hidden_size", "num_hidden_layers", "num_attention_heads", "patch_size",
-    "layer_norm_eps",
-    "initializer_range", "classifier_layer_norm_eps", "generative_loss_weight", "frequency_stride", "time_stride",
-    "qkv_bias",
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "intermediate_size", "pooling_mode", "objective",
-    "contrastive_axis",
-    "exclude_duplicate_negatives", "audio_spectrogram_transformer.", "classifier.", "discrimination_head.",
-    "reconstruction_head.", "decoder.", "encoder.", "embeddings.", "layernorm.", "Hidden states", "unknown: ", "model.safetensors",
-    "preprocessor_config.json", "README.md",
+    "layer_norm_eps", "initializer_range", "classifier_layer_norm_eps", "generative_loss_weight", "frequency_stride",
+    "time_stride", "qkv_bias", "hidden_dropout_prob", "attention_probs_dropout_prob", "intermediate_size",
+    "pooling_mode", "objective", "contrastive_axis", "exclude_duplicate_negatives", "audio_spectrogram_transformer.",
+    "classifier.", "discrimination_head.", "reconstruction_head.", "decoder.", "encoder.", "embeddings.",
+    "layernorm.", "Hidden states", "unknown: ", "model.safetensors", "preprocessor_config.json", "README.md",
 }  # fmt: skip
 # Fields that mean the same before and after, whatever is written.
 KEPT_FIELDS = "hidden_size num_hidden_layers num_attention_heads intermediate_size layer_norm_eps hidden_act".split()

@@ -62,7 +62,9 @@ def manifest(random, folder: Path, seeds: Path) -> Trial:
             yield content_of(os.path.join(place, value)) if isinstance(value, str) else None
 
     said = {name for row in rows if isinstance(row, dict) for name in row.values() if isinstance(name, str) and name}
-    trial = listed(source, random, {*map(os.path.basename, names), "sounds", f"{place}/"} | said | names_in(place), expected)
+    trial = listed(
+        source, random, {*map(os.path.basename, names), "sounds", f"{place}/"} | said | names_in(place), expected
+    )
     trial.description += f"{way} {description}"
     trial.is_intact = way == "intact" and all(path.parent.name == "sounds" for path in paths)
     return trial

@@ -1,7 +1,10 @@
 """Weights as bytes by name, read without the package: plain PyTorch, or the few lines that safetensors take."""
 
+import contextlib
+import io
 import json
 import struct
+import zipfile
 from pathlib import Path
 
 import torch
@@ -18,8 +21,16 @@ def plain(tensor: torch.Tensor) -> Plain:
 
 
 def pth(path) -> dict[str, Plain]:
-    """A file of PyTorch by its own reader, which copies all of it into memory."""
-    return {key: plain(tensor) for key, tensor in torch.load(path, weights_only=True, mmap=False).items()}
+    """A file of PyTorch by its own reader, which copies all of it into memory, after Python's has unpacked it."""
+    source = path
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # others are in the older format
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            source = io.BytesIO()
+            with zipfile.ZipFile(source, "w") as unpacked:
+                for entry in archive.infolist():
+                    unpacked.writestr(entry.filename, archive.read(entry))
+            source.seek(0)
+    return {key: plain(tensor) for key, tensor in torch.load(source, weights_only=True, mmap=False).items()}
 
 
 def safetensors(path) -> dict[str, Plain]:

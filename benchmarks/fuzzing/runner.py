@@ -50,7 +50,7 @@ class Limits:
     """What one case may take: seconds of the clock, and bytes of memory beyond what the process has."""
 
     seconds: float = 30.0
-    memory: int = 1 << 30
+    memory: int = 1 << 29
 
 
 @dataclass

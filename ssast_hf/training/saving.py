@@ -81,7 +81,11 @@ def remove_old_checkpoints(folder: Path, state, limit: int | None):
 def save_result(trainer):
     """Write the trained model into the output folder, each file whole."""
     folder = Path(trainer.args.output_dir)
-    trainer.save_model(str(folder / SAVING), _internal_call=True)
+    try:
+        trainer.save_model(str(folder / SAVING), _internal_call=True)
+    except OSError:
+        shutil.rmtree(folder / SAVING, ignore_errors=True)
+        raise
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
         for path in sorted((folder / SAVING).iterdir()):

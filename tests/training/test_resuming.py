@@ -1,21 +1,34 @@
 """Which checkpoint a run goes on from: one that is whole, and what it says of what has changed since."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from command import finish, options, run, weights
+from safetensors.torch import save_file
 
 from ssast_hf.cli import main
 
 
+# Where the run of all tests is, once it was made.
+MADE: list[Path] = []
+
+
 @pytest.fixture
-def stopped(model_dir, audio_folder, tmp_path):
+def stopped(model_dir, audio_folder, tmp_path, tmp_path_factory):
     """The command line of a run and its folder, with checkpoints after 2 and 4 of 6 steps."""
+    if not MADE:
+        home = tmp_path_factory.mktemp("made")
+        shutil.copytree(model_dir, home / "model")
+        shutil.copytree(audio_folder, home / "audio")
+        assert main(options(home / "model", home / "audio", home / "out", max_steps=4)) == 0
+        (home / "out" / "model.safetensors").unlink()
+        MADE.append(home)
     output = tmp_path / "out"
-    assert main(options(model_dir, audio_folder, output, max_steps=4)) == 0
-    (output / "model.safetensors").unlink()
-    return options(model_dir, audio_folder, output), output
+    shutil.copytree(MADE[0] / "out", output)
+    return options(MADE[0] / "model", MADE[0] / "audio", output), output
 
 
 FILES = ["optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors", "trainer_state.json"]
@@ -75,8 +88,6 @@ def test_file_that_holds_something_else_is_one_line(name, stopped, capsys):
 
 def test_weights_that_are_not_all_there_are_refused(stopped, capsys):
     command, output = stopped
-    from safetensors.torch import save_file
-
     path = output / "checkpoint-4" / "model.safetensors"
     state = weights(path.parent)
     state.pop("reconstruction_head.dense.bias")

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..storage.sizes import read_extractor_fields
 from ..storage.writing import written_whole
 from .batches import Cropper
 from .recordings import load_recordings
@@ -51,6 +52,8 @@ def compute_stats(
     if model_name_or_path is None:
         feature_extractor = SSASTFeatureExtractor(**fields)
     else:
+        if Path(model_name_or_path).is_dir():
+            read_extractor_fields(model_name_or_path)  # an error if it is not valid
         feature_extractor = SSASTFeatureExtractor.from_pretrained(model_name_or_path, **fields)
     total = torch.zeros(3, dtype=torch.float64)
     skipped: dict[str, str] = {}

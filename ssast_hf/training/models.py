@@ -10,7 +10,7 @@ from ..configuration_ssast import CHOICES, SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPretraining
 from ..storage.guards import reading
-from ..storage.sizes import check_model_folder, read_config_fields, read_sizes
+from ..storage.sizes import check_model_folder, read_config_fields, read_extractor_fields, read_sizes
 from .arguments import option
 from .messages import say
 
@@ -73,6 +73,8 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
     } | {key: value for key in ("mean", "std") if (value := getattr(arguments, key)) is not None}
     if name is None:
         return model, SSASTFeatureExtractor(**extractor_fields)
+    if Path(name).is_dir():
+        read_extractor_fields(name)  # an error if it is not valid
     with reading(f"{name}/preprocessor_config.json", "that of an SSAST model", REMEDY):
         return model, SSASTFeatureExtractor.from_pretrained(name, **extractor_fields)
 

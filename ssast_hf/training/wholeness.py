@@ -26,6 +26,8 @@ NEEDED = (
 # What a checkpoint lists of itself.
 STATE_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt", "*.pth", "trainer_state.json")
 NOT_STATE = "training_args.bin"
+# What PyTorch asks of some of them.
+CONTENTS = {"optimizer.pt": {"state", "param_groups"}}
 
 
 def state_files(folder: Path) -> list[str]:
@@ -66,9 +68,11 @@ def read_all(checkpoint: Path):
             with reading(checkpoint / name, "a file of PyTorch", remedy), zipfile.ZipFile(checkpoint / name) as file:
                 if damaged := file.testzip():  # PyTorch does not look at the checksums
                     raise ValueError(f"the checksum of {damaged} is wrong")
-        if Path(name).suffix == ".pt":  # of the optimizer, the schedule and the scaler
+        if Path(name).suffix == ".pt":  # of the optimizer and its schedule
             with reading(checkpoint / name, "the state of a run", remedy):
-                torch.load(checkpoint / name, map_location="cpu", weights_only=True, mmap=True)
+                content = torch.load(checkpoint / name, map_location="cpu", weights_only=True, mmap=True)
+                if missing := CONTENTS.get(name, set()) - set(content):
+                    raise ValueError(f"it lacks {', '.join(sorted(missing))}")
 
 
 def read_state(checkpoint) -> TrainerState:

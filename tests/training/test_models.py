@@ -43,5 +43,5 @@ def test_broken_configuration_is_one_line(name, content, model_dir, audio_folder
         (model_dir / name).write_text('{"sampling_rate": "fast", "mean": []}')
     assert main(options(model_dir, audio_folder, tmp_path / "out")) == 1
     error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith(f"error: {model_dir / name} ")
+    assert error[-1].startswith(f"error: {model_dir / name}")
     assert "Traceback" not in "".join(error)

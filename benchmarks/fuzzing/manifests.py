@@ -10,7 +10,7 @@ from ssast_hf.audio.recordings import AUDIO_SUFFIXES
 
 from .damage import TEXTS, anything, damage_bytes, damage_json
 from .lists import content_of, listed, sounds_in
-from .verdicts import CANARY, SECRET, Trial, names_in
+from .verdicts import CANARY, Trial, names_in
 
 
 def manifest(random, folder: Path, seeds: Path) -> Trial:
@@ -132,8 +132,8 @@ def sound_folder(random, folder: Path, place: Path) -> Trial:
     elif way == "circle":
         (place / "again").symlink_to(place)
     elif way == "outside":
-        (folder / SECRET).mkdir(exist_ok=True)
-        (place / "outside").symlink_to(folder / SECRET)
+        (folder / "outside").mkdir()
+        (place / "outside").symlink_to(folder / "outside")
     elif way == "dangling":
         (place / "z.wav").symlink_to("nowhere")
     elif way == "odd":

@@ -39,11 +39,11 @@ def safetensors(path) -> dict[str, Plain]:
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__", None)
-    types = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64"}
+    types = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}  # those of weights
     tensors = {}
     for name, entry in header.items():
         start, end = (8 + length + offset for offset in entry["data_offsets"])
-        tensors[name] = (f"torch.{types[entry['dtype']]}", tuple(entry["shape"]), data[start:end])
+        tensors[name] = (f"torch.{types.get(entry['dtype'])}", tuple(entry["shape"]), data[start:end])
     return tensors
 
 

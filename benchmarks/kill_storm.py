@@ -5,10 +5,12 @@ Kill a run at random moments, go on by the same command each time, and compare t
 
 Every start is a fresh `python -m ssast_hf pretrain` of a very small model on noise: with 2 workers, on a list of
 files (`plain`) and on a stream (`stream`), and as 2 processes of one group, of which one is killed (`group`). A run
-that ends before it was killed often enough is compared and begun again. Exits with 1 if anything differs.
+that ends before it was killed often enough is compared and begun again. The moments lie between that at which a run
+takes hold of its folder and its end. Exits with 1 if anything differs.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -27,6 +29,7 @@ from safetensors.torch import load_file
 from timing import report
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf.training.processes import LOCK
 from ssast_hf.training.stopping import EXIT_STATUS
 
 
@@ -49,10 +52,11 @@ def main():
         make_inputs(Path(scratch))
         for mode in arguments.modes:
             expected = Path(scratch, f"{mode}-unbroken")
+            processes = start(mode, expected)
+            wait_for_lock(processes, expected)
             began = time.monotonic()
-            statuses = wait_for(start(mode, expected), 600)
+            statuses = wait_for(processes, 600)
             assert statuses == [0] * len(statuses), (mode, statuses)
-            # Half of a run's time is that of its start.
             longest = time.monotonic() - began
             for number, count in ((signal.SIGKILL, arguments.kills), (signal.SIGTERM, arguments.terms)):
                 moments = random.Random(f"{arguments.seed} {mode} {number}")
@@ -123,6 +127,16 @@ def start(mode: str, output: Path) -> list[subprocess.Popen]:
     return processes
 
 
+def wait_for_lock(processes: list[subprocess.Popen], output: Path):
+    """Wait until a run holds its folder: most of the time before, Python imports PyTorch."""
+    lock = output / LOCK
+    while processes[0].poll() is None:
+        with contextlib.suppress(OSError):
+            if lock.read_text().startswith(f"process {processes[0].pid} "):
+                return
+        time.sleep(0.002)
+
+
 def wait_for(processes: list[subprocess.Popen], seconds: float) -> list[int]:
     """Exit statuses; processes that have not ended by then are killed."""
     deadline = time.monotonic() + seconds
@@ -149,6 +163,7 @@ def storm(
         processes = start(mode, output)
         statuses = None
         if sum(ends.values()) < count:
+            wait_for_lock(processes, output)
             moment = time.monotonic() + moments.uniform(0, longest)
             victim = moments.choice(processes)
             while time.monotonic() < moment and any(process.poll() is None for process in processes):
@@ -188,8 +203,10 @@ def reached(output: Path) -> str | None:
 
 def is_wrong(number: signal.Signals, statuses: list[int], output: Path) -> bool:
     """Whether the end that a signal brought is none of those that are documented; says so."""
-    # The other process of a group has nothing left to do while the first one writes the report.
-    allowed = {-number, 0, 1} if number == signal.SIGKILL else {-number, 0, 1, EXIT_STATUS}
+    allowed = {-number} if number == signal.SIGKILL else {-number, EXIT_STATUS}
+    if len(statuses) > 1:
+        # The other process of a group misses the first one, or has nothing left to do while that writes the report.
+        allowed |= {0, 1}
     wrong = [status for status in statuses if status not in allowed]
     if EXIT_STATUS in statuses and (len(set(statuses)) > 1 or (output / ".saving").exists()):
         wrong = statuses

@@ -98,7 +98,7 @@ def odd_call(random, call):
         "integers": (wave * 9).astype(np.int16), "booleans": wave > 0, "complex": wave + 1j,
         "stereo": np.stack([wave, wave]),
         "stereo in columns": np.stack([wave, wave], 1), "NaN": np.where(wave > 0.49, np.nan, wave),
-        "infinite": wave / 0.0,
+        "infinite": np.full_like(wave, np.inf),
         "huge": wave * np.float32(3e38), "huge float64": wave.astype(np.float64) * 1e300, "tiny": wave * 1e-45,
         "short": wave[:399],
         "shortest": wave[:400], "nothing": [], "an empty array": wave[:0], "a number": 0.5,

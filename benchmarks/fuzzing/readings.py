@@ -39,7 +39,7 @@ def safetensors(path) -> dict[str, Plain]:
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__", None)
-    types = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}  # those of weights
+    types = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64"}
     tensors = {}
     for name, entry in header.items():
         start, end = (8 + length + offset for offset in entry["data_offsets"])

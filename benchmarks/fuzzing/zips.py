@@ -57,7 +57,7 @@ def damage_zip(random, seed: bytes) -> tuple[str, bytes]:
     elif way == "renamed":
         stem = name.rpartition("/")[0]
         entries[i] = (
-            random.choice((f"{stem}/999", f"../{name}", f"/{name}", name.upper(), f"{name}\0x", "")),
+            random.choice((f"{stem}/999", f"../{name}", f"/{name}", name.upper(), f"{name}\0x", "x")),
             content,
         )
     elif way == "removed":

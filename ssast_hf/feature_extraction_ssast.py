@@ -3,6 +3,7 @@
 import copy
 import math
 from functools import lru_cache
+from reprlib import repr as shortened
 
 import numpy as np
 import torch
@@ -16,6 +17,17 @@ logger = logging.get_logger(__name__)
 FRAME_LENGTH_MS, FRAME_SHIFT_MS = 25, 10
 LOWEST_FREQUENCY = 20.0  # Hz
 PREEMPHASIS = 0.97
+# What is beyond all use: a configuration of a few bytes could take all memory otherwise.
+WHOLE_NUMBERS = {
+    "sampling_rate": (100, 1_000_000),  # one sample per shift, at least
+    "num_mel_bins": (1, 1 << 24),
+    "max_length": (1, 1 << 24),
+    "min_frames": (1, 1 << 24),
+}
+# Of a spectrogram; ten seconds have 128,000.
+MOST_VALUES = 1 << 27
+# Of logarithms; float32 holds what is normalised by these.
+NUMBERS = {"mean": (-1e6, 1e6), "std": (1e-6, 1e6), "padding_value": (-1e6, 1e6)}
 
 
 class SSASTFeatureExtractor(SequenceFeatureExtractor):
@@ -62,9 +74,27 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         self.mean = mean
         self.std = std
         self.min_frames = min_frames
-        for name in ("sampling_rate", "num_mel_bins", "max_length", "std", "min_frames"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}.")
+        self._check_fields()
+
+    def _check_fields(self):
+        """ValueError if a field is of another type, or beyond what any model uses."""
+        for name, (smallest, largest) in WHOLE_NUMBERS.items():
+            value = getattr(self, name)
+            is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not is_whole or not smallest <= value <= largest:
+                raise ValueError(
+                    f"{name} must be a whole number from {smallest} to {largest}; got {shortened(value)}."
+                )
+        if self.max_length * self.num_mel_bins > MOST_VALUES:
+            raise ValueError(
+                f"max_length={self.max_length} frames of num_mel_bins={self.num_mel_bins} are more than {MOST_VALUES} "
+                "values per clip."
+            )
+        for name, (smallest, largest) in NUMBERS.items():
+            value = getattr(self, name)
+            is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not is_number or not smallest <= value <= largest:
+                raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}; got {shortened(value)}.")
 
     def __call__(
         self,
@@ -220,6 +250,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             clip = clip.detach()
         except (TypeError, ValueError) as error:
             raise ValueError(f"Clip {index} is no array of numbers ({error}).") from error
+        if clip.layout != torch.strided or clip.is_meta:
+            raise ValueError(f"Clip {index} is a {clip.layout} tensor on {clip.device}; expected plain numbers.")
         if clip.ndim != 1:
             raise ValueError(
                 f"Clip {index} has the shape {tuple(clip.shape)}; expected mono audio of shape (num_samples,). Mix "

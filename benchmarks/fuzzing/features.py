@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.conversion.folders import read_feature_extractor
 
 from .damage import anything, damage_json
 from .folder_damage import EXTRACTOR_KEYS
@@ -62,7 +63,7 @@ def features(random, folder: Path, seeds: Path) -> Trial:
         source.write_text(json.dumps(fields))
 
     def run():
-        extractor = SSASTFeatureExtractor.from_pretrained(source.parent)
+        extractor = read_feature_extractor(source.parent, SSASTFeatureExtractor)
         options = call | ({"sampling_rate": extractor.sampling_rate} if call["sampling_rate"] is None else {})
         return extractor(clips, **options)
 

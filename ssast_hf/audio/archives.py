@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import fsspec
 
-from ..storage.guards import reading
+from ..storage.guards import UnreadableFile, reading
 from .decoding import AUDIO_SUFFIXES
 
 
@@ -32,8 +32,10 @@ def list_archives(archives: list[str]) -> list[dict]:
         ):
             for member in members:
                 if is_audio(member):
-                    place = {"archive": archive, "offset": member.offset_data, "size": member.size}
-                    rows.append({"path": f"{archive}/{member.name}"} | place)
+                    name = name_of(archive, member)
+                    if member.issparse():
+                        raise UnreadableFile(f"{name} is a sparse file. Stream it, or pack it without --sparse.")
+                    rows.append({"path": name, "archive": archive, "offset": member.offset_data, "size": member.size})
     return rows
 
 
@@ -48,7 +50,12 @@ def read_archives(archives: list[str]) -> Iterator[dict]:
             for member in members:
                 content = members.extractfile(member) if is_audio(member) else None
                 if content is not None:
-                    yield {"name": f"{archive}/{member.name}", "path": None, "bytes": content.read()}
+                    yield {"name": name_of(archive, member), "path": None, "bytes": content.read()}
+
+
+def name_of(archive: str, member: tarfile.TarInfo) -> str:
+    """A member's name for messages; bytes that are no UTF-8 are replaced."""
+    return f"{archive}/{member.name}".encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_audio(member: tarfile.TarInfo) -> bool:

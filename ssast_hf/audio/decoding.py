@@ -3,7 +3,7 @@
 import io
 import os
 import stat
-from pathlib import Path
+from reprlib import repr as shortened
 from typing import BinaryIO
 
 import numpy as np
@@ -18,6 +18,8 @@ MOST_CHANNELS = 64
 # Samples, of all channels, that are decoded at once.
 BLOCK = 1 << 22
 LOUDEST = 1e12
+# Bytes of a path, on Linux.
+LONGEST_PATH = 4096
 # What libsndfile reports of a file that does not say how long it is lies far beyond.
 LONGEST = 2**48
 
@@ -39,8 +41,26 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
         OSError: If there is no such file.
         ImportError: If soundfile or soxr are not installed.
     """
-    with Path(path).open("rb") as file:
+    with open_file(str(path)) as file:
         return decode_audio(file, str(path), sampling_rate)
+
+
+def open_file(path: str) -> BinaryIO:
+    """An open file; a ValueError if it is none. To open a pipe would wait for ever."""
+    check_path(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UnreadableFile(f"{path} is no regular file")
+    return open(path, "rb")
+
+
+def check_path(path: str):
+    """UnreadableFile if no file can be called so."""
+    try:
+        is_possible = 0 < len(os.fsencode(path)) <= LONGEST_PATH and "\0" not in path
+    except UnicodeEncodeError:
+        is_possible = False
+    if not is_possible:
+        raise UnreadableFile(f"{shortened(path)} is no path to a file")
 
 
 def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples: int, position: float) -> np.ndarray:
@@ -71,10 +91,8 @@ def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples
         with open(recording["archive"], "rb") as archive:
             archive.seek(recording["offset"])
             file = io.BytesIO(archive.read(recording["size"]))
-    elif not stat.S_ISREG(os.stat(recording["path"]).st_mode):  # to open a pipe would wait for ever
-        raise ValueError(f"{name} is no regular file")
     else:
-        file = open(recording["path"], "rb")  # noqa: SIM115 - closed below
+        file = open_file(recording["path"])
     with file:
         audio = decode_audio(file, name, sampling_rate, max_samples, position)
     if len(audio) < min_samples:

@@ -6,6 +6,7 @@ import json
 import os
 from contextlib import closing
 from pathlib import Path
+from reprlib import repr as shortened
 
 import fsspec
 import torch
@@ -15,7 +16,7 @@ from ..storage.guards import UnreadableFile, reading
 from ..storage.urls import check_url
 from .archives import list_archives, read_archives
 from .columns import STREAMED, find_column, from_cell
-from .decoding import AUDIO_SUFFIXES
+from .decoding import AUDIO_SUFFIXES, check_path
 from .tables import from_hub, load_tables, named, read_tables, table_pieces
 
 
@@ -81,6 +82,7 @@ def load_recordings(source: str, split="train", config_name=None, audio_column=N
         rows = Dataset.from_list(list_archives(files))
     else:
         paths = files_of_manifest(path, audio_column) if kind == "manifest" else files
+        check_names(paths, source)
         if streaming:
             columns = {"name": paths, "path": paths, "bytes": [None] * len(paths)}
             return Dataset.from_dict(columns, STREAMED).to_iterable_dataset(min(len(paths), STREAM_PIECES))
@@ -103,6 +105,18 @@ def nothing_in(source: str) -> ValueError:
         f"{source} holds no recordings: parquet files have no rows, or tar archives no audio file "
         f"({', '.join(AUDIO_SUFFIXES)})."
     )
+
+
+def check_names(paths: list[str], source: str):
+    """UnreadableFile if a path cannot be written down as text, as tables of paths have to."""
+    for path in paths:
+        try:
+            check_path(path)
+            path.encode()
+        except ValueError as error:
+            raise UnreadableFile(
+                f"{source} names {shortened(path)}, no path in UTF-8. Correct or rename it."
+            ) from error
 
 
 class Recordings(torch.utils.data.Dataset):
@@ -175,7 +189,7 @@ def files_of_manifest(path: Path, column: str | None) -> list[str]:
             rows = json.loads(text)
             rows = rows["data"] if isinstance(rows, dict) else rows
         elif path.suffix.lower() == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
             rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))

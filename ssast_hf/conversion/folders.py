@@ -9,7 +9,7 @@ from transformers import ASTConfig
 
 from ..configuration_ssast import SSASTConfig
 from ..modeling_ssast import SSASTModel
-from ..storage.guards import reading
+from ..storage.guards import reading, shortened_line
 from ..storage.reading import read_weights
 from ..storage.sizes import CONFIG, EXTRACTOR, read_config_fields, read_extractor_fields
 from .kinds import ENCODER, kind_of
@@ -94,7 +94,8 @@ def raise_problems(problems: list[str], shown: int = 40):
     """A ConversionError that lists the problems, if there are any."""
     if problems:
         more = [f"and {len(problems) - shown} more"] if len(problems) > shown else []
-        raise ConversionError("The checkpoint does not fit:\n  " + "\n  ".join(problems[:shown] + more))
+        lines = [shortened_line(problem) for problem in problems[:shown]]
+        raise ConversionError("The checkpoint does not fit:\n  " + "\n  ".join(lines + more))
 
 
 def random_input(config) -> torch.Tensor:

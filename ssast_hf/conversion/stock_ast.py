@@ -20,6 +20,7 @@ from ..storage.reading import read_weights
 from ..storage.sizes import CONFIG
 from ..storage.writing import check_output, written_whole
 from .folders import (
+    FLOATING_POINT,
     ConversionError,
     check_keys,
     check_reloaded,
@@ -96,15 +97,16 @@ def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> t
     if not has_classifier:
         state |= fresh_classifier(config, state[KERNEL].dtype)
         report.append(f"fresh    classifier ({config.num_labels} labels): the source has none; fine-tune before use")
-    stock_config = ASTConfig(
-        architectures=["ASTForAudioClassification"],
-        patch_size=height,
-        max_length=config.max_length + height - width,
-        id2label=config.id2label,
-        label2id=config.label2id,
-        problem_type=config.problem_type,
-        **{name: getattr(config, name) for name in SHARED_FIELDS},
-    )
+    with reading(Path(ssast_dir) / CONFIG, "a configuration that stock AST takes", "Correct it."):
+        stock_config = ASTConfig(
+            architectures=["ASTForAudioClassification"],
+            patch_size=height,
+            max_length=config.max_length + height - width,
+            id2label=config.id2label,
+            label2id=config.label2id,
+            problem_type=config.problem_type,
+            **{name: getattr(config, name) for name in SHARED_FIELDS},
+        )
     features = read_feature_extractor(ssast_dir, SSASTFeatureExtractor)
     if features is None:
         features = SSASTFeatureExtractor(num_mel_bins=config.num_mel_bins, max_length=config.max_length)
@@ -212,7 +214,7 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
 def narrow_kernel(state: dict[str, torch.Tensor], max_length: int) -> dict:
     """Undo what the export does to patches that are higher than wide: cut the zeros off the kernel in `state`."""
     kernel = state.get(KERNEL)
-    if kernel is None or kernel.ndim != 4 or not kernel.any():
+    if kernel is None or kernel.ndim != 4 or kernel.dtype not in FLOATING_POINT or not kernel.any():
         return {}  # reported when the keys are checked
     width = kernel.abs().amax(dim=(0, 1, 2)).nonzero().max().item() + 1
     if width == kernel.shape[3]:

@@ -67,6 +67,7 @@ def writing(path):
         raise OSError(f"{path} could not be written: {reason(error)}. {room(path)}") from error
 
 
+LONGEST_LINE = 300
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -82,5 +83,10 @@ def reason(error: BaseException) -> str:
     """The first line of what an error says, with its type where that alone says what happened."""
     lines = str(error).strip().splitlines()
     if not lines or isinstance(error, (KeyError, RecursionError)):
-        return type(error).__name__ + (f": {lines[0]}" if lines else "")
-    return lines[0].rstrip(".")
+        return type(error).__name__ + (f": {shortened_line(lines[0])}" if lines else "")
+    return shortened_line(lines[0].rstrip("."))
+
+
+def shortened_line(text: str) -> str:
+    """A line for people; what a file holds may be of any length."""
+    return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}..."

@@ -60,7 +60,7 @@ def read_pth(path) -> dict[str, torch.Tensor]:
 
 def has_checksums(path) -> bool:
     """Whether a PyTorch file is in the format since 2020, a zip archive, where damage is noticed."""
-    with Path(path).open("rb") as file:
+    with Path(path).open("rb") as file, reading(path, "a whole PyTorch file"):
         return zipfile.is_zipfile(file)
 
 

@@ -55,9 +55,10 @@ def read_config_fields(folder) -> dict:
         raise UnreadableFile(f"{path}: id2label must name at most {LARGEST['num_labels']} classes by their numbers.")
     if others := [name for name in ELSEWHERE if name in fields]:
         raise UnreadableFile(f"{path} has {others[0]}, which names other files to load. Remove it.")
-    attention = fields.get("attn_implementation")
-    if isinstance(attention, str) and "/" in attention:
-        raise UnreadableFile(f"{path} has attn_implementation={attention!r}, which is code on the Hub. Remove it.")
+    for name in ("attn_implementation", "_attn_implementation"):
+        attention = fields.get(name)
+        if attention is not None and (not isinstance(attention, str) or "/" in attention):  # that is code on the Hub
+            raise UnreadableFile(f"{path} has {name}={shortened(attention)}, which is none of PyTorch's. Remove it.")
     return fields
 
 
@@ -77,6 +78,8 @@ def read_extractor_fields(folder) -> dict | None:
 def read_sizes(path: Path, expected: str) -> dict:
     """The fields of a JSON file, if those of [`LARGEST`] are believable."""
     fields = read_json(path, expected)
+    if not isinstance(fields.get("auto_map") or {}, dict):
+        raise UnreadableFile(f"{path}: auto_map must name classes, got {shortened(fields['auto_map'])}. Remove it.")
     for name, largest in LARGEST.items():
         value = fields.get(name)
         for number in value if name == "patch_size" and isinstance(value, list) else [value]:

@@ -106,7 +106,10 @@ def problem_with(checkpoint: Path, saved: list[Path]) -> str | None:
     earlier = (path for path in reversed(saved) if step_of(path) < step_of(checkpoint))
     whole = next((path for path in earlier if fault_of(path) is None), None)
     if whole is None:
-        return f"{fault} There is no earlier checkpoint that is whole; begin again in another --output_dir."
+        return (
+            f"{fault} There is no earlier checkpoint that is whole; begin again in another --output_dir. If its weights "
+            f"are whole, they are a model to continue from: --model_name_or_path {checkpoint}"
+        )
     return f"{fault} {whole} is whole; to go on from there: --resume_from_checkpoint {whole}"
 
 
@@ -116,7 +119,7 @@ def put_aside(broken: Path):
     while aside.exists():
         aside = aside.with_name(f"{aside.name}-again")
     os.rename(broken, aside)
-    say(f"{broken} is damaged; it is {aside} now.")
+    say(f"Renamed {broken} to {aside.name}, because it is damaged.")
 
 
 @functools.cache  # PyTorch cannot hold two of the same priority

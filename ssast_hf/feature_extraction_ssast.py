@@ -22,7 +22,7 @@ WHOLE_NUMBERS = {
     "sampling_rate": (100, 1_000_000),  # one sample per shift, at least
     "num_mel_bins": (1, 1 << 24),
     "max_length": (1, 1 << 24),
-    "min_frames": (1, 1 << 24),
+    "min_frames": (1, 1 << 24),  # or none
 }
 # Of a spectrogram; ten seconds have 128,000.
 MOST_VALUES = 1 << 27
@@ -45,8 +45,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         mean, std (`float`, default to AudioSet's -4.2677393 and 4.5689974): Statistics of the log-mel values.
         return_attention_mask (`bool`, defaults to `False`): Whether to tell audio from padding. As the model was
             trained: a model that was trained without a mask gets worse with one, and the reverse.
-        min_frames (`int`, defaults to 16): Frames of one patch of the model, 2 for patches of 128x2. Of a shorter
-            clip nothing is left under an attention mask; there is a warning then.
+        min_frames (`int`, *optional*): Frames of one patch of the model, such as 16, or 2 for patches of 128x2. Of a
+            shorter clip nothing is left under an attention mask; there is a warning then, if this is given.
     """
 
     model_input_names = ["input_values", "attention_mask"]
@@ -62,7 +62,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         mean=-4.2677393,
         std=4.5689974,
         return_attention_mask=False,
-        min_frames=16,
+        min_frames=None,
         **kwargs,
     ):
         super().__init__(
@@ -80,6 +80,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         """ValueError if a field is of another type, or beyond what any model uses."""
         for name, (smallest, largest) in WHOLE_NUMBERS.items():
             value = getattr(self, name)
+            if name == "min_frames" and value is None:
+                continue
             is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
             if not is_whole or not smallest <= value <= largest:
                 raise ValueError(
@@ -90,11 +92,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 f"max_length={self.max_length} frames of num_mel_bins={self.num_mel_bins} are more than {MOST_VALUES} "
                 "values per clip."
             )
-        for name, (smallest, largest) in NUMBERS.items():
+        for name, (lowest, highest) in NUMBERS.items():
             value = getattr(self, name)
             is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-            if not is_number or not smallest <= value <= largest:
-                raise ValueError(f"{name} must be a number from {smallest:g} to {largest:g}; got {shortened(value)}.")
+            if not is_number or not lowest <= value <= highest:
+                raise ValueError(f"{name} must be a number from {lowest:g} to {highest:g}; got {shortened(value)}.")
 
     def __call__(
         self,
@@ -207,7 +209,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
     def _warn_of_short_clips(self, lengths: list[int]):
         """A warning that names the clips, of so many frames, of which no patch is left under an attention mask."""
-        short = [i for i, length in enumerate(lengths) if length < self.min_frames]
+        short = [i for i, length in enumerate(lengths) if length < (self.min_frames or 0)]
         if short:
             milliseconds = 1000 * self.num_samples(self.min_frames) / self.sampling_rate
             logger.warning(

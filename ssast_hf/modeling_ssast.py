@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import logging
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_ssast import CHOICES, SSASTConfig, same_share
@@ -29,6 +30,8 @@ try:
 except ImportError:  # transformers 4.57; to be removed when 5.0 is the oldest supported version
     create_bidirectional_mask = None
 
+
+logger = logging.get_logger(__name__)
 
 # The classification and the distillation token precede the patches.
 NUM_PREFIX_TOKENS = 2
@@ -358,9 +361,10 @@ class SSASTModel(SSASTPreTrainedModel):
                 padding. A patch counts as audio if all its frames do; the others are neither attended to nor pooled.
                 Without a mask, padding is input, as in the original. A clip without any patch of audio, one that is
                 shorter than a patch, pools to zeros, or with `pooling_mode="cls"` to one vector that is the same for
-                all such clips; the feature extractor warns of it, since to look here would make the host wait.
+                all such clips. There is a warning then, except on other devices than the CPU, where the host would
+                have to wait, and in compiled models.
             bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`, *optional*): Patches to replace
-                by the mask token; True = masked.
+                by the mask token; True = masked, or integers, nonzero = masked.
             output_attentions (`bool`, *optional*): Whether to return attention probabilities, computed eagerly then.
             output_hidden_states (`bool`, `int` or `list[int]`, *optional*): Whether to return the hidden states of all
                 layers; or of which, 0 being the embeddings. The others are `None` then.
@@ -382,6 +386,7 @@ class SSASTModel(SSASTPreTrainedModel):
             output_hidden_states,
         )
         patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
+        self._warn_of_empty_clips(valid)
         return SSASTModelOutput(
             last_hidden_state=last_hidden_state,
             pooler_output=self._pool(last_hidden_state, valid),
@@ -435,15 +440,15 @@ class SSASTModel(SSASTPreTrainedModel):
         return windows.all(dim=-1).repeat(1, frequency)
 
     def check_mask(self, bool_masked_pos: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """The mask, if it is of booleans and has the shape of `valid`, (B, N); ValueError if not."""
-        if bool_masked_pos.dtype != torch.bool:
+        """The mask as booleans, if it has the shape of `valid`, (B, N), and is of no fractions; ValueError if not."""
+        if bool_masked_pos.is_floating_point() or bool_masked_pos.is_complex():  # NaN would count as masked
             raise ValueError(f"bool_masked_pos must be of torch.bool, True = masked; got {bool_masked_pos.dtype}.")
         if bool_masked_pos.shape != valid.shape:
             raise ValueError(
                 f"bool_masked_pos must have the shape (batch_size, num_patches) = {tuple(valid.shape)}, "
                 f"got {tuple(bool_masked_pos.shape)}."
             )
-        return bool_masked_pos
+        return bool_masked_pos.bool()
 
     def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
         """
@@ -462,6 +467,16 @@ class SSASTModel(SSASTPreTrainedModel):
             )
         return create_bidirectional_mask(self.config, embeddings, attended)
 
+    def _warn_of_empty_clips(self, valid: torch.Tensor):
+        """A warning that names the clips of which no patch is left, by (B, N); see [`is_at_hand`]."""
+        if is_at_hand(valid) and not (left := valid.any(dim=1)).all():
+            clips = (~left).nonzero().flatten().tolist()
+            logger.warning(
+                f"Under attention_mask nothing is left of clip {', '.join(map(str, clips[:10]))}"
+                f"{', ...' if clips[10:] else ''} of the batch: one patch takes {self.config.patch_shape[1]} frames "
+                "of audio. The pooled output says nothing about such a clip. Drop or lengthen it."
+            )
+
     def _pool(self, last_hidden_state: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """One vector per clip, (B, L, D) -> (B, D)."""
         if self.config.pooling_mode == "cls":
@@ -472,10 +487,14 @@ class SSASTModel(SSASTPreTrainedModel):
 
 
 def check_attention_mask(attention_mask: torch.Tensor):
-    """ValueError for NaN, which would count as audio. Not looked at on other devices, which had to be waited for."""
-    is_at_hand = attention_mask.device.type == "cpu" and not torch.compiler.is_compiling()
-    if is_at_hand and attention_mask.is_floating_point() and attention_mask.isnan().any():
+    """ValueError for NaN, which would count as audio, where it [`is_at_hand`]."""
+    if is_at_hand(attention_mask) and attention_mask.is_floating_point() and attention_mask.isnan().any():
         raise ValueError("attention_mask holds NaN; it must be nonzero for audio, 0 for padding.")
+
+
+def is_at_hand(tensor: torch.Tensor) -> bool:
+    """Whether to look at values is free. Other devices would have to be waited for; a compiled model has none yet."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def with_prefix(patches: torch.Tensor) -> torch.Tensor:

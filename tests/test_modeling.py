@@ -244,11 +244,14 @@ def naive_losses(model, input_values, mask, axis):
     return torch.stack(info_nce).mean(), torch.stack(errors).mean(), torch.stack(correct).float().mean()
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64])
-def test_mask_that_is_not_of_booleans_is_refused(dtype, model, input_values):
+def test_mask_may_be_of_integers_and_not_of_fractions(model, input_values):
+    mask = torch.arange(3 * 32).reshape(3, 32) % 2
     for forward in (model, model.base_model):
-        with pytest.raises(ValueError, match=f"bool_masked_pos must be of torch.bool, True = masked; got {dtype}"):
-            forward(input_values, bool_masked_pos=torch.ones(3, 32, dtype=dtype))
+        assert torch.equal(
+            forward(input_values, bool_masked_pos=mask)[0], forward(input_values, bool_masked_pos=mask.bool())[0]
+        )
+        with pytest.raises(ValueError, match=r"bool_masked_pos must be of torch.bool, True = masked; got torch.float"):
+            forward(input_values, bool_masked_pos=mask.float())
 
 
 def test_nan_in_an_attention_mask_is_refused(model, input_values):
@@ -328,11 +331,15 @@ def test_clip_of_padding_alone_adds_nothing(model, input_values):
 
 @pytest.mark.parametrize("pooling_mode", ["mean", "cls"])
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
-def test_clips_below_one_patch_pool_to_something_finite(model, input_values, pooling_mode, implementation):
+def test_clips_below_one_patch_pool_to_something_finite(model, input_values, pooling_mode, implementation, caplog):
     model.eval().set_attn_implementation(implementation)
     model.config.pooling_mode = pooling_mode
     attention_mask = (torch.arange(64) < torch.tensor([64, 7, 0])[:, None]).long()
+    model.base_model(input_values, attention_mask[:1].expand(3, -1))
+    assert caplog.messages == []
     outputs = model.base_model(input_values, attention_mask)
+    (message,) = caplog.messages
+    assert "nothing is left of clip 1, 2 of the batch: one patch takes 8 frames" in message
     assert all(outputs[name].isfinite().all() for name in ("pooler_output", "frame_hidden_states"))
     torch.testing.assert_close(outputs.pooler_output[1], outputs.pooler_output[2])
     if pooling_mode == "mean":

@@ -52,7 +52,7 @@ class BadFiles:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(
                 "".join(
-                    f"{clean(name)}\t{clean(reason)}\n"
+                    f"{clean(name)}\t{clean(reason.removeprefix(name))}\n"
                     for name, reason in dict(skipped).items()
                     if clean(name) not in known
                 )

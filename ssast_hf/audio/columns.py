@@ -42,10 +42,7 @@ def audio_column(schema: pyarrow.Schema, wanted: str | None, source) -> tuple[st
         UnreadableFile: If there is none, or if it holds something else.
     """
     if wanted is None:
-        description = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        kinds = (description.get("info") or {}).get("features") or {}
-        audio = (name for name, kind in kinds.items() if isinstance(kind, dict) and kind.get("_type") == "Audio")
-        wanted = next(audio, None)
+        wanted = described_audio(schema)
     name = find_column(schema.names, wanted, source)
     kind = schema.field(name).type
     value_kind = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
@@ -62,6 +59,17 @@ def audio_column(schema: pyarrow.Schema, wanted: str | None, source) -> tuple[st
         f"{source}: the column {name!r} is of type {kind}; expected paths (string), audio files (binary), or both "
         "(struct<bytes: binary, path: string>). Name another one with --audio_column."
     )
+
+
+def described_audio(schema: pyarrow.Schema) -> str | None:
+    """Which column a data set of the Hub describes as audio, if it has a description, and that is valid."""
+    try:
+        kinds = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return next(
+            (name for name, kind in kinds.items() if isinstance(kind, dict) and kind.get("_type") == "Audio"), None
+        )
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        return None
 
 
 def from_cell(value) -> dict:

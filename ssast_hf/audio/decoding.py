@@ -47,20 +47,19 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
 
 def open_file(path: str) -> BinaryIO:
     """An open file; a ValueError if it is none. To open a pipe would wait for ever."""
-    check_path(path)
+    if not is_path(path):
+        raise UnreadableFile(f"{shortened(path)} is no path to a file")
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UnreadableFile(f"{path} is no regular file")
     return open(path, "rb")
 
 
-def check_path(path: str):
-    """UnreadableFile if no file can be called so."""
+def is_path(path: str) -> bool:
+    """Whether a file can be called so."""
     try:
-        is_possible = 0 < len(os.fsencode(path)) <= LONGEST_PATH and "\0" not in path
+        return 0 < len(os.fsencode(path)) <= LONGEST_PATH and "\0" not in path
     except UnicodeEncodeError:
-        is_possible = False
-    if not is_possible:
-        raise UnreadableFile(f"{shortened(path)} is no path to a file")
+        return False
 
 
 def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples: int, position: float) -> np.ndarray:
@@ -91,6 +90,8 @@ def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples
         with open(recording["archive"], "rb") as archive:
             archive.seek(recording["offset"])
             file = io.BytesIO(archive.read(recording["size"]))
+    elif not is_path(recording["path"]):
+        raise UnreadableFile(f"{name} holds {shortened(recording['path'])}, no path to a file")
     else:
         file = open_file(recording["path"])
     with file:

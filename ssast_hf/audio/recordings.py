@@ -16,7 +16,7 @@ from ..storage.guards import UnreadableFile, reading
 from ..storage.urls import check_url
 from .archives import list_archives, read_archives
 from .columns import STREAMED, find_column, from_cell
-from .decoding import AUDIO_SUFFIXES, check_path
+from .decoding import AUDIO_SUFFIXES, is_path
 from .tables import from_hub, load_tables, named, read_tables, table_pieces
 
 
@@ -111,12 +111,12 @@ def check_names(paths: list[str], source: str):
     """UnreadableFile if a path cannot be written down as text, as tables of paths have to."""
     for path in paths:
         try:
-            check_path(path)
             path.encode()
-        except ValueError as error:
-            raise UnreadableFile(
-                f"{source} names {shortened(path)}, no path in UTF-8. Correct or rename it."
-            ) from error
+            is_text = is_path(path)
+        except UnicodeEncodeError:
+            is_text = False
+        if not is_text:
+            raise UnreadableFile(f"{source} names {shortened(path)}, no path in UTF-8. Correct or rename it.")
 
 
 class Recordings(torch.utils.data.Dataset):

@@ -9,6 +9,7 @@ from pyarrow import parquet
 
 from ..storage.guards import reading, writing
 from .columns import STREAMED, audio_column, find_column, from_cell
+from .decoding import is_path
 
 
 # How many rows, which hold whole recordings, are copied or read at once, and how many bytes.
@@ -100,8 +101,8 @@ def read_tables(files: list[str], groups: list[int | None], wanted: str | None) 
 
 def named(recording: dict, source: str, number: int) -> dict:
     """A recording with its `name`, for messages: that of its file, or else its row in the source."""
-    is_file = recording.get("bytes") is None and recording.get("path") is not None
-    return recording | {"name": recording["path"] if is_file else f"{source}, row {number}"}
+    path = recording.get("path") if recording.get("bytes") is None else None
+    return recording | {"name": path if path and is_path(path) else f"{source}, row {number}"}
 
 
 def from_hub(name: str, split: str, config_name: str | None, wanted: str | None, streaming: bool):

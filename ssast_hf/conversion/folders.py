@@ -108,7 +108,7 @@ def hidden_states(encoder, input_values: torch.Tensor) -> torch.Tensor:
     """What the encoder makes of an input; computed in float32, whatever the weights are stored in."""
     if encoder.dtype != torch.float32:
         encoder = copy.deepcopy(encoder).float()
-    return encoder(input_values).last_hidden_state
+    return encoder(input_values, return_dict=True).last_hidden_state
 
 
 def check_reloaded(model_class, folder: Path, state: dict[str, torch.Tensor]):

@@ -17,7 +17,7 @@ from ..heads_ssast import SSASTForAudioClassification
 from ..modeling_ssast import SSASTForPretraining, SSASTModel
 from ..storage.guards import reading
 from ..storage.reading import read_weights
-from ..storage.sizes import CONFIG
+from ..storage.sizes import CONFIG, EXTRACTOR
 from ..storage.writing import check_output, written_whole
 from .folders import (
     FLOATING_POINT,
@@ -195,18 +195,21 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
         )
     if config.frequency_stride < config.patch_shape[0] or config.time_stride < config.patch_shape[1]:
         report.append("note     patches overlap, so neighbours show part of what is masked; SSAST never pretrains so")
+    names = SHARED_EXTRACTOR_FIELDS if features is not None else []
+    stock_extractor = {name: getattr(features, name) for name in names}
+    stock_extractor |= {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
+    stock_extractor["min_frames"] = config.patch_shape[1]
+    with reading(source / EXTRACTOR, "a feature extractor's configuration", "Correct it, or copy the file again."):
+        own_features = SSASTFeatureExtractor(**stock_extractor)
     inputs = random_input(stock_config)
-    stock = ASTModel.from_pretrained(source, dtype=torch.float32, layer_norm_eps=config.layer_norm_eps).eval()
+    with reading(source / CONFIG, "a valid configuration", "Correct it, or copy the file again."):
+        stock = ASTModel.from_pretrained(source, dtype=torch.float32, layer_norm_eps=config.layer_norm_eps).eval()
     own = hidden_states(model.eval().base_model, inputs[:, : config.max_length])
     report.append(check_difference(own, hidden_states(stock, inputs)))
     del stock  # its memory
     with written_whole(output_dir) as folder:
         model.save_pretrained(folder)
-        names = SHARED_EXTRACTOR_FIELDS if features is not None else []
-        stock_extractor = {name: getattr(features, name) for name in names}
-        stock_extractor |= {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length}
-        stock_extractor["min_frames"] = config.patch_shape[1]
-        SSASTFeatureExtractor(**stock_extractor).save_pretrained(folder)
+        own_features.save_pretrained(folder)
         check_reloaded(SSASTForPretraining, folder, model.state_dict())
     return report
 

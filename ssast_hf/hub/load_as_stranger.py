@@ -18,7 +18,7 @@ def outputs_of(model, feature_extractor) -> dict[str, torch.Tensor]:
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, rate).astype(np.float32)
     inputs = feature_extractor(noise, sampling_rate=rate, return_attention_mask=True, return_tensors="pt")
     options = {"generator": torch.Generator().manual_seed(0)} if hasattr(model, "draw_mask") else {}
-    outputs = model.eval()(**inputs, **options)
+    outputs = model.eval()(**inputs, **options, return_dict=True)
     return {
         name: value.float().contiguous()
         for name, value in {**inputs, **outputs}.items()

@@ -64,15 +64,24 @@ def writing(path):
         words = ("PytorchStreamWriter", "inline_container", "unexpected pos")
         if isinstance(error, RuntimeError) and not any(word in str(error) for word in words):
             raise
-        raise OSError(f"{path} could not be written: {reason(error)}. {room(path)}") from error
+        if isinstance(error, OSError):
+            path, why = error.filename2 or error.filename or path, error.strerror  # of a copy, the second
+        else:
+            why = reason(error)
+        raise OSError(f"{path} could not be written: {why}. {remedy_of(error, path)}") from error
 
 
 LONGEST_LINE = 300
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def room(path) -> str:
-    """How much may still be written where `path` is, and what to do."""
+def remedy_of(error: Exception, path) -> str:
+    """What to do when nothing more can be written where `path` is."""
+    number = error.errno if isinstance(error, OSError) else errno.ENOSPC
+    if number == errno.EDQUOT:
+        return "Your share of that disk is used up; make room, or choose another place."
+    if number == errno.EFBIG:
+        return "No larger file is allowed there (see ulimit -f); choose another place."
     folder = Path(path)
     while not folder.is_dir():
         folder = folder.parent

@@ -7,7 +7,9 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from collections import OrderedDict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -79,6 +81,7 @@ def load_zip(path: Path) -> dict[str, torch.Tensor]:
         (folder,) = folders
         with archive.open(f"{folder}/data.pkl") as file:
             check_pickles(path, file, 1)
+        places = Outline(archive.open(f"{folder}/data.pkl")).load()
         byte_order = names.get(f"{folder}/byteorder".lower())
         if byte_order is not None and archive.read(byte_order).decode() != sys.byteorder:
             raise UnreadableFile(
@@ -90,8 +93,33 @@ def load_zip(path: Path) -> dict[str, torch.Tensor]:
         else:
             content = load(path, mmap=True)
     check_tensors(path, content)
-    check_records(path, content, {(record.file_size, record.CRC) for record in records})
+    own = {record.filename.removeprefix(f"{folder}/data/"): record for record in records}
+    check_records(path, content, places, own)
     return content
+
+
+class Place(NamedTuple):
+    """Where a tensor lies: the record of its numbers, by name, and which of them are its own."""
+
+    record: str
+    offset: int
+    shape: tuple
+    strides: tuple
+
+
+class Outline(pickle.Unpickler):
+    """
+    Reads from a pickle of named tensors where they lie, as a dictionary of [`Place`]. It makes no tensor and knows no
+    function but those here; whatever else the pickle names is `None` in it.
+    """
+
+    def persistent_load(self, saved_id):
+        return saved_id[2]  # of ("storage", its type, the record's name, ...)
+
+    def find_class(self, module, name):
+        if name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
+            return lambda record, offset, shape, strides, *_: Place(record, offset, tuple(shape), tuple(strides))
+        return {"OrderedDict": OrderedDict, "_rebuild_parameter": lambda place, *_: place}.get(name, lambda *_: None)
 
 
 def load_unpacked(path: Path, archive: zipfile.ZipFile):
@@ -133,8 +161,8 @@ def check_pickles(path: Path, file, number: int):
 
 def would_run_code(path: Path) -> UnreadableFile:
     return UnreadableFile(
-        f"{path} is damaged, or holds Python objects whose loading would run code; it was not loaded. Expected a file "
-        "of plain tensors, as written by torch.save(model.state_dict(), path)."
+        f"{path} is damaged, or holds more than plain tensors, whose loading may run code; it was not loaded. "
+        "Expected what torch.save(model.state_dict(), path) writes, of tensors without attributes of their own."
     )
 
 
@@ -158,23 +186,35 @@ def check_tensors(path: Path, content):
     check_memory(path, num_bytes)
 
 
-def check_records(path: Path, content: dict[str, torch.Tensor], records: set[tuple[int, int]]):
+def check_records(path: Path, content: dict[str, torch.Tensor], places, records: dict[str, zipfile.ZipInfo]):
     """
-    Raise an UnreadableFile unless what each tensor lies in is all of one of the archive's records, given by size and
-    checksum. PyTorch maps as many bytes as the tensor declares, wherever the record ends.
+    Raise an UnreadableFile unless what each tensor lies in is all of its own record, by size and checksum. PyTorch
+    maps as many bytes as the tensor declares, wherever the record ends, and may take another record for one of this
+    name.
     """
-    seen = set()
+    checked: set[tuple[str, int]] = set()
+    places = places if isinstance(places, dict) else {}
     for key, tensor in content.items():
-        if tensor.layout != torch.strided or tensor.untyped_storage().data_ptr() in seen:
+        if tensor.layout != torch.strided:
             continue
         storage = tensor.untyped_storage()
-        seen.add(storage.data_ptr())
+        place = places.get(key)
+        found = (tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        if not isinstance(place, Place) or (place.offset, place.shape, place.strides) != found:
+            raise damaged_record(path, key)
+        if (place.record, storage.data_ptr()) in checked or not storage.nbytes():
+            continue
+        checked.add((place.record, storage.data_ptr()))
+        record = records.get(place.record)
         data = torch.empty(0, dtype=torch.uint8).set_(storage)
-        if storage.nbytes() and (storage.nbytes(), zlib.crc32(data.numpy())) not in records:
-            raise UnreadableFile(
-                f"{path} is damaged: {key} is to have {storage.nbytes()} bytes, but no record in the file is that. "
-                "Download or copy it again."
-            )
+        if record is None or (record.file_size, record.CRC) != (storage.nbytes(), zlib.crc32(data.numpy())):
+            raise damaged_record(path, key)
+
+
+def damaged_record(path: Path, key: str) -> UnreadableFile:
+    return UnreadableFile(
+        f"{path} is damaged: {key} is not all of its own record in the file. Download or copy it again."
+    )
 
 
 def check_memory(path: Path, num_bytes: int):

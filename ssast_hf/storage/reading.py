@@ -33,7 +33,7 @@ def find_file(folder, name: str) -> Path | None:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # of a loop, by the version of Python
         raise ValueError(f"{path} is a link that leads nowhere. Remove it, or put the file itself there.") from error
-    homes = [home, *([home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [])]
+    homes = [home, *((each.parent / "blobs").resolve() for each in home.parents if each.name == "snapshots")]
     if not any(target.is_relative_to(each) for each in homes):
         raise ValueError(f"{path} is a link to {target}, out of the folder. Put the file itself there.")
     if not target.is_file():

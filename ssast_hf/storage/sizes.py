@@ -25,12 +25,16 @@ LARGEST = {
     "num_labels": 100_000,
     "sampling_rate": 1_000_000,
     **dict.fromkeys(("hidden_size", "intermediate_size", "decoder_hidden_size", "num_attention_heads"), 1 << 16),
-    **dict.fromkeys(("max_length", "num_mel_bins", "frequency_stride", "time_stride", "patch_size"), 1 << 24),
+    **dict.fromkeys(
+        ("max_length", "num_mel_bins", "frequency_stride", "time_stride", "patch_size", "min_frames"), 1 << 24
+    ),
 }
 # Numbers in a full-length spectrogram: ten seconds have 128,000.
 MOST_INPUTS = 1 << 27
 # By these, transformers reads other files than the ones that were checked.
 ELSEWHERE = ("configuration_files", "transformers_weights")
+# What a class of transformers has, and no saved model of it.
+FOREIGN = ("base_model_tp_plan", "base_model_pp_plan", "sub_configs")
 # What a model may have in parameters that its folder lacks, beside as many as are there: heads, a decoder.
 NEW_PARAMETERS = 50_000_000
 
@@ -55,6 +59,8 @@ def read_config_fields(folder) -> dict:
         raise UnreadableFile(f"{path}: id2label must name at most {LARGEST['num_labels']} classes by their numbers.")
     if others := [name for name in ELSEWHERE if name in fields]:
         raise UnreadableFile(f"{path} has {others[0]}, which names other files to load. Remove it.")
+    if others := [name for name in FOREIGN if name in fields]:
+        raise UnreadableFile(f"{path} has {others[0]}, which is no field of a saved model. Remove it.")
     for name in ("attn_implementation", "_attn_implementation"):
         attention = fields.get(name)
         if attention is not None and (not isinstance(attention, str) or "/" in attention):  # that is code on the Hub

@@ -77,7 +77,7 @@ class RunArguments(TrainingArguments):
         # Batches are copied while the device computes.
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_accelerator
         if self.accelerator_config is None:
-            self.accelerator_config = {"non_blocking": True}
+            self.accelerator_config = {"non_blocking": self.dataloader_pin_memory}
         # Unless told so, `TrainingArguments` takes a processor that has bfloat16 for one that has not, and several
         # processes for as many runs.
         self.use_cpu = self.use_cpu or not has_accelerator

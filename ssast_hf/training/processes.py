@@ -77,8 +77,14 @@ class FolderLock:
             say(f"This system has no locks: see to it that no other run writes into {self.path.parent}.")
             return None
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("a+")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                file = self.path.open("a+")
+            except OSError as error:
+                return (
+                    f"--output_dir {self.path.parent} cannot be written to ({error.strerror}). Allow it, or choose "
+                    "another one."
+                )
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.rank)
             except (BlockingIOError, PermissionError):

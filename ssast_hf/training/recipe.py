@@ -49,9 +49,9 @@ def read_run(checkpoint) -> dict:
     with reading(path, "what `ssast-hf pretrain` writes", "Delete it: the run then goes on without comparing."):
         run = json.loads(path.read_text(encoding="utf-8"))
         return {
-            "recipe": dict(run["recipe"]),
-            "files": list(run["files"]),
-            "evaluation_is_due": run["evaluation_is_due"],
+            "recipe": {"processes": 1} | run["recipe"],
+            "files": [str(name) for name in run["files"]],
+            "evaluation_is_due": bool(run["evaluation_is_due"]),
         }
 
 

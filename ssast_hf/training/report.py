@@ -17,7 +17,7 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
     history = trainer.state.log_history
     plot_curves(history, folder / "curves.png")
     names = [*METRICS, "masked_fraction", "clips_per_second", "learning_rate"]
-    rows = [["at the end", "training", "validation"]]
+    rows = [["last logged", "training", "validation"]]
     for name in names:
         values = [[entry[key] for entry in history if key in entry] for key in (name, f"eval_{name}")]
         if any(values):
@@ -59,7 +59,8 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     table = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return [*table, f"Written: {folder} (the model, report.md, curves.png{', figures' if pictures else ''})"]
+    notes = [f"{skipped} recordings could not be used; {bad_files.path} says why."] if skipped else []
+    return [*table, *notes, f"Written: {folder} (the model, report.md, curves.png{', figures' if pictures else ''})"]
 
 
 def loss_formula(config) -> str:

@@ -107,8 +107,8 @@ def problem_with(checkpoint: Path, saved: list[Path]) -> str | None:
     whole = next((path for path in earlier if fault_of(path) is None), None)
     if whole is None:
         return (
-            f"{fault} There is no earlier checkpoint that is whole; begin again in another --output_dir. If its weights "
-            f"are whole, they are a model to continue from: --model_name_or_path {checkpoint}"
+            f"{fault} There is no earlier checkpoint that is whole; begin again in another --output_dir. If only "
+            f"other files are damaged, its weights are a model to continue from: --model_name_or_path {checkpoint}"
         )
     return f"{fault} {whole} is whole; to go on from there: --resume_from_checkpoint {whole}"
 

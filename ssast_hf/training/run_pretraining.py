@@ -32,7 +32,7 @@ from .pictures import Pictures
 from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone
 from .recipe import read_run, recipe_of
 from .report import write_report
-from .resuming import check_same_run, check_weights, find_checkpoint, is_finished
+from .resuming import check_same_run, check_weights, checkpoints_in, find_checkpoint, is_finished
 from .saving import save_result
 from .stopping import EXIT_STATUS, Stopped, StopRequest
 from .trainer import SSASTTrainer
@@ -65,9 +65,11 @@ def main(argv: list[str] | None = None) -> list[str]:
         try:
             return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)
         except Stopped:
+            saved = checkpoints_in(Path(arguments.output_dir))
             say(
-                f"Stopped by a signal. The same command goes on from the last checkpoint in {arguments.output_dir}; "
-                "there is no trained model yet."
+                f"Stopped by a signal. The same command goes on from {saved[-1]}; there is no trained model yet."
+                if saved
+                else "Stopped by a signal, before the first step; nothing is saved. The same command begins again."
             )
     raise SystemExit(EXIT_STATUS)
 

@@ -1,12 +1,16 @@
 """Whether a checkpoint holds all that a run needs to go on from it, undamaged."""
 
 import json
+import random
 import zipfile
 from pathlib import Path
+from reprlib import repr as shortened
 
+import numpy
 import torch
 from safetensors import safe_open
 from transformers import TrainerState
+from transformers.trainer_pt_utils import safe_globals
 
 from ..configuration_ssast import SSASTConfig
 from ..storage.guards import reading
@@ -26,8 +30,6 @@ NEEDED = (
 # What a checkpoint lists of itself.
 STATE_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt", "*.pth", "trainer_state.json")
 NOT_STATE = "training_args.bin"
-# What PyTorch asks of some of them.
-CONTENTS = {"optimizer.pt": {"state", "param_groups"}}
 
 
 def state_files(folder: Path) -> list[str]:
@@ -41,6 +43,8 @@ def fault_of(checkpoint) -> str | None:
     try:
         listed = [name for name in read_run(checkpoint).get("files", []) if not (checkpoint / name).exists()]
         missing = [names[0] for names in NEEDED if not any(any(checkpoint.glob(name)) for name in names)]
+        if (checkpoint / "rng_state_0.pth").exists() and not (checkpoint / "rng_state_1.pth").exists():
+            missing.append("rng_state_1.pth")  # one process alone has another name for its own
         if missing := sorted({*listed, *missing}):
             return f"{checkpoint} is not whole: it has no {', '.join(missing)}."
         read_all(checkpoint)
@@ -52,7 +56,7 @@ def fault_of(checkpoint) -> str | None:
 def read_all(checkpoint: Path):
     """Read the files that a run goes on from, as far as it takes to find out that one is damaged."""
     remedy = "It is damaged."
-    read_state(checkpoint)
+    state = read_state(checkpoint)
     with reading(checkpoint / "config.json", "the configuration of an SSAST model", remedy):
         SSASTConfig.from_pretrained(checkpoint)
     if any(checkpoint.glob("model.safetensors*")):
@@ -68,11 +72,28 @@ def read_all(checkpoint: Path):
             with reading(checkpoint / name, "a file of PyTorch", remedy), zipfile.ZipFile(checkpoint / name) as file:
                 if damaged := file.testzip():  # PyTorch does not look at the checksums
                     raise ValueError(f"the checksum of {damaged} is wrong")
-        if Path(name).suffix == ".pt":  # of the optimizer and its schedule
-            with reading(checkpoint / name, "the state of a run", remedy):
+        if Path(name).suffix in (".pt", ".pth"):  # of the optimizer, its schedule, random numbers
+            with reading(checkpoint / name, "the state of a run", remedy), safe_globals():
                 content = torch.load(checkpoint / name, map_location="cpu", weights_only=True, mmap=True)
-                if missing := CONTENTS.get(name, set()) - set(content):
-                    raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+                check_content(name, content, state.global_step)
+
+
+def check_content(name: str, content: dict, step: int):
+    """An error of any type if a file of PyTorch has not what transformers and PyTorch will ask of it."""
+    if name == "optimizer.pt" and (not content["param_groups"] or (step and not content["state"])):
+        raise ValueError("it is empty")
+    if name == "scheduler.pt":
+        check_numbers(content["last_epoch"], *content.get("base_lrs", []))
+    if name.startswith("rng_state"):
+        torch.Generator().set_state(content["cpu"])
+        random.Random().setstate(content["python"])
+        numpy.random.RandomState().set_state(content["numpy"])
+
+
+def check_numbers(*values):
+    for value in values:
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"{shortened(value)} is no number")
 
 
 def read_state(checkpoint) -> TrainerState:
@@ -80,7 +101,8 @@ def read_state(checkpoint) -> TrainerState:
     path = Path(checkpoint) / "trainer_state.json"
     with reading(path, "the state of a run", "It is damaged."):
         state = TrainerState.load_from_json(str(path))
-        if not isinstance(state.log_history, list):
-            raise TypeError("log_history is no list")
-        int(state.global_step), float(state.epoch or 0)
+        check_numbers(state.global_step, state.max_steps, state.epoch or 0, state.best_metric or 0)
+        for entry in state.log_history:
+            check_numbers(entry["step"], *entry.values())
+        Path(state.best_model_checkpoint or "")
         return state

@@ -76,14 +76,35 @@ def test_byte_that_pytorch_would_read_as_another_number_is_found(stopped, capsys
     assert "checksum" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt"])
-def test_file_that_holds_something_else_is_one_line(name, stopped, capsys):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("optimizer.pt", {"something": torch.ones(2)}),
+        ("optimizer.pt", {"state": {}, "param_groups": [{"lr": 1.0}]}),  # after four steps
+        ("scheduler.pt", {}),
+        ("scheduler.pt", [1]),
+        ("scheduler.pt", {"last_epoch": 4, "base_lrs": ["high"]}),
+        ("rng_state.pth", {}),
+        ("rng_state.pth", {"python": (3, (1,), None), "numpy": None, "cpu": torch.zeros(3)}),
+        ("trainer_state.json", {"global_step": 4, "log_history": [{}]}),
+        ("trainer_state.json", {"global_step": 4, "log_history": [1]}),
+        ("trainer_state.json", {"global_step": 4, "best_metric": "high"}),
+        ("run.json", {"recipe": {}, "files": 1, "evaluation_is_due": False}),
+        ("run.json", {"recipe": 1, "files": [], "evaluation_is_due": False}),
+        ("run.json", []),
+    ],
+)
+def test_file_that_holds_something_else_is_one_line(name, content, stopped, capsys):
     command, output = stopped
-    torch.save({"something": torch.ones(2)}, output / "checkpoint-4" / name)
-    if name == "scheduler.pt":
-        torch.save([1], output / "checkpoint-4" / name)
+    path = output / "checkpoint-4" / name
+    if path.suffix == ".json":
+        path.write_text(json.dumps(content))
+    else:
+        torch.save(content, path)
     assert main(command) == 1
-    assert f"error: {output / 'checkpoint-4'}" in capsys.readouterr().err.splitlines()[-1]
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: {path} is not ")
+    assert f"--resume_from_checkpoint {output / 'checkpoint-2'}" in error
 
 
 def test_weights_that_are_not_all_there_are_refused(stopped, capsys):
@@ -179,8 +200,8 @@ print(first, main([*sys.argv[1:], "--max_steps", "6"]))
     (process,) = run(options(model_dir, audio_folder, output), tmp_path, code=code)
     assert process.finish().splitlines()[-1] == "0 1"
     error = process.errors().splitlines()[-1].rpartition("error: ")[2]
-    assert error.startswith(f"{output / '.saving' / 'checkpoint-4' / 'model.safetensors'} could not be written")
-    assert "MB are free there" in error
+    assert error.startswith(f"{output / '.saving' / 'checkpoint-4'}/")
+    assert "could not be written: File too large. No larger file is allowed there" in error
     assert [path.name for path in output.glob("checkpoint-*")] == ["checkpoint-2"]
     assert not (output / ".saving").exists()
 

@@ -41,7 +41,7 @@ def test_run_saves_and_ends_though_its_workers_get_the_signal_too(number, model_
         process.send_signal(number)
     assert end(processes) == [EXIT_STATUS]
     said = processes[0].errors()
-    assert f"Stopped by a signal. The same command goes on from the last checkpoint in {stopped}" in said
+    assert f"Stopped by a signal. The same command goes on from {stopped}/checkpoint-" in said
     assert "Traceback" not in said
     step = last_checkpoint(stopped)
     assert 100 < step < 300

@@ -36,6 +36,8 @@ from ssast_hf.training.stopping import EXIT_STATUS
 # How long the other process of a group may take to notice.
 PATIENCE = 60
 STEPS = 60
+# In place of the exit status of a process that had to be killed.
+UNENDED = -1000
 
 
 def main():
@@ -147,7 +149,7 @@ def wait_for(processes: list[subprocess.Popen], seconds: float) -> list[int]:
             process.kill()
             process.wait()
             print(f"process {process.pid} did not end by itself", flush=True)
-            return [-1000]
+            return [UNENDED]
     return [process.returncode for process in processes]
 
 
@@ -183,7 +185,7 @@ def storm(
             if differs(expected, output):
                 wrong += 1
             finished += 1
-        elif sum(ends.values()) >= count and -1000 in statuses:
+        elif sum(ends.values()) >= count and UNENDED in statuses:
             return {"mode": mode, "signal": number.name, "wrong": wrong + 1}
     return {
         "mode": mode,

@@ -34,17 +34,6 @@ EXTRACTOR_KEYS = (
 LAUGHS = "\n".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in ("ab", "bc", "cd", "de", "ef", "fg", "gh"))
 
 
-def damage_folder(random, source: Path, folder: Path) -> str:
-    """Change a copied folder; returns what was done."""
-    way = random.choice(
-        "intact config config config extractor extractor weights header header tensors tensors index links links "
-        "missing code code card extras origin number".split()
-    )
-    if way == "intact":
-        return way
-    return f"{way}: {globals()['damage_' + way](random, source, folder)}"
-
-
 def change_json(random, path: Path, keys) -> str:
     description, data = damage_json(random, json.loads(path.read_text()), keys)
     path.write_bytes(data)
@@ -361,3 +350,27 @@ def damage_number(random, source, folder):
     )
     (source / name).write_text(json.dumps(values))
     return f"{key} = {values[key]!r}"
+
+
+# What may be done, and how often in comparison.
+WAYS = {
+    damage_config: 3,
+    damage_extractor: 2,
+    damage_weights: 1,
+    damage_header: 2,
+    damage_tensors: 2,
+    damage_index: 1,
+    damage_links: 2,
+    damage_missing: 1,
+    damage_code: 2,
+    damage_card: 1,
+    damage_extras: 1,
+    damage_origin: 1,
+    damage_number: 1,
+}
+
+
+def damage_folder(random, source: Path, folder: Path) -> str:
+    """Change a copied folder, or leave it as it is; returns what was done."""
+    (way,) = random.choices([None, *WAYS], [1, *WAYS.values()])
+    return "intact" if way is None else f"{way.__name__.removeprefix('damage_')}: {way(random, source, folder)}"

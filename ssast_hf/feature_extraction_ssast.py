@@ -92,6 +92,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 f"max_length={self.max_length} frames of num_mel_bins={self.num_mel_bins} are more than {MOST_VALUES} "
                 "values per clip."
             )
+        if not isinstance(self.do_normalize, (bool, np.bool_)):
+            raise ValueError(f"do_normalize must be true or false; got {shortened(self.do_normalize)}.")
         for name, (lowest, highest) in NUMBERS.items():
             value = getattr(self, name)
             is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -52,7 +52,7 @@ def listed(source: Path, random, names: set[str], expected) -> Trial:
                 return f"recording {number}: {problem}"
         return None
 
-    trial = Trial(f"{'streamed ' if streaming else ''}{source.name}: ", run, check, names | {source.name})
+    trial = Trial(f"{'streamed ' if streaming else ''}{source.name}: ", run, check, names | {source.name, "/dev/zero"})
     trial.refusals = refusals
     return trial
 

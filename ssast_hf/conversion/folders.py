@@ -15,6 +15,8 @@ from ..storage.sizes import CONFIG, EXTRACTOR, read_config_fields, read_extracto
 from .kinds import ENCODER, kind_of
 
 
+# Options of a forward pass, whatever a configuration says.
+PLAIN = {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
 FLOATING_POINT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -108,7 +110,7 @@ def hidden_states(encoder, input_values: torch.Tensor) -> torch.Tensor:
     """What the encoder makes of an input; computed in float32, whatever the weights are stored in."""
     if encoder.dtype != torch.float32:
         encoder = copy.deepcopy(encoder).float()
-    return encoder(input_values, return_dict=True).last_hidden_state
+    return encoder(input_values, **PLAIN).last_hidden_state
 
 
 def check_reloaded(model_class, folder: Path, state: dict[str, torch.Tensor]):

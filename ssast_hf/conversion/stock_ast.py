@@ -21,6 +21,7 @@ from ..storage.sizes import CONFIG, EXTRACTOR
 from ..storage.writing import check_output, written_whole
 from .folders import (
     FLOATING_POINT,
+    PLAIN,
     ConversionError,
     check_keys,
     check_reloaded,
@@ -151,7 +152,7 @@ def compare_with_stock(ssast_dir, stock_dir, compare_logits: bool) -> list[str]:
     ]
     if compare_logits:
         with torch.no_grad():
-            difference = (model(own_input).logits - stock(stock_input).logits).abs().max()
+            difference = (model(own_input, **PLAIN).logits - stock(stock_input, **PLAIN).logits).abs().max()
         reason = "another pooling, and " if model.config.pooling_mode == "mean" else ""
         report.append(
             f"logits change by at most {difference:.1e} on a random input ({reason}the classifier's layer norm has "

@@ -17,8 +17,9 @@ def outputs_of(model, feature_extractor) -> dict[str, torch.Tensor]:
     rate = feature_extractor.sampling_rate
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, rate).astype(np.float32)
     inputs = feature_extractor(noise, sampling_rate=rate, return_attention_mask=True, return_tensors="pt")
-    options = {"generator": torch.Generator().manual_seed(0)} if hasattr(model, "draw_mask") else {}
-    outputs = model.eval()(**inputs, **options, return_dict=True)
+    options: dict = {"generator": torch.Generator().manual_seed(0)} if hasattr(model, "draw_mask") else {}
+    options |= {"return_dict": True, "output_hidden_states": False, "output_attentions": False}
+    outputs = model.eval()(**inputs, **options)
     return {
         name: value.float().contiguous()
         for name, value in {**inputs, **outputs}.items()

@@ -62,7 +62,7 @@ def change(path, **fields):
 
 def test_a_configuration_may_ask_for_tuples(folder, stock, tmp_path):
     for path in (folder, stock):
-        change(path / "config.json", return_dict=False)
+        change(path / "config.json", return_dict=False, output_hidden_states=[None])
     for number, command in enumerate(commands(folder, stock, None)):
         output = str(tmp_path / f"out{number}")
         assert main([output if each == "None" else each for each in command]) == 0

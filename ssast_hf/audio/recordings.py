@@ -207,7 +207,7 @@ def files_of_manifest(path: Path, column: str | None) -> list[str]:
     files = [os.path.join(path.parent, row[column]) for row in rows]
     if not any(map(os.path.exists, files[:FEW])):
         raise FileNotFoundError(
-            f"None of the first files that {path} names exists, such as {shortened_line(files[0])}; relative paths are "
-            "taken to be relative to the manifest's folder."
+            f"None of the first files that {path} names exists, such as {shortened_line(files[0])}; relative paths "
+            "are taken to be relative to the manifest's folder."
         )
     return files

@@ -45,14 +45,14 @@ def main():
     parser.add_argument(
         "--modes", nargs="+", choices=["plain", "stream", "group"], default=["plain", "stream", "group"]
     )
-    parser.add_argument("--kills", type=int, default=50, help="SIGKILLs in each mode")
-    parser.add_argument("--terms", type=int, default=10, help="SIGTERMs in each mode")
+    parser.add_argument("--kills", type=int, default=50, help="SIGKILLs, shared out over the modes")
+    parser.add_argument("--terms", type=int, default=10, help="SIGTERMs, shared out over the modes")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         make_inputs(Path(scratch))
-        for mode in arguments.modes:
+        for index, mode in enumerate(arguments.modes):
             expected = Path(scratch, f"{mode}-unbroken")
             processes = start(mode, expected)
             wait_for_lock(processes, expected)
@@ -60,7 +60,8 @@ def main():
             statuses = wait_for(processes, 600)
             assert statuses == [0] * len(statuses), (mode, statuses)
             longest = time.monotonic() - began
-            for number, count in ((signal.SIGKILL, arguments.kills), (signal.SIGTERM, arguments.terms)):
+            for number, total in ((signal.SIGKILL, arguments.kills), (signal.SIGTERM, arguments.terms)):
+                count = len(range(index, total, len(arguments.modes)))
                 moments = random.Random(f"{arguments.seed} {mode} {number}")
                 rows.append(storm(mode, number, count, moments, longest, expected))
                 print({"mode": mode} | rows[-1], flush=True)

@@ -35,7 +35,7 @@ from ssast_hf.training.stopping import EXIT_STATUS
 
 # How long the other process of a group may take to notice.
 PATIENCE = 60
-STEPS = 60
+STEPS = 30
 # In place of the exit status of a process that had to be killed.
 UNENDED = -1000
 

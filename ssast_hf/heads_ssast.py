@@ -88,7 +88,7 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
             first = labels if isinstance(labels, str) else next(iter(labels), None)
             what, numbers = type(labels).__name__, "labels"
             if isinstance(first, str):
-                what, numbers = f"names such as {first!r}", "[model.config.label2id[name] for name in labels]"
+                what, numbers = f"names such as {str(first)!r}", "[model.config.label2id[name] for name in labels]"
             raise ValueError(f"labels must be a tensor of class indices, got {what}: pass torch.tensor({numbers}).")
         is_index = not labels.is_floating_point() and self.num_labels > 1
         if is_index and self.config.problem_type in (None, "single_label_classification") and is_at_hand(labels):

@@ -80,13 +80,14 @@ def write_page(path: Path, model: str, steps: int, rows: list[Row], pictures: di
         pictures (`dict[str, Path]`): Names of clips that were held out, and their pictures, PNG.
         curve (`Path`): The picture of the losses.
     """
-    held_out = sorted(
-        (row for row in rows if row.clip.is_held_out), key=lambda row: list(pictures).index(row.clip.name)
+    by_name = {row.clip.name: row for row in rows}
+    held_out = [by_name[name] for name in pictures]
+    before, after = (
+        sum(losses) / len(held_out) for losses in zip(*((r.before, r.after) for r in held_out), strict=True)
     )
-    guessed = [row for row in rows if row.guess is not None]
-    right = sum(row.guess.label == row.clip.name for row in guessed if row.guess)
-    mean = [sum(values) / len(held_out) for values in ([row.before for row in held_out], [r.after for r in held_out])]
     better = sum(row.after < row.before for row in held_out)
+    guesses = {row.clip.name: row.guess.label for row in rows if row.guess is not None}
+    right = sum(name == label for name, label in guesses.items())
     figures = "".join(
         f'<figure><img src="{embedded(pictures[row.clip.name])}" alt="spectrograms of the {escape(row.clip.title)}">'
         f"<figcaption>{player(row.clip)}<br>The {escape(row.clip.title)}. It did not learn from it in these {steps} "
@@ -106,13 +107,13 @@ def write_page(path: Path, model: str, steps: int, rows: list[Row], pictures: di
 </head>
 <body>
 <h1>SSAST learns from sounds that nobody labelled</h1>
-<p class="lead">{escape(model)} went on learning from six recordings for {steps} steps. Most of each spectrogram was
+<p class="lead">{escape(model)} went on learning from {len(rows) - len(held_out)} recordings for {steps} steps. Most of each spectrogram was
 hidden, and it guessed what was there. Here is what became of it.</p>
 <ul class="facts">
-<li><b>{mean[0]:.2f} &rarr; {mean[1]:.2f}</b>mean loss on {len(held_out)} clips that it did not learn from; lower is
+<li><b>{before:.2f} &rarr; {after:.2f}</b>mean loss on {len(held_out)} clips that it did not learn from; lower is
 better, and {better} of {len(held_out)} got better</li>
-<li><b>{right} of {len(guessed)}</b>clips whose second half gets the right name from a classifier that heard the first
-half; by chance 1 of {len(guessed)}</li>
+<li><b>{right} of {len(guesses)}</b>clips whose second half gets the right name from a classifier that heard the first
+half; by chance 1 of {len(guesses)}</li>
 <li><b>stock AST</b>is what that classifier was exported to: plain transformers labelled the clips, without any code of
 this package</li>
 </ul>

@@ -59,15 +59,18 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     learned = [clip for clip in clips if not clip.is_held_out]
     held_out = sorted((clip for clip in clips if clip.is_held_out), key=lambda clip: HELD_OUT.index(clip.name))
     is_nano = checkpoint is None or (str(checkpoint) == "nano" and not Path(checkpoint).exists())
-    name = "the bundled nano model" if is_nano else str(checkpoint)
+    name = "The bundled nano model" if is_nano else str(checkpoint)
     threads, why = choose_threads()
     torch.set_num_threads(threads)
-    duration = "about a minute on two idle processors, and nothing is downloaded" if is_nano else "minutes or more"
+    duration = "about a minute" if is_nano else "a minute or more, by the size of the model,"
     yield (
-        f"{name[0].upper() + name[1:]} will learn from {len(learned)} clips of sound for {steps} steps. Before and after "
-        f"are compared on {len(held_out)} others, and all of it becomes a page."
+        f"{name} will learn from {len(learned)} clips of sound for {steps} steps. Before and "
+        f"after are compared on {len(held_out)} others, and all of it becomes a page."
     )
-    yield f"This takes {duration}. Threads: {threads} ({why})."
+    yield (
+        f"This takes {duration} on two idle processors; threads: {threads} ({why}). "
+        f"{'Nothing is' if is_nano or Path(checkpoint).exists() else 'The checkpoint is'} downloaded."
+    )
 
     if is_nano:
         checkpoint = folder / "original.pth"
@@ -76,13 +79,16 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
     audit = convert_checkpoint(checkpoint, converted, overwrite=overwrite)
     if is_nano:  # the original's files say nothing of mean and deviation
         SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(converted)
+    before = Viewer(converted)
     yield f"1 of 5  converted: {next(line for line in audit if 'accounted for' in line)}  {converted}"
+    if not is_nano:
+        yield f"        the next step takes about {expected_minutes(before.model.num_parameters(), steps):.2g} minutes"
 
     losses = continue_pretraining(converted, learned, continued, steps, threads, overwrite)
     first, last = losses[0]["loss"], losses[-1]["loss"]
     yield f"2 of 5  learned: loss {first:.2f} -> {last:.2f} on clips that it heard  {continued}"
 
-    before, after = Viewer(converted), Viewer(continued)
+    after = Viewer(continued)
     looks = {clip.name: (before.look(clip), after.look(clip)) for clip in clips}
     pictures = {clip.name: folder / f"{clip.name}.png" for clip in held_out}
     for clip in held_out:
@@ -114,9 +120,14 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
         )
         for i, clip in enumerate(clips)
     ]
-    write_page(page, name[0].upper() + name[1:], steps, rows, pictures, curve)
+    write_page(page, name, steps, rows, pictures, curve)
     yield f"5 of 5  {agreement}. It took {time.perf_counter() - began:.0f} s."
     yield f"Now open {page} in a browser: pictures, sounds, neighbours and labels."
+
+
+def expected_minutes(num_parameters: int, steps: int) -> float:
+    """How long learning takes on two idle processors, by what tiny and base models took (README.md)."""
+    return (10 + steps * (0.1 + 0.0215e-6 * num_parameters)) / 60
 
 
 def continue_pretraining(

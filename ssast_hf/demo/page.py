@@ -107,8 +107,8 @@ def write_page(path: Path, model: str, steps: int, rows: list[Row], pictures: di
 </head>
 <body>
 <h1>SSAST learns from sounds that nobody labelled</h1>
-<p class="lead">{escape(model)} went on learning from {len(rows) - len(held_out)} recordings for {steps} steps. Most of each spectrogram was
-hidden, and it guessed what was there. Here is what became of it.</p>
+<p class="lead">{escape(model)} went on learning from {len(rows) - len(held_out)} recordings for {steps} steps. Most
+of each spectrogram was hidden, and it guessed what was there. Here is what became of it.</p>
 <ul class="facts">
 <li><b>{before:.2f} &rarr; {after:.2f}</b>mean loss on {len(held_out)} clips that it did not learn from; lower is
 better, and {better} of {len(held_out)} got better</li>

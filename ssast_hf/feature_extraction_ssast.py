@@ -206,7 +206,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
         One value that is not finite spoils the sum, and others cannot: logarithms are small. The device is asked once.
         """
-        values = [(feature.sum(), *clip.aminmax()) for feature, clip in zip(features, clips, strict=True)]
+        values = [(each.sum(), clip.min(), clip.max()) for each, clip in zip(features, clips, strict=True)]
         sums, lows, highs = torch.stack([torch.stack(each) for each in zip(*values, strict=True)]).tolist()
         is_finite = [math.isfinite(value) for value in sums]
         if not all(is_finite):
@@ -217,7 +217,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         if max(peaks) > LOUDEST_SCALED and "scale" not in _TOLD:
             _TOLD.add("scale")
             peak = max(peaks)
-            scale = next((size for size in (2**15, 2**23) if peak <= size), 2**31)  # of 16, 24 and 32 bits
+            # Of 16, 24 and 32 bits; resampling goes a little beyond.
+            scale = next((size for size in (2**15, 2**23) if peak <= 1.5 * size), 2**31)
             logger.warning(
                 f"Clip {peaks.index(peak)} has samples up to {peak:.6g}, far beyond [-1, 1], as of integers in "
                 f"floating point. Divide it by {scale}; the model knows no such loud audio."

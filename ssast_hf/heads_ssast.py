@@ -85,7 +85,8 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
     def check_labels(self, labels: torch.Tensor):
         """ValueError if these are no labels for this model, of shape (B,) or (B, num_labels)."""
         if not isinstance(labels, torch.Tensor):
-            first = labels if isinstance(labels, str) else next(iter(labels), None)
+            is_single = isinstance(labels, str) or not hasattr(labels, "__iter__")
+            first = labels if is_single else next(iter(labels), None)
             what, numbers = type(labels).__name__, "labels"
             if isinstance(first, str):
                 what, numbers = f"names such as {str(first)!r}", "[model.config.label2id[name] for name in labels]"

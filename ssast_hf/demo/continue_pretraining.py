@@ -15,7 +15,6 @@ import torch
 from huggingface_hub.utils import tqdm
 from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForPreTraining
-from transformers.utils import logging
 
 
 def main():
@@ -27,7 +26,6 @@ def main():
     parser.add_argument("--learning_rate", type=float, default=1e-4)
     arguments = parser.parse_args()
 
-    logging.disable_progress_bar()  # but for that of training
     torch.manual_seed(0)
     # In float32 whatever the weights are stored in: training in half precision alone loses small updates.
     model = AutoModelForPreTraining.from_pretrained(

@@ -8,6 +8,7 @@ CHECKPOINT ?=
 
 .PHONY: demo test lint upstream cards clean
 
+# Says what it does and how long it takes; ends in demo/index.html.
 demo: $(VENV)/installed
 	$(VENV)/bin/ssast-hf demo --output_dir demo --overwrite $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
@@ -28,6 +29,8 @@ cards: $(VENV)/installed
 	$(VENV)/bin/python model_cards/render.py
 
 $(VENV)/installed: pyproject.toml
+	@echo "Installing into $(VENV), once: 0.44 GB to download where pip takes a CPU build of PyTorch, else several GB"
+	@echo "(minutes; TORCH=... says which PyTorch). First PyTorch, then transformers and the rest."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet "$(TORCH)"
 	$(VENV)/bin/pip install --quiet "$(TRANSFORMERS)" --editable ".[dev]"

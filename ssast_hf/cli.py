@@ -1,6 +1,8 @@
 """The `ssast-hf` command, the same as `python -m ssast_hf`: arguments in, a report or an error message out."""
 
 import argparse
+import errno
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for line in import_module(f".{COMMANDS[command]}", __package__).run(arguments):
             print(line)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"error: {message_of(error, command)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -81,12 +83,26 @@ def is_running() -> bool:
 def message_of(error: Exception, command: str) -> str:
     """What an error says, or how to install what it misses; of a process that read data, without the traceback."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(__package__):
-        extra = f": pip install ssast_hf with its extra [{EXTRAS[command]}]." if command in EXTRAS else "."
-        return f"{error.name.partition('.')[0]} is not installed{extra}"
-    text = str(error)
+        extra = f"[{EXTRAS[command]}]" if command in EXTRAS else ""
+        return f'{error.name.partition(".")[0]} is not installed: pip install "{__package__}{extra}"'
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and error.filename:
+        return no_permission(Path(error.filename2 or error.filename))
+    text = str(error) or type(error).__name__
     if "Original Traceback" not in text:
         return text
     return text.rstrip().rpartition("\n")[2].partition(": ")[2]  # after the name of its type
+
+
+def no_permission(path: Path) -> str:
+    """Which file or folder denies itself to whoever runs the command, and what to do."""
+    if path.exists():
+        may_read = os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK)
+        what = "to write to" if may_read else "to read"
+        return f"{path}: no permission {what} it. Allow it (chmod u+rw), or choose another place."
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return f"{path} cannot be written: no permission to write in {folder}. Allow it, or choose another place."
 
 
 def quiet_transformers():

@@ -26,6 +26,10 @@ WHOLE_NUMBERS = {
 }
 # Of a spectrogram; ten seconds have 128,000.
 MOST_VALUES = 1 << 27
+# Audio that is meant to lie within [-1, 1] goes beyond by a little; integers in floating point by far.
+LOUDEST_SCALED = 32.0
+# What was warned of already, in this process.
+_TOLD: set[str] = set()
 # Of logarithms; float32 holds what is normalised by these.
 NUMBERS = {"mean": (-1e6, 1e6), "std": (1e-6, 1e6), "padding_value": (-1e6, 1e6)}
 
@@ -154,11 +158,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         if padding not in ("max_length", "longest", "do_not_pad", True, False):
             raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
 
-        features = [
-            self._filter_banks(clip.to(device), max_length if truncation else None)
-            for clip in self._clips(raw_speech, is_batched)
-        ]
-        self._check_finite(features)
+        clips = [clip.to(device) for clip in self._clips(raw_speech, is_batched)]
+        if truncation:
+            self._warn_of_cut_clips(clips, max_length)
+        features = [self._filter_banks(clip, max_length if truncation else None) for clip in clips]
+        self._check_values(clips, features)
         lengths = [len(feature) for feature in features]
         if padding == "max_length":
             target_lengths = [max(length, max_length) for length in lengths]
@@ -197,17 +201,43 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             spectrograms.padding_value = (self.padding_value - self.mean) / (2 * self.std)
         return SequenceFeatureExtractor._pad(spectrograms, processed_features, *args, **kwargs)
 
-    def _check_finite(self, features: list[torch.Tensor]):
+    def _check_values(self, clips: list[torch.Tensor], features: list[torch.Tensor]):
         """
-        ValueError that names the first clip whose log-mel features, (num_frames, num_mel_bins), are not finite.
+        ValueError that names the first clip whose log-mel features, (num_frames, num_mel_bins), are not finite. A
+        warning, once, that names a clip, (num_samples,), whose samples lie far beyond [-1, 1].
 
-        One value that is not spoils the sum, and others cannot: logarithms are small. The device is asked once.
+        One value that is not finite spoils the sum, and others cannot: logarithms are small. The device is asked once.
         """
-        is_finite = torch.stack([feature.sum() for feature in features]).isfinite().tolist()
+        values = [(each.sum(), clip.min(), clip.max()) for each, clip in zip(features, clips, strict=True)]
+        sums, lows, highs = torch.stack([torch.stack(each) for each in zip(*values, strict=True)]).tolist()
+        is_finite = [math.isfinite(value) for value in sums]
         if not all(is_finite):
             raise ValueError(
                 f"Clip {is_finite.index(False)} holds NaN, infinite or absurdly large samples; repair or drop it."
             )
+        peaks = [max(high, -low) for low, high in zip(lows, highs, strict=True)]
+        if max(peaks) > LOUDEST_SCALED and "scale" not in _TOLD:
+            _TOLD.add("scale")
+            peak = max(peaks)
+            # Of 16, 24 and 32 bits; resampling goes a little beyond.
+            scale = next((size for size in (2**15, 2**23) if peak <= 1.5 * size), 2**31)
+            logger.warning(
+                f"Clip {peaks.index(peak)} has samples up to {peak:.6g}, far beyond [-1, 1], as of integers in "
+                f"floating point. Divide it by {scale}; the model knows no such loud audio."
+            )
+
+    def _warn_of_cut_clips(self, clips: list[torch.Tensor], max_length: int):
+        """A warning, once, that names the first clip, (num_samples,), of which frames are dropped, and how many."""
+        for i, clip in enumerate(clips):
+            num_frames = (len(clip) - self._samples(FRAME_LENGTH_MS)) // self._samples(FRAME_SHIFT_MS) + 1
+            if num_frames > max_length and "cut" not in _TOLD:
+                _TOLD.add("cut")
+                seconds, kept = (FRAME_SHIFT_MS / 1000 * count for count in (num_frames, max_length))
+                logger.warning(
+                    f"Clip {i} has {seconds:.4g} s, of which max_length={max_length} frames keep the first {kept:.4g} "
+                    f"s: {seconds - kept:.4g} s ({1 - kept / seconds:.0%}) are dropped, and so of every long clip. "
+                    "Pass windows, or a larger max_length."
+                )
 
     def _warn_of_short_clips(self, lengths: list[int]):
         """A warning that names the clips, of so many frames, of which no patch is left under an attention mask."""

@@ -11,7 +11,7 @@ from .configuration_ssast import SSASTConfig
 # these import in turn. To be removed when neither is supported any more.
 from .losses_ssast import info_nce  # noqa: F401
 from .masking_ssast import sample_mask  # noqa: F401
-from .modeling_ssast import SSASTModel, SSASTPreTrainedModel
+from .modeling_ssast import SSASTModel, SSASTPreTrainedModel, is_at_hand
 from .outputs_ssast import SSASTModelOutput  # noqa: F401
 
 
@@ -60,7 +60,13 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
             labels (`torch.Tensor`, *optional*): Class indices of shape `(batch_size,)`, int64; or 0 and 1 of shape
                 `(batch_size, num_labels)`, floating point, for any number of labels per clip; or, with one label,
                 numbers for regression. As everywhere in transformers, `config.problem_type` decides if it is set.
+
+        Raises:
+            ValueError: If the labels are no tensor, names for example, or one is not among the classes; the latter
+                except on other devices than the CPU, where the host would have to wait, and in compiled models.
         """
+        if labels is not None:
+            self.check_labels(labels)
         outputs = self.audio_spectrogram_transformer(
             input_values,
             attention_mask,
@@ -75,6 +81,27 @@ class SSASTForAudioClassification(SSASTPreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def check_labels(self, labels: torch.Tensor):
+        """ValueError if these are no labels for this model, of shape (B,) or (B, num_labels)."""
+        if not isinstance(labels, torch.Tensor):
+            is_single = isinstance(labels, str) or not hasattr(labels, "__iter__")
+            first = labels if is_single else next(iter(labels), None)
+            what, numbers = type(labels).__name__, "labels"
+            if isinstance(first, str):
+                what, numbers = f"names such as {str(first)!r}", "[model.config.label2id[name] for name in labels]"
+            raise ValueError(f"labels must be a tensor of class indices, got {what}: pass torch.tensor({numbers}).")
+        is_index = not labels.is_floating_point() and self.num_labels > 1
+        if is_index and self.config.problem_type in (None, "single_label_classification") and is_at_hand(labels):
+            # -100 says that a clip has no label.
+            wrong = labels[((labels < 0) | (labels >= self.num_labels)) & (labels != -100)]
+            if len(wrong):
+                largest = labels.max().item()
+                more = f": load it with num_labels={largest + 1}, or id2label" if largest >= self.num_labels else ""
+                raise ValueError(
+                    f"labels holds {wrong[0].item()}, but the model has {self.num_labels} classes, counted from "
+                    f"0{more}."
+                )
 
 
 SSASTForAudioClassification.register_for_auto_class("AutoModelForAudioClassification")

@@ -412,6 +412,7 @@ class SSASTModel(SSASTPreTrainedModel):
 
     def grid_shape(self, input_values: torch.Tensor) -> tuple[int, int]:
         """Patches along (frequency, time) of `(batch_size, num_frames, num_mel_bins)`; ValueError if there is none."""
+        check_tensor("input_values", input_values)
         if input_values.ndim != 3 or input_values.shape[2] != self.config.num_mel_bins:
             raise ValueError(
                 f"input_values must have the shape (batch_size, num_frames, {self.config.num_mel_bins}), "
@@ -430,6 +431,7 @@ class SSASTModel(SSASTPreTrainedModel):
         batch_size, num_frames, _ = input_values.shape
         if attention_mask is None:
             return torch.ones(batch_size, frequency * time, dtype=torch.bool, device=input_values.device)
+        check_tensor("attention_mask", attention_mask)
         if attention_mask.shape != (batch_size, num_frames):
             raise ValueError(
                 f"attention_mask must have the shape (batch_size, num_frames) = {(batch_size, num_frames)}, "
@@ -484,6 +486,15 @@ class SSASTModel(SSASTPreTrainedModel):
         weight = valid / valid.sum(dim=1, keepdim=True).clamp(min=1)  # (B, N) in float32, which counts exactly
         patches = last_hidden_state[:, NUM_PREFIX_TOKENS:]
         return (patches * weight.unsqueeze(-1)).sum(dim=1).to(patches.dtype)
+
+
+def check_tensor(name: str, value):
+    """ValueError if an argument of the model is what a feature extractor returns without `return_tensors="pt"`."""
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(
+            f'{name} must be a tensor, got {type(value).__name__}: pass return_tensors="pt" to the feature extractor, '
+            "and model(**inputs)."
+        )
 
 
 def check_attention_mask(attention_mask: torch.Tensor):

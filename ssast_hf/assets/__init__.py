@@ -15,3 +15,8 @@ def bundled_clips() -> list[Path]:
 def nano_model() -> Path:
     """Folder of the very small pretrained model in the package; its `README.md` says what it is made of."""
     return FOLDER / "nano"
+
+
+def named_model(name_or_path: str) -> str:
+    """What is meant by the name of a model: `nano` is the bundled one, unless there is a folder called so."""
+    return str(nano_model()) if name_or_path == "nano" and not Path(name_or_path).exists() else name_or_path

@@ -156,6 +156,6 @@ def audio_packages():
         import soxr
     except ImportError as error:
         raise ImportError(
-            f"Reading audio files needs {error.name}: pip install soundfile soxr, or install ssast_hf with [train]."
+            f'Reading audio files needs {error.name}, which is not installed: pip install "ssast_hf[train]"'
         ) from error
     return soundfile, soxr

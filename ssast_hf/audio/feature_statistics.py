@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ..assets import named_model
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..storage.sizes import read_extractor_fields
 from ..storage.writing import written_whole
@@ -49,6 +50,7 @@ def compute_stats(
             "--write needs --model_name_or_path FOLDER, the folder whose feature extractor is to be changed."
         )
     fields = {} if max_length is None else {"max_length": max_length}
+    model_name_or_path = None if model_name_or_path is None else named_model(str(model_name_or_path))
     if model_name_or_path is None:
         feature_extractor = SSASTFeatureExtractor(**fields)
     else:

@@ -162,7 +162,8 @@ def files_of_folder(folder: Path) -> tuple[str, list[str]]:
     """
     found: dict[str, list[str]] = {"audio": [], "parquet": [], "tar": []}
     searched = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    denied: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=denied.append, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in searched:
             folders.clear()
@@ -177,6 +178,8 @@ def files_of_folder(folder: Path) -> tuple[str, list[str]]:
     for kind, files in found.items():
         if files:
             return kind, files
+    if denied:  # with the name of the folder
+        raise denied[0]
     raise ValueError(f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), parquet or tar file.")
 
 

@@ -6,7 +6,10 @@ frames.
 
 def add_arguments(parser):
     parser.add_argument("--train_data", nargs="+", required=True, help="as for pretrain, unless streamed")
-    parser.add_argument("--model_name_or_path", help="a model whose feature extractor is used (default: the released)")
+    parser.add_argument(
+        "--model_name_or_path",
+        help="a model whose feature extractor is used, or nano, which is bundled (default: the released models')",
+    )
     parser.add_argument("--write", action="store_true", help="store the result in that folder's feature extractor")
     parser.add_argument("--max_length", type=int, help="frames per clip (default: the feature extractor's)")
     parser.add_argument("--num_workers", type=int, help="processes that read and decode (default: 2)")

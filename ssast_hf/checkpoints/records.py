@@ -1,5 +1,6 @@
 """The released checkpoints as data: what `checkpoints.json` says about each."""
 
+import difflib
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -40,3 +41,10 @@ def released_checkpoints(path=None) -> dict[str, dict]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{path}: two records are called {twice[0]}.")
     return {record["name"]: record for record in records}
+
+
+def released_name(text: str, records: dict[str, dict] | None = None) -> str | None:
+    """The checkpoint whose name is most like a text, in whatever case; `None` if none is like it."""
+    names = {name.lower(): name for name in (released_checkpoints() if records is None else records)}
+    similar = difflib.get_close_matches(text.lower().replace("_", "-"), names, n=1, cutoff=0.75)
+    return names[similar[0]] if similar else None

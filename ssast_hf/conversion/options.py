@@ -26,3 +26,8 @@ def add_config_options(parser: argparse.ArgumentParser, names: str):
 
 def add_overwrite(parser: argparse.ArgumentParser):
     parser.add_argument("--overwrite", action="store_true", help="replace the output; other files in its folder stay")
+
+
+def add_audit_options(parser: argparse.ArgumentParser):
+    parser.add_argument("--verbose", action="store_true", help="print the whole audit: what became of every tensor")
+    parser.add_argument("--audit_file", metavar="FILE", help="write the whole audit into this file")

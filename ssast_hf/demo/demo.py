@@ -1,4 +1,4 @@
-"""Convert, continue pretraining, draw, export and classify, on bundled clips."""
+"""Convert, continue pretraining, compare, label and show it all on one page, on bundled clips."""
 
 from ..conversion.options import add_overwrite
 
@@ -6,13 +6,13 @@ from ..conversion.options import add_overwrite
 def add_arguments(parser):
     parser.add_argument("--output_dir", help="the folder to write (default: demo)")
     parser.add_argument(
-        "--checkpoint", help="an original checkpoint, or the name of a released one (default: the bundled nano model)"
+        "--checkpoint", help="an original checkpoint, or the name of a released one (default: nano, the bundled model)"
     )
     parser.add_argument("--steps", type=int, help="pretraining steps (default: 60)")
     add_overwrite(parser)
 
 
-def run(arguments: dict) -> list[str]:
+def run(arguments: dict):
     from .walkthrough import run_demo
 
     return run_demo(**arguments)

@@ -1,104 +1,149 @@
 """The main job from end to end, on the clips in the package."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import pipeline
 
-from ..assets import bundled_clips, nano_model
-from ..audio import load_audio
+from ..assets import nano_model
 from ..conversion.original import convert_hf_to_original
-from ..conversion.stock_ast import convert_hf_to_ast
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..hub.released import convert_checkpoint
-from ..modeling_ssast import SSASTForPretraining
 from ..storage.writing import check_output, written_whole
-from ..training.plots import plot_reconstruction
+from .clips import HELD_OUT, SAMPLING_RATE, Clip, load_clips
+from .compare import Viewer, draw_before_after, draw_losses
+from .page import Row, write_page
+from .probe import classify, export, fit_classifier
+from .threads import choose_threads
 
 
-def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: bool = False) -> list[str]:
+# Frames that are learned from at once: the clips are no longer than two seconds.
+NUM_FRAMES = 192
+# The original's for base models, which harms no other.
+LEARNING_RATE = 1e-4
+
+
+def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: bool = False) -> Iterator[str]:
     """
-    Convert a checkpoint, continue pretraining in a process without this package, draw, export to stock AST, classify.
+    Convert a checkpoint, continue pretraining in a process without this package, compare before and after on clips
+    that were held out, label sounds with stock transformers, and put all of it on one page.
 
     Args:
         output_dir (`str` or `Path`, defaults to `"demo"`): The folder to write.
         checkpoint (`str` or `Path`, *optional*): An original pretraining checkpoint, or the name of a released one; if
-            not given, the very small pretrained model in the package, in the original's layout.
-        steps (`int`, defaults to 60): Pretraining steps on the bundled clips.
+            not given, or `nano`, the very small pretrained model in the package, in the original's layout.
+        steps (`int`, defaults to 60): Pretraining steps on six of the bundled clips.
         overwrite (`bool`, defaults to `False`): Whether an earlier demonstration in `output_dir` is replaced.
 
-    Returns:
-        `list[str]`: A table of what was done.
+    Yields:
+        `str`: What is about to be done, and what was, line by line.
 
     Raises:
         ImportError: If the packages of the `train` extra are missing.
         ValueError, OSError: As in the conversions.
     """
+    began = time.perf_counter()
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}.")
-    clips = {path.stem: load_audio(path) for path in bundled_clips()}
     folder = Path(output_dir)
     if folder.exists() and not overwrite:
         raise FileExistsError(f"{folder} exists. Choose another place, or pass --overwrite to replace what it holds.")
-    rows = []
-    if checkpoint is None:
+    clips = load_clips()
+    learned = [clip for clip in clips if not clip.is_held_out]
+    held_out = sorted((clip for clip in clips if clip.is_held_out), key=lambda clip: HELD_OUT.index(clip.name))
+    is_nano = checkpoint is None or (str(checkpoint) == "nano" and not Path(checkpoint).exists())
+    name = "The bundled nano model" if is_nano else str(checkpoint)
+    threads, why = choose_threads()
+    torch.set_num_threads(threads)
+    duration = "about a minute" if is_nano else "a minute or more, by the size of the model,"
+    yield (
+        f"{name} will learn from {len(learned)} clips of sound for {steps} steps. Before and "
+        f"after are compared on {len(held_out)} others, and all of it becomes a page."
+    )
+    yield (
+        f"This takes {duration} on two idle processors; threads: {threads} ({why}). "
+        f"{'Nothing is' if is_nano or Path(checkpoint).exists() else 'The checkpoint is'} downloaded."
+    )
+
+    if is_nano:
         checkpoint = folder / "original.pth"
         convert_hf_to_original(nano_model(), checkpoint, overwrite)
-        rows.append(("wrote an original checkpoint", "of the nano model in the package", checkpoint))
-
-    converted, continued, exported = folder / "ssast", folder / "ssast-continued", folder / "ast"
+    converted, continued, stock = folder / "ssast", folder / "ssast-continued", folder / "ast"
     audit = convert_checkpoint(checkpoint, converted, overwrite=overwrite)
-    rows.append(("converted it", audit[-1], converted))
+    if is_nano:  # the original's files say nothing of mean and deviation
+        SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(converted)
+    before = Viewer(converted)
+    yield f"1 of 5  converted: {next(line for line in audit if 'accounted for' in line)}  {converted}"
+    if not is_nano:
+        yield f"        the next step takes about {expected_minutes(before.model.num_parameters(), steps):.2g} minutes"
 
-    # The original's learning rate for base models, which harms no other.
-    losses = continue_pretraining(converted, list(clips.values()), continued, steps, 1e-4, overwrite)
-    first, last = losses[0], losses[-1]
-    rows.append((f"continued for {steps} steps", f"loss {first['loss']:.2f} -> {last['loss']:.2f}", continued))
+    losses = continue_pretraining(converted, learned, continued, steps, threads, overwrite)
+    first, last = losses[0]["loss"], losses[-1]["loss"]
+    yield f"2 of 5  learned: loss {first:.2f} -> {last:.2f} on clips that it heard  {continued}"
 
-    picture = folder / "reconstruction.png"
-    draw(continued, clips["rooster_16k_mono"], picture, f"A rooster, after {steps} more steps of pretraining")
-    rows.append(("drew a reconstruction", "original, masked, reconstructed", picture))
+    after = Viewer(continued)
+    looks = {clip.name: (before.look(clip), after.look(clip)) for clip in clips}
+    pictures = {clip.name: folder / f"{clip.name}.png" for clip in held_out}
+    for clip in held_out:
+        draw_before_after(clip, *looks[clip.name], after.model.config, pictures[clip.name])
+    changes = [f"{clip.title} {looks[clip.name][0].loss:.2f} -> {looks[clip.name][1].loss:.2f}" for clip in held_out]
+    yield f"3 of 5  compared: loss on clips that it did not hear: {', '.join(changes)}  {pictures[held_out[0].name]}"
 
-    comparison = convert_hf_to_ast(continued, exported, overwrite=overwrite)
-    rows.append(("exported to stock AST", comparison[-1], exported))
-
-    # The dictionary is what the pipeline takes for audio that is already decoded.
-    audio = {"raw": clips["rooster_16k_mono"], "sampling_rate": 16000}
-    best = pipeline("audio-classification", model=str(exported))(audio)[0]
-    rows.append(
-        ("classified a clip", f"{best['label']}: {best['score']:.2f} (classifier untrained)", "stock pipeline")
+    with written_whole(folder / "classifier") as place:
+        windows = fit_classifier(continued, clips, place)
+    agreement = export(folder / "classifier", stock, overwrite)
+    guesses = classify(stock, windows)
+    right = sum(guess.label == name for name, guess in guesses.items())
+    sample = guesses[held_out[0].name]
+    yield (
+        f"4 of 5  labelled by stock AST: the {held_out[0].title} is {sample.label} ({sample.score:.0%}); "
+        f"{right} of {len(guesses)} right, by chance 1  {stock}"
     )
-    widths = [max(len(str(row[column])) for row in rows) for column in range(3)]
-    return ["", *("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)]
+
+    curve, page = folder / "losses.png", folder / "index.html"
+    draw_losses(losses, curve)
+    alike = after.alike(clips)
+    rows = [
+        Row(
+            clip,
+            looks[clip.name][0].loss,
+            looks[clip.name][1].loss,
+            [(clips[j], alike[i, j].item()) for j in alike[i].argsort(descending=True).tolist() if j != i][:2],
+            guesses.get(clip.name),
+        )
+        for i, clip in enumerate(clips)
+    ]
+    write_page(page, name, steps, rows, pictures, curve)
+    yield f"5 of 5  {agreement}. It took {time.perf_counter() - began:.0f} s."
+    yield f"Now open {page} in a browser: pictures, sounds, neighbours and labels."
 
 
-def continue_pretraining(converted: Path, clips: list, continued: Path, steps, learning_rate, overwrite) -> list[dict]:
+def expected_minutes(num_parameters: int, steps: int) -> float:
+    """How long learning takes on two idle processors, by what tiny and base models took (README.md)."""
+    return (10 + steps * (0.1 + 0.0215e-6 * num_parameters)) / 60
+
+
+def continue_pretraining(
+    converted: Path, clips: list[Clip], continued: Path, steps: int, threads: int, overwrite: bool
+) -> list[dict]:
     """Pretrain in a fresh process that loads the converted folder as a stranger would; returns the losses by step."""
     check_output(continued, overwrite)
-    feature_extractor = SSASTFeatureExtractor.from_pretrained(converted)
-    features = feature_extractor(clips, sampling_rate=16000, return_attention_mask=True, return_tensors="pt")
+    feature_extractor = SSASTFeatureExtractor.from_pretrained(converted, max_length=NUM_FRAMES)
+    audio = [clip.audio[: feature_extractor.num_samples(NUM_FRAMES)] for clip in clips]
+    features = feature_extractor(audio, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt")
     script = Path(__file__).with_name("continue_pretraining.py")
     with tempfile.TemporaryDirectory() as scratch, written_whole(continued) as result:
         save_file(dict(features), Path(scratch, "features.safetensors"))
         command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]
-        options = ["--steps", str(steps), "--learning_rate", str(learning_rate)]
-        if subprocess.run([*map(str, command), *options]).returncode:
+        options = ["--steps", str(steps), "--learning_rate", str(LEARNING_RATE)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        if subprocess.run([*map(str, command), *options], env=environment).returncode:
             raise ChildProcessError("Continued pretraining failed; its error is above.")
         return json.loads((result / "losses.json").read_text())
-
-
-def draw(model_dir: Path, clip, picture: Path, title: str):
-    """Mask one clip, (num_samples,) at 16 kHz, and draw what the model makes of it."""
-    model = SSASTForPretraining.from_pretrained(model_dir).eval()
-    feature_extractor = SSASTFeatureExtractor.from_pretrained(model_dir)
-    input_values = feature_extractor(clip, sampling_rate=16000, padding=False, return_tensors="pt")["input_values"]
-    with torch.no_grad():
-        outputs = model(input_values, generator=torch.Generator().manual_seed(0))
-    plot_reconstruction(
-        input_values[0], outputs.bool_masked_pos[0], outputs.reconstruction[0], model.config, picture, title
-    )

@@ -1,6 +1,6 @@
 """Convert a checkpoint of the original code, lossless, for pretraining or classification."""
 
-from ..conversion.options import add_config_options, add_overwrite
+from ..conversion.options import add_audit_options, add_config_options, add_overwrite
 
 
 def add_arguments(parser):
@@ -10,6 +10,7 @@ def add_arguments(parser):
         "--url", help="get the named checkpoint from here, a link or a file, instead of from its recorded link"
     )
     add_overwrite(parser)
+    add_audit_options(parser)
     add_config_options(
         parser,
         "num_masked_patches mask_strategy objective pooling_mode num_attention_heads num_mel_bins max_length "
@@ -18,6 +19,7 @@ def add_arguments(parser):
 
 
 def run(arguments: dict) -> list[str]:
+    from ..conversion.summary import run_with_summary, summary_of_conversion
     from .released import convert_checkpoint
 
-    return [*convert_checkpoint(**arguments), f"Written: {arguments['output_dir']}"]
+    return run_with_summary(convert_checkpoint, summary_of_conversion, arguments, arguments["checkpoint"])

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..checkpoints.download import fetch, forget
 from ..checkpoints.origin import read_origin, write_origin
-from ..checkpoints.records import released_checkpoints
+from ..checkpoints.records import released_checkpoints, released_name
 from ..configuration_ssast import SSASTConfig
 from ..conversion.folders import ConversionError, read_model
 from ..conversion.original import write_converted
@@ -34,7 +34,8 @@ def convert_checkpoint(checkpoint, output_dir, url=None, overwrite: bool = False
     Convert a local file, or a released checkpoint by its name, into a folder; a released one gets its model card.
 
     Args:
-        checkpoint (`str` or `Path`): A `.pth`, or one of the names in `checkpoints.json`, which is downloaded.
+        checkpoint (`str` or `Path`): A `.pth`, or one of the names in `checkpoints.json`, in upper or lower case,
+            which is downloaded.
         output_dir, overwrite, config_fields: As in [`convert_original_to_hf`].
         url (`str`, *optional*): Where to download the named checkpoint from instead of its recorded link, or a file
             with it that was got by other means.
@@ -57,13 +58,17 @@ def convert_checkpoint(checkpoint, output_dir, url=None, overwrite: bool = False
             keep_persons_card(Path(output_dir), folder)
             return report
     record = records.get(str(checkpoint))
+    if record is None and not path.is_dir():
+        record = {name.lower(): each for name, each in records.items()}.get(str(checkpoint).lower())
     if record is not None:
         return convert_released(record, output_dir, url, overwrite, **config_fields)
     check_output(output_dir, overwrite)
     if path.is_dir():
         raise IsADirectoryError(f"{checkpoint} is a folder; expected a .pth file or a released checkpoint's name.")
+    meant = released_name(str(checkpoint), records)
     raise FileNotFoundError(
-        f"{checkpoint} is neither a file nor one of the released checkpoints: {', '.join(records)}."
+        f"{checkpoint} is neither a file nor one of the released checkpoints. "
+        + (f"Did you mean {meant}?" if meant else f"These are: {', '.join(records)}.")
     )
 
 

@@ -14,6 +14,30 @@ def option(help: str, default=None, **metadata):
     return field(default=default, metadata={"help": help} | metadata)
 
 
+# What people try, of other programs -> the option that is meant.
+OTHER_NAMES = {
+    "lr": "learning_rate",
+    "batch_size": "per_device_train_batch_size",
+    "bs": "per_device_train_batch_size",
+    "train_batch_size": "per_device_train_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size",
+    "epochs": "num_train_epochs",
+    "num_epochs": "num_train_epochs",
+    "steps": "max_steps",
+    "warmup": "warmup_steps",
+    "workers": "dataloader_num_workers",
+    "num_workers": "dataloader_num_workers",
+    "model": "model_name_or_path",
+    "checkpoint": "model_name_or_path",
+    "data": "train_data",
+    "data_dir": "train_data",
+    "train_dir": "train_data",
+    "output": "output_dir",
+    "out": "output_dir",
+    "scheduler": "lr_scheduler_type",
+}
+
+
 @dataclass
 class DataArguments:
     """What it is trained on."""
@@ -124,6 +148,14 @@ def parse_into(dataclasses: tuple[type, ...], argv: list[str], **texts):
     *instances, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     if unknown:
         known = [name for action in parser._actions for name in action.option_strings]
-        similar = difflib.get_close_matches(unknown[0], known, n=1)
-        parser.error(f"unrecognized: {' '.join(unknown)}" + (f" (did you mean {similar[0]}?)" if similar else ""))
+        similar = option_meant(unknown[0], known)
+        parser.error(f"unrecognized: {' '.join(unknown)}" + (f" (did you mean {similar}?)" if similar else ""))
     return parser, *instances
+
+
+def option_meant(text: str, known: list[str]) -> str | None:
+    """The option that somebody meant who wrote `text`, with or without a value; `None` if nobody can know."""
+    name = text.partition("=")[0].lstrip("-").replace("-", "_")
+    if name in OTHER_NAMES:
+        return f"--{OTHER_NAMES[name]}"
+    return next(iter(difflib.get_close_matches(f"--{name}", known, n=1)), None)

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForPreTraining
 
+from ..assets import named_model
+from ..checkpoints.records import released_name
 from ..configuration_ssast import CHOICES, SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPretraining
@@ -27,7 +29,9 @@ class ModelArguments:
 
     _argument_group_name = "model"
 
-    model_name_or_path: str | None = option("folder of a model, or its name on the Hub, to continue from")
+    model_name_or_path: str | None = option(
+        "model to continue from: a folder, its name on the Hub, or nano, which is bundled"
+    )
     config_name: str | None = option("folder or file of a configuration, to train it from random weights")
     model_size: str | None = option("size of a model to train from random weights", choices=list(SIZES))
     patch: str | None = option("its patches, mel bins x frames (default: 16x16)", choices=["16x16", "128x2"])
@@ -54,7 +58,7 @@ def make_model(arguments: ModelArguments) -> tuple[SSASTForPretraining, SSASTFea
         if (value := getattr(arguments, name)) is not None
     }
     attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
-    name = arguments.model_name_or_path
+    name = None if arguments.model_name_or_path is None else named_model(arguments.model_name_or_path)
     if name is None:
         config = make_config(arguments, fields)
         model = AutoModelForPreTraining.from_config(config, trust_remote_code=False, **attention)
@@ -130,7 +134,7 @@ def load_model(name: str, fields: dict) -> SSASTForPretraining:
     if not Path(name).exists() and "/" not in name:
         raise ValueError(
             f"{name} is neither a folder nor a repository (owner/name). A released checkpoint is converted first: "
-            f"ssast-hf convert {name} FOLDER. For random weights: --model_size."
+            f"ssast-hf convert {released_name(name) or name} FOLDER. For random weights: --model_size."
         )
     config = read_config(name)
     if Path(name).is_dir():

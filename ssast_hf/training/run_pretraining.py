@@ -26,6 +26,7 @@ from ..configuration_ssast import SSASTConfig
 from ..storage.reading import read_weights
 from .arguments import DataArguments, RunArguments, option, parse_into
 from .data_sets import make_datasets
+from .memory import told_what_fits
 from .messages import say
 from .models import SIZES, ModelArguments, make_model
 from .pictures import Pictures
@@ -131,7 +132,8 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
         trainer.state = read_state(checkpoint)
         say("No step is left to make.")
     else:
-        trainer.train(resume_from_checkpoint=checkpoint)
+        with told_what_fits(trainer):
+            trainer.train(resume_from_checkpoint=checkpoint)
     if validation is not None and not trainer.is_evaluated():
         trainer.evaluate()
     save_result(trainer)

@@ -136,7 +136,7 @@ def test_geometry_comes_from_the_tensors(original_file, tmp_path):
 def test_audit_accounts_for_every_key(original_file, tmp_path, capsys):
     status, out, _ = run(
         "convert", original_file, tmp_path / "ssast", "--num_masked_patches", 7, "--mask_strategy", "original",
-        capsys=capsys,
+        "--verbose", capsys=capsys,
     )  # fmt: skip
     assert status == 0
     for key in original_checkpoint():
@@ -157,9 +157,12 @@ def test_fine_tuned_file_becomes_a_classifier(tmp_path, capsys):
     status, _, err = run("convert", tmp_path / "in.pth", tmp_path / "ssast", capsys=capsys)
     assert status == 1
     assert "--max_length" in err
-    status, out, _ = run("convert", tmp_path / "in.pth", tmp_path / "ssast", "--max_length", 128, capsys=capsys)
+    options = ["--max_length", 128, "--audit_file", tmp_path / "audit.txt"]
+    status, out, _ = run("convert", tmp_path / "in.pth", tmp_path / "ssast", *options, capsys=capsys)
     assert status == 0
-    assert "absent   audio_spectrogram_transformer.embeddings.mask_token" in out
+    assert "no pretraining heads: the file is of fine-tuning" in out
+    audit = (tmp_path / "audit.txt").read_text()
+    assert "absent   audio_spectrogram_transformer.embeddings.mask_token" in audit
     model = SSASTForAudioClassification.from_pretrained(tmp_path / "ssast")
     assert torch.equal(model.classifier.dense.weight, checkpoint["module.mlp_head.1.weight"])
     assert model.config.num_labels == 5

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import ASTForAudioClassification
 
 from ssast_hf.assets import nano_model
 from ssast_hf.cli import main
@@ -12,15 +13,25 @@ from ssast_hf.cli import main
 def test_demo_runs_from_end_to_end(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf_home"))
     folder = tmp_path / "demo"
-    assert main(["demo", "--output_dir", str(folder), "--steps", "24"]) == 0
+    assert main(["demo", "--output_dir", str(folder), "--steps", "16"]) == 0
     printed = capfd.readouterr()
     losses = json.loads((folder / "ssast-continued" / "losses.json").read_text())
-    assert len(losses) == 24
-    assert losses[-1]["loss"] < 0.9 * losses[0]["loss"]
-    for name in ("original.pth", "ssast/config.json", "reconstruction.png", "ast/config.json"):
+    assert len(losses) == 16
+    assert losses[-1]["loss"] < 0.95 * losses[0]["loss"]
+    for name in ("original.pth", "ssast/config.json", "rooster.png", "dog.png", "ast/config.json", "index.html"):
         assert (folder / name).exists()
     assert "continued pretraining: 100%" in printed.err
-    assert len(printed.out.strip().splitlines()) == 6  # one row per step of the way
+    lines = printed.out.splitlines()
+    assert "will learn from 6 clips of sound for 16 steps" in lines[0]  # and only then begins
+    assert "about a minute" in lines[1]
+    assert [line[:6] for line in lines[2:7]] == [f"{i} of 5" for i in range(1, 6)]
+    assert "LABEL_" not in printed.out
+    assert lines[-1].startswith(f"Now open {folder / 'index.html'}")
+    classifier = ASTForAudioClassification.from_pretrained(folder / "ast")
+    assert set(classifier.config.id2label.values()) >= {"rooster", "dog", "rain", "speech"}
+    page = (folder / "index.html").read_text()
+    assert page.count("<audio ") == 8 + 2
+    assert page.count("<img ") == 2 + 1
 
     assert main(["demo", "--output_dir", str(folder)]) == 1  # nothing is replaced unasked
     assert "--overwrite" in capfd.readouterr().err
@@ -29,7 +40,7 @@ def test_demo_runs_from_end_to_end(tmp_path, capfd, monkeypatch):
 def test_help_names_the_checkpoint_that_is_taken(capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
-    assert "(default: the bundled nano model)" in " ".join(capsys.readouterr().out.split())
+    assert "(default: nano, the bundled model)" in " ".join(capsys.readouterr().out.split())
 
     def stop(checkpoint, *arguments, **options):
         state = torch.load(checkpoint, weights_only=True)
@@ -38,5 +49,6 @@ def test_help_names_the_checkpoint_that_is_taken(capsys, tmp_path, monkeypatch):
         raise ValueError("far enough")
 
     monkeypatch.setattr("ssast_hf.demo.walkthrough.convert_checkpoint", stop)
-    assert main(["demo", "--output_dir", str(tmp_path / "demo")]) == 1
-    assert "far enough" in capsys.readouterr().err
+    for options in ([], ["--checkpoint", "nano"]):
+        assert main(["demo", "--output_dir", str(tmp_path / f"demo{len(options)}"), *options]) == 1
+        assert "far enough" in capsys.readouterr().err

@@ -49,7 +49,7 @@ PRINTED = {
     ],
     "docs/conversion.md": [
         "tensors written to nano.pth",
-        "split    module.v.blocks.0.attn.qkv.weight",
+        "12 split into query, key and value",
         "Written: ssast-nano\n",
         "tensors of the checkpoint accounted for",
         "hidden states agree with stock AST",

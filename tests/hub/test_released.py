@@ -168,6 +168,8 @@ def test_released_checkpoint_is_published_with_its_card(files, tmp_path, monkeyp
     local = files[0] / "Good.pth"
     assert main(["convert", "Good", str(tmp_path / "good"), "--url", str(local)]) == 0
     assert sorted(path.name for path in files[0].iterdir()) == ["Good.pth"]
+    assert main(["convert", "good", str(tmp_path / "lower"), "--url", str(local)]) == 0  # the same name
+    assert read_config(tmp_path / "lower").num_masked_patches == read_config(tmp_path / "good").num_masked_patches
     stage_repository(tmp_path / "good", tmp_path / "staged", "org/mine")
     card = read_card(tmp_path / "staged" / "README.md")
     assert 'name = "org/mine"' in card

@@ -388,7 +388,7 @@ print(main(sys.argv[1:]))
 """
     process = FreshProcess(code, [command, "--train_data", "audio"], tmp_path, has_package=True)
     assert process.finish() == "1\n"
-    assert "datasets is not installed: pip install ssast_hf with its extra [train]." in process.errors()
+    assert 'datasets is not installed: pip install "ssast_hf[train]"' in process.errors()
 
 
 def test_from_scratch_by_size(audio_folder, tmp_path):

@@ -10,7 +10,7 @@ import numpy
 import torch
 from safetensors import safe_open
 from transformers import TrainerState
-from transformers.trainer_pt_utils import safe_globals
+from transformers.trainer import safe_globals  # defined elsewhere from version to version
 
 from ..configuration_ssast import SSASTConfig
 from ..storage.guards import reading

@@ -21,6 +21,7 @@ def options(model_dir, audio_folder, output_dir, **changes) -> list[str]:
         "max_steps": 6,
         "per_device_train_batch_size": 3,
         "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant_with_warmup",  # a run of another length then begins with the same steps
         "warmup_steps": 2,
         "validation_fraction": 0.15,
         "eval_steps": 3,

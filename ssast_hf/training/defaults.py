@@ -49,7 +49,7 @@ def resolve_defaults(arguments: RunArguments, config: SSASTConfig, is_continued:
     if asked["metric_for_best_model"] is None:
         has_accuracy = is_plateau and config.objective != "generative"
         arguments.metric_for_best_model = "accuracy" if has_accuracy else "loss"
-    arguments.greater_is_better = not arguments.metric_for_best_model.endswith("loss")
+    arguments.greater_is_better = not str(arguments.metric_for_best_model).endswith("loss")
     if is_plateau and not arguments.lr_scheduler_kwargs:
         mode = "max" if arguments.greater_is_better else "min"
         arguments.lr_scheduler_kwargs = {"mode": mode, "factor": 0.5, "patience": 2}
@@ -77,10 +77,10 @@ def warmup_of(wanted: float | None, steps: int | None) -> int:
     return round(wanted * steps)
 
 
-def warn_of_warmup(arguments: RunArguments, steps: int):
+def warn_of_warmup(steps: int, warmup: float | None):
     """Say that a run of so many steps ends inside its warm-up."""
-    if steps <= arguments.warmup_steps:
+    if warmup and steps <= warmup:
         say(
-            f"The run ends inside its warm-up ({steps} steps, --warmup_steps {arguments.warmup_steps}), so the "
+            f"The run ends inside its warm-up ({steps} steps, --warmup_steps {warmup:g}), so the "
             "learning rate never reaches its peak. By default a tenth of the run is warm-up."
         )

@@ -43,14 +43,17 @@ def find_outcome(trainer, loads_best: bool, may_be_untouched: bool) -> Outcome:
     metric = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
     validated = {entry["step"]: entry for entry in state.log_history if metric in entry}
     before, last = validated.get(0), validated.get(state.global_step)
+    if last is None or not loads_best:
+        return Outcome(metric, before, last, last, None)
     result, checkpoint = last, None
-    if loads_best and last is not None:
-        best = validated.get(state.best_global_step)
-        folder = Path(args.output_dir) / f"checkpoint-{state.best_global_step}"
-        if best is not None and state.best_global_step != state.global_step and folder.is_dir():
-            result, checkpoint = best, folder
-        if may_be_untouched and before is not None and is_better(before, result, metric, args.greater_is_better):
-            result, checkpoint = before, None
+    best, folder = (
+        validated.get(state.best_global_step),
+        Path(args.output_dir) / f"checkpoint-{state.best_global_step}",
+    )
+    if best is not None and best is not last and folder.is_dir():
+        result, checkpoint = best, folder
+    if may_be_untouched and before is not None and is_better(before, result, metric, args.greater_is_better):
+        result, checkpoint = before, None
     return Outcome(metric, before, last, result, checkpoint)
 
 

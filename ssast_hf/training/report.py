@@ -41,9 +41,8 @@ def write_report(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     skipped = len(bad_files.names())
     height, width = config.patch_shape
-    notes = [
-        f"{name}: {value}, as the command did not say" for name, value in used_defaults(trainer, defaults).items()
-    ]
+    used = used_defaults(trainer, defaults)
+    notes = [f"{name}: {value}, as the command did not say" for name, value in used.items()]
     lines = [
         "# Pretraining report",
         "",
@@ -89,13 +88,12 @@ def write_report(
 
 def used_defaults(trainer, names: list[str]) -> dict[str, str]:
     """What the options were that the command line left open."""
-    used = {name: getattr(trainer.args, name) for name in names}
-    used |= {"load_best_model_at_end": trainer.keeps_best} if "load_best_model_at_end" in used else {}
+    values = {name: getattr(trainer.args, name) for name in names}
+    if "load_best_model_at_end" in values:
+        values["load_best_model_at_end"] = trainer.keeps_best
     if trainer.args.max_steps > 0:
-        used.pop("num_train_epochs", None)
-    return {
-        name: getattr(value, "value", f"{value:g}" if type(value) is float else value) for name, value in used.items()
-    }
+        values.pop("num_train_epochs", None)
+    return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in values.items()}
 
 
 def figures(history: list[dict], outcome: Outcome) -> list[list[str]]:

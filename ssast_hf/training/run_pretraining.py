@@ -110,7 +110,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     defaults = resolve_defaults(arguments, model.config, start is not None, clips)
     steps = count_steps(arguments, clips)
     if steps is not None:
-        warn_of_warmup(arguments, steps)
+        warn_of_warmup(steps, arguments.warmup_steps)
     if validation is None:
         if arguments.lr_scheduler_type == "reduce_lr_on_plateau":
             raise ValueError("--lr_scheduler_type reduce_lr_on_plateau needs validation data; pass --validation_data.")
@@ -157,7 +157,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     else:
         trainer.train(resume_from_checkpoint=checkpoint)
         if steps is None:
-            warn_of_warmup(arguments, trainer.state.global_step)
+            warn_of_warmup(trainer.state.global_step, arguments.warmup_steps)
     if validation is not None and not trainer.is_evaluated():
         trainer.evaluate()
 

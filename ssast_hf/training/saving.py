@@ -101,10 +101,9 @@ def save_result(trainer, checkpoint: Path | None = None, model=None):
                 if model is not None:
                     model.save_pretrained(new)
                     trainer.processing_class.save_pretrained(new)
-                else:
-                    for path in checkpoint.iterdir():
-                        if is_model_file(path.name):
-                            shutil.copy(path, new)
+                for path in [] if checkpoint is None else checkpoint.iterdir():
+                    if is_model_file(path.name):
+                        shutil.copy(path, new)
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise

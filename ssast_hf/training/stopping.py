@@ -33,9 +33,9 @@ class StopRequest:
 
     def __init__(self, max_minutes: float | None = None):
         self.max_seconds = None if max_minutes is None else 60 * max_minutes
-        self.received = None
+        self.received: float | None = None
         self.group = None
-        self.before = {}
+        self.before: dict = {}
         self.began = time.monotonic()
         self.seconds_before = 0.0  # of the run that this one goes on with
 

@@ -90,21 +90,20 @@ def continue_pretraining(paths: list[Path], held_out, setting: dict, output: Pat
         options[name] = manifest
     options |= {"max_length": setting["max_length"], "seed": setting["seed"]}
     options |= {"use_cpu": True, "visualize_steps": 0, "dataloader_num_workers": 0, "report_to": "none"}
-    options |= {"eval_on_start": True}
     if setting["learning_rate"] != "default":
         options["learning_rate"] = setting["learning_rate"]
     if setting["warmup"] != "default":
         options["warmup_steps"] = round(float(setting["warmup"]) * setting["steps"])
     if setting["schedule"] != "default":
         options["lr_scheduler_type"] = setting["schedule"]
-    if set(setting.values()) & {"default"} == set():  # of a grid, the last weights are compared
+    if "default" not in setting.values():  # of a grid, the last weights are compared
         options |= {"load_best_model_at_end": False, "save_strategy": "no"}
     argv = ["pretrain", *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
     if status := run_command(argv):
         sys.exit(status)
     history = json.loads((output / "trainer_state.json").read_text())["log_history"]
     losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
-    return {"loss_before": losses[0], "loss_after": losses[-1], "loss_best": min(losses)}
+    return {"loss_before": losses[0], "loss_after": losses[-1]}
 
 
 class Prober:

@@ -10,8 +10,8 @@ from .models import SIZES
 
 # Peak learning rates from random weights, of models up to the width of "tiny" and of wider ones: the original's.
 FROM_SCRATCH = (5e-4, 1e-4)
-# The same to continue a trained model; measured, see docs/pretraining.md.
-CONTINUED = (2e-4, 5e-5)
+# The share of it to continue a trained model with; measured, see docs/pretraining.md.
+CONTINUED = 0.2
 # A cosine that ends at this share of the peak.
 DECAYING = "cosine_warmup_with_min_lr"
 LAST_SHARE = 0.1
@@ -37,7 +37,8 @@ def resolve_defaults(arguments: RunArguments, config: SSASTConfig, is_continued:
     """
     asked = arguments.asked
     if asked["learning_rate"] is None:
-        arguments.learning_rate = (CONTINUED if is_continued else FROM_SCRATCH)[config.hidden_size > SIZES["tiny"][0]]
+        rate = FROM_SCRATCH[config.hidden_size > SIZES["tiny"][0]]
+        arguments.learning_rate = CONTINUED * rate if is_continued else rate
     is_plateau = arguments.lr_scheduler_type == "reduce_lr_on_plateau"
     if asked["lr_scheduler_type"] is None and not arguments.is_endless:
         arguments.lr_scheduler_type = DECAYING

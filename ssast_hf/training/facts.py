@@ -29,6 +29,7 @@ def write_facts(folder: Path, outcome: Outcome, start: str | None, command: str,
     facts = {
         "ssast_hf": __version__,
         "base_model": start,
+        "is_on_hub": start is not None and not Path(start).exists(),
         "command": command,
         "data": data,
         "steps": steps,

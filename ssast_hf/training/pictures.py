@@ -33,16 +33,20 @@ class Pictures(TrainerCallback):
         if args.visualize_steps > 0 and (state.global_step % args.visualize_steps == 0 or is_last):
             self.draw(args, state)
 
+    def clips(self) -> list[int]:
+        """Which validation clips: some from all over the data, since neighbours may be of one recording."""
+        count = len(self.trainer.eval_dataset)
+        return sorted({i * count // NUM_PICTURES for i in range(NUM_PICTURES)})
+
     def names(self) -> list[str]:
         """What the clips are called: the files, or what else they come from."""
-        dataset = self.trainer.eval_dataset
-        return [Path(dataset.recordings[i]["name"]).name for i in range(min(NUM_PICTURES, len(dataset)))]
+        return [Path(self.trainer.eval_dataset.name_of(i)).name for i in self.clips()]
 
     @torch.no_grad()
     def draw(self, args, state):
         before = time.perf_counter()
         dataset, model = self.trainer.eval_dataset, self.trainer.model
-        batch = self.trainer.data_collator([dataset[i] for i in range(min(NUM_PICTURES, len(dataset)))])
+        batch = self.trainer.data_collator([dataset[i] for i in self.clips()])
         inputs = {name: value.to(args.device) for name, value in batch.items() if name != "skipped"}
         config = self.trainer.accelerator.unwrap_model(model).config
         was_training = model.training

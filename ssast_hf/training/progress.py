@@ -9,6 +9,10 @@ from transformers import TrainerCallback
 from .arguments import ENDLESS
 
 
+# Only numbers beyond reason make a longer line.
+LONGEST = 120
+
+
 class Progress(TrainerCallback):
     """
     Prints a line for each log entry; in a terminal also a bar of steps, and one of a validation while it lasts.
@@ -100,9 +104,9 @@ def log_line(logs: dict, state, weight: float | None, seconds_left: float) -> st
     parts = f"{first:.4g}, {second:.4g}" if weight is None else f"{first:.4g} + {weight:g} x {second:.4g}"
     line = f"{steps}: {'validation ' if is_validation else ''}loss {loss:.4g} ({parts}), accuracy {accuracy:.4f}"
     if is_validation:
-        return line
+        return line[:LONGEST]
     rate, speed = logs.get("learning_rate", 0.0), logs.get("clips_per_second", 0.0)
-    return f"{line}, {speed:.3g} clips/s, rate {rate:.3g}, {duration(seconds_left)} left"
+    return f"{line}, {speed:.3g} clips/s, rate {rate:.3g}, {duration(seconds_left)} left"[:LONGEST]
 
 
 def duration(seconds: float) -> str:

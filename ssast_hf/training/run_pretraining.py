@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from transformers import set_seed
-from transformers.utils import logging
 
 from ..audio.bad_files import BadFiles
 from ..audio.batches import Collator
@@ -29,7 +28,7 @@ from .arguments import DataArguments, RunArguments, option, parse_into
 from .data_sets import describe, make_datasets
 from .defaults import count_steps, resolve_defaults, warn_of_warmup
 from .facts import write_facts
-from .messages import say
+from .messages import quiet_libraries, say
 from .models import ModelArguments, make_model
 from .outcome import find_outcome, sentence
 from .pictures import Pictures
@@ -92,7 +91,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
     os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
     audio_packages()  # before the work begins, and not first in a worker
-    logging.set_verbosity_warning()  # what a run begins with should be known
+    quiet_libraries()
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
     checkpoint = find_checkpoint(arguments, model_arguments.model_name_or_path)
     bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"

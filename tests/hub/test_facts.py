@@ -81,5 +81,5 @@ def test_card_of_a_classifier_has_its_accuracy(config, tmp_path):
     (folder / "trainer_state.json").write_text(json.dumps(state))
     assert "accuracy 0.875 on its validation data" in card_of(folder, tmp_path)
     (folder / "all_results.json").write_text(json.dumps({"eval_accuracy": 1.5}))
-    with pytest.raises(ValueError, match="eval_accuracy must be from 0 to 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"eval_accuracy must be from 0 to 1, got 1\.5"):
         read_accuracy(folder)

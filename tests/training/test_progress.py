@@ -28,3 +28,10 @@ def test_no_line_is_longer_than_120_characters(value):
     logs = dict.fromkeys([*LOGS, "learning_rate", "clips_per_second"], value)
     state = SimpleNamespace(global_step=999_999, max_steps=999_999)
     assert len(log_line(logs, state, 10.0, 359_999)) <= 120
+
+
+def test_a_line_of_a_long_run_is_shown_to_its_end():
+    logs = {"loss": 12.3456, "discriminative_loss": 11.2345, "generative_loss": 0.0012345, "accuracy": 0.12345}
+    state = SimpleNamespace(global_step=1_000_000, max_steps=1_000_000)
+    line = log_line(logs | {"learning_rate": 1.2345e-7, "clips_per_second": 1234.5}, state, 10.0, 359_999)
+    assert line.endswith(" left")

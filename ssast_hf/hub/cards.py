@@ -170,7 +170,7 @@ def data_in_words(training: dict) -> str:
     return ", ".join(f"`{source}`" for source in training["sources"]) + (f": {amount}" if amount else "")
 
 
-def validation_rows(validation: dict) -> list[tuple[str, str, str]]:
+def validation_rows(validation: dict) -> list[tuple[str, ...]]:
     """Rows of a table: what was measured, before and after the run."""
     before, after = (validation.get(when, {}) for when in ("before", "after"))
     titles = {"loss": "loss", "accuracy": "pretext accuracy"}

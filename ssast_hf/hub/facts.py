@@ -58,8 +58,7 @@ def read_training(model_dir) -> dict | None:
 def checked(path: Path, fields: dict, name: str, *types: type):
     """A field of one of these types that a card can show; an [`UnreadableFile`] otherwise."""
     value = fields.get(name)
-    is_number = type(value) in (int, float)
-    if type(value) not in types or (is_number and not math.isfinite(value)):
+    if type(value) not in types or (isinstance(value, float) and not math.isfinite(value)):
         raise unreadable(path, name, value)
     if isinstance(value, str) and (len(value) > LONGEST or not value.isprintable() or "`" in value):
         raise unreadable(path, name, value)

@@ -101,12 +101,12 @@ def log_line(logs: dict, state, weight: float | None, seconds_left: float) -> st
         logs.get(prefix + name, float("nan"))
         for name in ("loss", "discriminative_loss", "generative_loss", "accuracy")
     )
-    parts = f"{first:.4g}, {second:.4g}" if weight is None else f"{first:.4g} + {weight:g} x {second:.4g}"
-    line = f"{steps}: {'validation ' if is_validation else ''}loss {loss:.4g} ({parts}), accuracy {accuracy:.4f}"
+    parts = f"{first:.4g}, {second:.3g}" if weight is None else f"{first:.4g} + {weight:g} x {second:.3g}"
+    line = f"{steps}: {'validation ' if is_validation else ''}loss {loss:.4g} ({parts}), accuracy {accuracy:.3g}"
     if is_validation:
         return line[:LONGEST]
     rate, speed = logs.get("learning_rate", 0.0), logs.get("clips_per_second", 0.0)
-    return f"{line}, {speed:.3g} clips/s, rate {rate:.3g}, {duration(seconds_left)} left"[:LONGEST]
+    return f"{line}, {speed:.3g} clips/s, rate {rate:.2g}, {duration(seconds_left)} left"[:LONGEST]
 
 
 def duration(seconds: float) -> str:

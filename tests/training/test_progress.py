@@ -15,11 +15,11 @@ LOGS = {"loss": 4.8017, "discriminative_loss": 2.268, "generative_loss": 0.25337
 def test_training_and_validation_are_one_line_each():
     logs = LOGS | {"learning_rate": 1e-4, "clips_per_second": 15.65, "epoch": 0.4, "grad_norm": 1.0}
     assert log_line(logs, STATE, 10.0, 200) == (
-        "step 50/1000: loss 4.802 (2.268 + 10 x 0.2534), accuracy 0.3031, 15.7 clips/s, rate 0.0001, 3:20 left"
+        "step 50/1000: loss 4.802 (2.268 + 10 x 0.253), accuracy 0.303, 15.7 clips/s, rate 0.0001, 3:20 left"
     )
     validation = {f"eval_{name}": value for name, value in LOGS.items()}
     endless = SimpleNamespace(global_step=50, max_steps=ENDLESS)
-    assert log_line(validation, endless, None, 0) == "step 50: validation loss 4.802 (2.268, 0.2534), accuracy 0.3031"
+    assert log_line(validation, endless, None, 0) == "step 50: validation loss 4.802 (2.268, 0.253), accuracy 0.303"
     assert log_line({"something": 1.0}, STATE, 10.0, 0) is None
 
 

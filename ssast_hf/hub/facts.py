@@ -1,6 +1,7 @@
 """What a folder says of how its model was trained or tested, for its card: `training.json`, and figures of Trainer."""
 
 import math
+import re
 from pathlib import Path
 from reprlib import repr as shortened
 
@@ -12,6 +13,7 @@ TRAINING = "training.json"
 # Where Trainer and its examples write what they measured, in the order of preference.
 FIGURES = ("all_results.json", "eval_results.json", "trainer_state.json")
 LONGEST = 4000
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def read_training(model_dir) -> dict | None:
@@ -38,10 +40,13 @@ def read_training(model_dir) -> dict | None:
     for source in sources:
         checked(path, {"sources": source}, "sources", str)
     base_model = checked(path, facts, "base_model", str, type(None))
+    is_on_hub = checked(path, facts, "is_on_hub", bool)
+    if is_on_hub and not REPOSITORY.fullmatch(str(base_model)):
+        raise unreadable(path, "base_model", base_model)
     return {
         "command": " ".join(words),
         "base_model": None if base_model is None else without_folders(base_model),
-        "is_on_hub": checked(path, facts, "is_on_hub", bool),
+        "is_on_hub": is_on_hub,
         "steps": checked(path, facts, "steps", int),
         "sources": [without_folders(source) for source in sources],
         "recordings": checked(path, data, "recordings", int, type(None)),

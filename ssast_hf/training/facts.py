@@ -30,7 +30,7 @@ def write_facts(folder: Path, outcome: Outcome, start: str | None, command: str,
         "ssast_hf": __version__,
         "base_model": start,
         "is_on_hub": start is not None and not Path(start).exists(),
-        "command": command,
+        "command": " ".join(command.split()),  # on one line
         "data": data,
         "steps": steps,
         "validation": {

@@ -60,6 +60,7 @@ def test_other_weights_have_no_such_past(folder, config, tmp_path):
         ("command", 5),
         ("steps", "many"),
         ("base_model", "x" * 5000),
+        ("base_model", "not on the Hub"),
         ("data", []),
         ("data", {"sources": [1]}),
         ("validation", {"before": {"loss": float("nan")}}),

@@ -27,6 +27,7 @@ def options(model_dir, audio_folder, output_dir, **changes) -> list[str]:
         "eval_steps": 3,
         "save_steps": 2,
         "logging_steps": 2,
+        "load_best_model_at_end": False,  # which saves besides, at validations
         "visualize_steps": 0,
         "dataloader_num_workers": 0,
         "report_to": "none",

@@ -54,7 +54,7 @@ def test_the_best_is_the_result(losses, best, step, words, tmp_path):
 @pytest.mark.compatibility
 def test_run_that_does_harm_leaves_the_untouched_model(model_dir, audio_folder, tmp_path, capsys):
     output = tmp_path / "out"
-    changes = {"learning_rate": 1.0, "warmup_steps": 0, "visualize_steps": 6, "eval_steps": 3}
+    changes = {"learning_rate": 1.0, "warmup_steps": 0, "visualize_steps": 6, "load_best_model_at_end": True}
     assert main(options(model_dir, audio_folder, output, **changes)) == 0
     printed = capsys.readouterr().out.splitlines()
     assert "so the run ends worse than it began; the best is the untouched model" in printed[-1]
@@ -81,7 +81,7 @@ def test_run_that_does_harm_leaves_the_untouched_model(model_dir, audio_folder, 
 
 def test_minutes_end_a_run_with_its_result_and_more_go_on(model_dir, audio_folder, tmp_path, monkeypatch, capsys):
     straight, timed = tmp_path / "straight", tmp_path / "timed"
-    changes = {"dataloader_num_workers": 0, "save_steps": 100}
+    changes = {"save_steps": 100, "load_best_model_at_end": True}
     assert main(options(model_dir, audio_folder, straight, **changes)) == 0
     calls = []
 

@@ -28,7 +28,8 @@ HERE = Path(__file__).parent
 @pytest.mark.compatibility
 def test_trains_every_parameter_logs_and_goes_on(model_dir, audio_folder, tmp_path, capsys):
     output = tmp_path / "out"
-    assert main(options(model_dir, audio_folder, output, visualize_steps=4, report_to="tensorboard")) == 0
+    changes = {"visualize_steps": 4, "report_to": "tensorboard", "load_best_model_at_end": True}
+    assert main(options(model_dir, audio_folder, output, **changes)) == 0
     before, after = weights(model_dir), weights(output)
     assert [name for name in before if torch.equal(before[name], after[name])] == []
     assert sorted(path.name for path in output.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
@@ -196,7 +197,7 @@ def test_what_is_uploaded_on_the_way_is_a_checkpoint(model_dir, audio_folder, tm
     monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, **options: None)
     monkeypatch.setattr(Trainer, "_push_from_checkpoint", upload)
     assert main(options(model_dir, audio_folder, output, push_to_hub=True)) == 0
-    assert uploaded == ["checkpoint-2", "checkpoint-3", "checkpoint-4", "checkpoint-6"]  # 3 was the best so far
+    assert uploaded == ["checkpoint-2", "checkpoint-4", "checkpoint-6"]
 
 
 def test_options_of_loading_reach_the_loader(model_dir, audio_folder, tmp_path, monkeypatch):
@@ -220,7 +221,7 @@ def test_options_of_loading_reach_the_loader(model_dir, audio_folder, tmp_path, 
 
 def test_best_checkpoint_is_kept(model_dir, audio_folder, tmp_path):
     output = tmp_path / "out"
-    changes = {"save_total_limit": 1, "eval_steps": 2, "learning_rate": 0.0}
+    changes = {"save_total_limit": 1, "eval_steps": 2, "learning_rate": 0.0, "load_best_model_at_end": True}
     assert main(options(model_dir, audio_folder, output, **changes)) == 0  # no later one is better
     state = json.loads((output / "checkpoint-6" / "trainer_state.json").read_text())
     assert state["best_model_checkpoint"] == str(output / "checkpoint-2")

@@ -96,10 +96,10 @@ def statistics(feature_extractor, clips: list) -> np.ndarray:
     return np.stack(rows)
 
 
-def probe(layers: list[np.ndarray], labels, folds) -> tuple[list[float], list[int]]:
-    """Test accuracy of every fold, and the layer that was best on its training folds."""
+def probe(layers: list[np.ndarray], labels, folds, tested=None) -> tuple[list[float], list[int]]:
+    """Test accuracy of every fold, or of those `tested`, and the layer that was best on its training folds."""
     accuracies, chosen = [], []
-    for fold in np.unique(folds):
+    for fold in np.unique(folds) if tested is None else tested:
         train = folds != fold
         inner = PredefinedSplit(folds[train])
         scores = [cross_val_score(classifier(), layer[train], labels[train], cv=inner).mean() for layer in layers]

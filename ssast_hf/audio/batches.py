@@ -60,6 +60,10 @@ class AudioDataset(Dataset):
     def __len__(self) -> int:
         return len(self.recordings)
 
+    def name_of(self, index: int) -> str:
+        """What the item of an index is called."""
+        return self.recordings[index]["name"]
+
     def __getitem__(self, item: int | tuple[int, int]) -> dict:
         """Item by index, or by (epoch, index): each epoch crops elsewhere."""
         epoch, index = item if isinstance(item, tuple) else (0, item)

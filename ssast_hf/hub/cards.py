@@ -97,6 +97,8 @@ def render_card(
     base_model: str | None = None,
     sampling_rate: int = 16000,
     pictures: tuple[str, ...] = (),
+    training: dict | None = None,
+    accuracy: float | None = None,
 ) -> str:
     """
     Write a model card.
@@ -111,6 +113,8 @@ def render_card(
         base_model (`str`, *optional*): Repository of the model that training began from.
         sampling_rate (`int`, defaults to 16000): Of the feature extractor, in Hz.
         pictures (`tuple[str, ...]`): Their paths in the repository.
+        training (`dict`, *optional*): What [`facts.read_training`] returns.
+        accuracy (`float`, *optional*): Of a classifier, from 0 to 1, as its folder says.
 
     Returns:
         `str`: The README.md, metadata and text.
@@ -148,10 +152,33 @@ def render_card(
         base_model=base_model,
         sampling_rate=sampling_rate,
         pictures=pictures,
+        training=training,
+        start=None if training is None else training["base_model"],
+        trained_on=None if training is None else data_in_words(training),
+        validated=[] if training is None else validation_rows(training["validation"]),
+        accuracy=accuracy,
         published=[(BENCHMARKS.get(name, [name])[0], value) for name, value in published.items()],
         original_url=ORIGINAL_URL,
     )
     return sign(card)
+
+
+def data_in_words(training: dict) -> str:
+    """Sources of a run, and how much there was, as far as it knew."""
+    counted = {"recordings": training["recordings"], "hours": training["hours"]}
+    amount = ", ".join(f"{value:.4g} {name}" for name, value in counted.items() if value is not None)
+    return ", ".join(f"`{source}`" for source in training["sources"]) + (f": {amount}" if amount else "")
+
+
+def validation_rows(validation: dict) -> list[tuple[str, ...]]:
+    """Rows of a table: what was measured, before and after the run."""
+    before, after = (validation.get(when, {}) for when in ("before", "after"))
+    titles = {"loss": "loss", "accuracy": "pretext accuracy"}
+    return [
+        (title, *(f"{figures[name]:.4g}" if name in figures else "-" for figures in (before, after)))
+        for name, title in titles.items()
+        if name in after
+    ]
 
 
 def hub_datasets(record: dict) -> list[str] | None:

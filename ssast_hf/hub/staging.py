@@ -14,6 +14,7 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..storage.guards import writing
 from ..storage.reading import find_file, weight_files
 from .cards import differences, record_card, render_card
+from .facts import read_accuracy, read_training
 from .readme import check_metadata, combine, license_of, read_card
 
 
@@ -61,8 +62,21 @@ def stage_repository(
         if record is not None and differences(config, record):
             record = None  # the same weights with another configuration
     if record is None:
-        rate = feature_extractor.sampling_rate
-        card = render_card(config, repo_id, None, None, license, datasets, base_model, rate, pictures)
+        is_classifier = config.architectures == ["SSASTForAudioClassification"]
+        training = read_training(model_dir)
+        if training is not None and training["is_on_hub"]:
+            base_model = base_model or training["base_model"]
+        card = render_card(
+            config,
+            repo_id,
+            license=license,
+            datasets=datasets,
+            base_model=base_model,
+            sampling_rate=feature_extractor.sampling_rate,
+            pictures=pictures,
+            training=training,
+            accuracy=read_accuracy(model_dir) if is_classifier else None,
+        )
     elif license or datasets or base_model:
         raise ValueError(
             f"{model_dir} holds {record['name']}, whose card names its authors' licence and data: leave out license, "

@@ -21,6 +21,7 @@ MODEL_FILES = (
     "original_extras.safetensors",
     "original_checkpoint.json",
     "losses.json",
+    "training.json",
 )
 
 

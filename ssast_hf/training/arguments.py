@@ -61,31 +61,50 @@ class DataArguments:
     on_bad_file: str = option("what to do about one that cannot be used", "skip", choices=["skip", "raise"])
 
 
+# Options whose defaults depend on the model, the data or each other; see `defaults.py`.
+DEPENDENT = "learning_rate lr_scheduler_type warmup_steps num_train_epochs metric_for_best_model".split()
+# Steps of a run that only its minutes end.
+ENDLESS = 10**9
+
+
 @dataclass
 class RunArguments(TrainingArguments):
-    """How. The defaults of the optimizer and its schedule are the original's."""
+    """How. The defaults of the optimizer are the original's."""
 
     _argument_group_name = "training (the last ones are this package's or have other defaults than transformers')"
 
     optim: str = option("optimizer; adam is the original's, the others are transformers'", "adam")
-    learning_rate: float | None = option("peak learning rate (default: 1e-4; 5e-4 for tiny and nano models)")
+    learning_rate: float | None = option("peak learning rate (default: by the size of the model, lower to continue)")
     adam_beta1: float = option("beta1 of Adam", 0.95)
     adam_beta2: float = option("beta2 of Adam", 0.999)
     weight_decay: float = option("weight decay", 5e-7)
     max_grad_norm: float = option("clip gradients at this norm; 0 for not at all", 0.0)
-    lr_scheduler_type: str = option(
-        "schedule; reduce_lr_on_plateau halves the rate when validation accuracy stops rising, as the original does",
-        "constant_with_warmup",
+    num_train_epochs: float | None = option("passes over the data (default: 3, unless something else ends the run)")
+    max_minutes: float | None = option(
+        "end the run after so many minutes with its result, interruptions not counted; more of them go on later"
     )
-    warmup_steps: int = option("steps of linear warm-up", 1000)
+    lr_scheduler_type: str | None = option(
+        "schedule (default: a cosine down to a tenth of the peak; constant if only --max_minutes ends the run); "
+        "constant_with_warmup and reduce_lr_on_plateau, which halves the rate when validation accuracy stops rising, "
+        "are the original's"
+    )
+    warmup_steps: float | None = option(
+        "steps of linear warm-up, or below 1 a share of the run (default: a tenth of the run, at most 1000 steps)"
+    )
+    eval_on_start: bool = option("validate the untouched model first, as step 0", True)
     eval_strategy: str = option("when to validate", "steps")
     eval_steps: float = option("steps between validations", 500)
     save_steps: float = option("steps between checkpoints", 500)
-    save_total_limit: int | None = option("checkpoints to keep", 2)
+    save_total_limit: int | None = option("checkpoints to keep besides the best", 2)
+    load_best_model_at_end: bool | None = option(
+        "whether the result is the best of the validated weights and not the last (default: if there is validation)"
+    )
+    metric_for_best_model: str | None = option(
+        "what it is the best of (default: loss; accuracy with reduce_lr_on_plateau)"
+    )
     logging_steps: float = option("steps between log entries", 50)
     logging_first_step: bool = option("log the first step, too", True)
     logging_nan_inf_filter: bool = option("hide non-finite losses (waits for the device at every step)", False)
-    metric_for_best_model: str | None = option("what the best checkpoint is the best of (default: accuracy)")
     report_to: str = option("where to log to besides the console and trainer_state.json", "tensorboard")
     dataloader_num_workers: int = option("processes that read and decode audio, per device", 2)
     disable_tqdm: bool | None = option("hide the progress bar", False)
@@ -112,9 +131,17 @@ class RunArguments(TrainingArguments):
         self.use_adam = self.optim == "adam"
         if self.use_adam:
             self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `adam` in `run_pretraining.py`
-        self.default_learning_rate = self.learning_rate is None
-        if self.default_learning_rate:
-            self.learning_rate = 1e-4
+        # What was asked for, where `TrainingArguments` takes no `None` or too little; `defaults.py` has the last word.
+        self.asked = {name: getattr(self, name) for name in (*DEPENDENT, "load_best_model_at_end")}
+        self.is_endless = self.max_minutes is not None and self.max_steps <= 0 and self.num_train_epochs is None
+        if self.is_endless:
+            self.max_steps = ENDLESS
+        self.learning_rate = 1e-4 if self.learning_rate is None else self.learning_rate
+        self.lr_scheduler_type = self.lr_scheduler_type or "constant_with_warmup"
+        self.num_train_epochs = 3.0 if self.num_train_epochs is None else self.num_train_epochs
+        self.warmup_steps = 0
+        # `Trainer` would want checkpoints at the steps of validations; see `outcome.py`.
+        self.load_best_model_at_end = False
         super().__post_init__()
 
 
@@ -132,19 +159,25 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefau
         return action.help if action.default is None else super()._get_help_string(action)
 
 
-def parse_into(dataclasses: tuple[type, ...], argv: list[str], **texts):
+def parse_into(dataclasses: tuple[type, ...], argv: list[str], shown: list[str], **texts):
     """
     Read a command line into instances of `dataclasses`; what is misspelt is an error of the command line.
 
     Args:
         dataclasses (`tuple[type, ...]`): What the options belong to.
         argv (`list[str]`): The command line.
+        shown (`list[str]`): Names of the options that `--help` shows; `--help-all` shows the others, too.
         texts: `prog`, `usage` and `description` of the parser.
 
     Returns:
         The parser, for further errors, and an instance of each dataclass.
     """
     parser = HfArgumentParser(dataclasses, formatter_class=HelpFormatter, allow_abbrev=False, **texts)
+    parser.add_argument("--help-all", action="help", help="show all options, transformers' included")
+    if "--help-all" not in argv:
+        for action in parser._actions:
+            if action.dest not in ("help", "help_all", *shown) or action.option_strings[0].startswith("--no_"):
+                action.help = argparse.SUPPRESS
     *instances, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     if unknown:
         known = [name for action in parser._actions for name in action.option_strings]

@@ -34,6 +34,17 @@ def make_datasets(data: DataArguments, arguments: RunArguments, config: SSASTCon
     return train, None if validation is None else AudioDataset(validation, cropper)
 
 
+def describe(data: DataArguments, train, validation) -> dict:
+    """What a run trains on, for its report and the model's card: `hours` and counts are `None` if unknown."""
+    seconds = getattr(train, "seconds", None)
+    return {
+        "sources": list(data.train_data),
+        "recordings": None if data.streaming else len(train.recordings),
+        "hours": None if seconds is None else seconds / 3600,
+        "validation_recordings": None if validation is None else len(validation.recordings),
+    }
+
+
 def concatenate(parts: list):
     """Several sources as one."""
     if len(parts) == 1:

@@ -6,7 +6,6 @@ from pathlib import Path
 from ..configuration_ssast import SSASTConfig
 from ..storage.guards import reading
 from .arguments import DataArguments, RunArguments
-from .messages import say
 
 
 # In every checkpoint, beside transformers' files.
@@ -17,7 +16,7 @@ DATA = (
 ).split()
 RUN = (
     "per_device_train_batch_size gradient_accumulation_steps seed data_seed bf16 fp16 dataloader_drop_last "
-    "max_grad_norm optim lr_scheduler_type warmup_steps"
+    "max_grad_norm optim lr_scheduler_type warmup_steps metric_for_best_model"
 ).split()
 # Those that an optimizer keeps with its state, whatever is asked for later.
 KEPT = "weight_decay adam_beta1 adam_beta2 adam_epsilon".split()
@@ -27,12 +26,18 @@ MODEL = (
 ).split()
 
 
-def recipe_of(data: DataArguments, arguments: RunArguments, recordings, feature_extractor) -> dict:
-    """The options of a run, and what they led to, by name; `recordings` are those to train on."""
+def recipe_of(
+    data: DataArguments, arguments: RunArguments, recordings, feature_extractor, steps: int | None = None
+) -> dict:
+    """
+    The options of a run, and what they led to, by name; `recordings` are those to train on, `steps` those that the
+    learning rate decays over, if it does.
+    """
     recipe = {name: getattr(data, name) for name in DATA}
     recipe |= {name: getattr(arguments, name) for name in RUN + KEPT}
     recipe["optim"] = "adam" if arguments.use_adam else arguments.optim
     recipe["processes"] = max(arguments.world_size, 1)
+    recipe["steps_of_schedule"] = steps
     recipe |= {"mean": feature_extractor.mean, "std": feature_extractor.std}
     if data.streaming:
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
@@ -52,20 +57,24 @@ def read_run(checkpoint) -> dict:
             "recipe": {"processes": 1} | run["recipe"],
             "files": [str(name) for name in run["files"]],
             "evaluation_is_due": bool(run["evaluation_is_due"]),
+            "seconds": float(run.get("seconds", 0.0)),
+            "notes": [str(note) for note in run.get("notes", [])],
         }
 
 
-def tell_changes(checkpoint, recipe: dict, config: SSASTConfig):
-    """Print what shapes the run and is not as it was when the checkpoint was saved."""
+def changes_since(checkpoint, recipe: dict, config: SSASTConfig) -> list[str]:
+    """Sentences about what shapes the run and is not as it was when the checkpoint was saved."""
     before = SSASTConfig.from_pretrained(checkpoint)
     pairs = {name: (getattr(before, name), getattr(config, name)) for name in MODEL}
     old = read_run(checkpoint).get("recipe", {})
     pairs |= {name: (value, recipe.get(name)) for name, value in old.items() if name not in KEPT}
+    sentences = []
     if changes := [f"{name} {a}, now {b}" for name, (a, b) in pairs.items() if a != b]:
-        say(f"Changed since {checkpoint}, so that the result is another: {'; '.join(changes)}.")
+        sentences.append(f"Changed since {checkpoint}, so that the result is another: {'; '.join(changes)}.")
     if kept := [
         f"{name} {old[name]}, not {recipe[name]}" for name in KEPT if old.get(name, recipe[name]) != recipe[name]
     ]:
-        say(f"Kept from {checkpoint} with its optimizer: {'; '.join(kept)}.")
+        sentences.append(f"Kept from {checkpoint} with its optimizer: {'; '.join(kept)}.")
     if old and old["processes"] != recipe["processes"]:
-        say("Of another number of processes, so masks are drawn from the seed anew.")
+        sentences.append("Of another number of processes, so masks are drawn from the seed anew.")
+    return sentences

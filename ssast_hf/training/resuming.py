@@ -14,7 +14,7 @@ from ..storage.reading import read_weights
 from ..storage.writing import is_model_file
 from .arguments import RunArguments
 from .messages import say
-from .recipe import tell_changes
+from .recipe import changes_since, read_run
 from .saving import CHECKPOINT, REMOVED, SAVING
 from .wholeness import fault_of, read_state
 
@@ -133,21 +133,25 @@ def restore_cpu_storages():
     )
 
 
-def check_same_run(checkpoint: str, arguments: RunArguments, model, recipe: dict):
-    """ValueError if a checkpoint is of another model; what else has changed since is printed."""
+def check_same_run(checkpoint: str, arguments: RunArguments, model, recipe: dict) -> list[str]:
+    """ValueError if a checkpoint is of another model; returns what else has changed since, and prints it."""
     config = model.config
     before = SSASTConfig.from_pretrained(checkpoint)
     changed = [name for name in SHAPING if getattr(before, name) != getattr(config, name)]
     if changed:
         values = ", ".join(f"{name} {getattr(before, name)}, now {getattr(config, name)}" for name in changed)
         raise ValueError(f"{checkpoint} is of a run of another model ({values}); choose another --output_dir.")
+    told: list[str] = []
     path = Path(checkpoint) / "scheduler.pt"
     if path.exists():  # there is none under DeepSpeed
         with reading(path, "the schedule of a run", "It is damaged."):
             rate = torch.load(path, weights_only=True).get("base_lrs", [arguments.learning_rate])[0]
         if rate != arguments.learning_rate:
-            say(f"The learning rate of this run, {rate:g}, is kept; another one takes another --output_dir.")
-    tell_changes(checkpoint, recipe, config)
+            told.append(f"The learning rate of this run, {rate:g}, is kept; another one takes another --output_dir.")
+    told += changes_since(checkpoint, recipe, config)
+    for sentence in told:
+        say(sentence)
+    return told
 
 
 def check_weights(checkpoint: str, model):
@@ -168,6 +172,8 @@ def check_weights(checkpoint: str, model):
 def is_finished(checkpoint: str, arguments: RunArguments) -> bool:
     """Whether a checkpoint is the last one."""
     state = read_state(checkpoint)
+    if arguments.max_minutes is not None and read_run(checkpoint).get("seconds", 0.0) >= 60 * arguments.max_minutes:
+        return True
     if arguments.max_steps > 0:
         return state.global_step >= arguments.max_steps
     return state.epoch >= arguments.num_train_epochs

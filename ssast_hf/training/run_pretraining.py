@@ -6,9 +6,11 @@ Self-supervised pretraining, from a checkpoint or from scratch, on one processor
     accelerate launch --config_file examples/accelerate/ddp_1x8.yaml -m ssast_hf pretrain ...
     torchrun --nproc_per_node 2 -m ssast_hf pretrain ...
 
-The same command again goes on where it stopped. All options of transformers' `TrainingArguments` are accepted.
+The same command again goes on where it stopped. `--help-all` shows the other options, those of transformers'
+`TrainingArguments` among them.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -17,18 +19,19 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from transformers import set_seed
-from transformers.utils import logging
 
 from ..audio.bad_files import BadFiles
 from ..audio.batches import Collator
 from ..audio.decoding import audio_packages
-from ..configuration_ssast import SSASTConfig
 from ..storage.reading import read_weights
 from .arguments import DataArguments, RunArguments, option, parse_into
-from .data_sets import make_datasets
+from .data_sets import describe, make_datasets
+from .defaults import count_steps, resolve_defaults, warn_of_warmup
+from .facts import write_facts
 from .memory import told_what_fits
-from .messages import say
-from .models import SIZES, ModelArguments, make_model
+from .messages import quiet_libraries, say
+from .models import ModelArguments, make_model
+from .outcome import find_outcome, sentence
 from .pictures import Pictures
 from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone
 from .recipe import read_run, recipe_of
@@ -38,6 +41,14 @@ from .saving import save_result
 from .stopping import EXIT_STATUS, Stopped, StopRequest
 from .trainer import SSASTTrainer
 from .wholeness import read_state
+
+
+# What `--help` shows.
+SHOWN = (
+    "model_name_or_path model_size patch max_length mean std train_data validation_data validation_fraction streaming "
+    "output_dir max_steps num_train_epochs max_minutes per_device_train_batch_size learning_rate warmup_steps "
+    "lr_scheduler_type load_best_model_at_end logging_steps eval_steps save_steps bf16 seed resume_from_checkpoint"
+).split()
 
 
 @dataclass
@@ -54,6 +65,7 @@ def main(argv: list[str] | None = None) -> list[str]:
         parser, model_arguments, data_arguments, arguments = parse_into(
             (ModelArguments, DataArguments, PretrainingArguments),
             argv,
+            SHOWN,
             prog="ssast-hf pretrain",
             usage="%(prog)s (--model_name_or_path NAME | --model_size SIZE) --train_data DATA --output_dir OUT [...]",
             description=__doc__,
@@ -61,7 +73,7 @@ def main(argv: list[str] | None = None) -> list[str]:
     check_arguments(parser, model_arguments, data_arguments, arguments)
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
-    with StopRequest() as stop, lock, named_when_lost(lock):
+    with StopRequest(arguments.max_minutes) as stop, lock, named_when_lost(lock):
         stop.connect(arguments.ddp_timeout)
         try:
             return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)
@@ -80,7 +92,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
     os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
     audio_packages()  # before the work begins, and not first in a worker
-    logging.set_verbosity_warning()  # what a run begins with should be known
+    quiet_libraries()
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
     checkpoint = find_checkpoint(arguments, model_arguments.model_name_or_path)
     bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"
@@ -91,14 +103,21 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     model, feature_extractor = make_model(model_arguments)
     if model_arguments.decoder_hidden_size is not None and not model.config.decoder_num_hidden_layers:
         parser.error("--decoder_hidden_size needs --decoder_num_hidden_layers")
-    resolve_defaults(arguments, model.config)
     with arguments.main_process_first(desc="listing the recordings"):
         train, validation = make_datasets(data_arguments, arguments, model.config, feature_extractor)
+    start = model_arguments.model_name_or_path
+    clips = None if data_arguments.streaming else len(train)
+    defaults = resolve_defaults(arguments, model.config, start is not None, clips)
+    steps = count_steps(arguments, clips)
+    if steps is not None:
+        warn_of_warmup(steps, arguments.warmup_steps)
     if validation is None:
         if arguments.lr_scheduler_type == "reduce_lr_on_plateau":
             raise ValueError("--lr_scheduler_type reduce_lr_on_plateau needs validation data; pass --validation_data.")
         arguments.eval_strategy = "no"
         say("No validation, and so no pictures: pass --validation_data, or a --validation_fraction above 0.")
+    loads_best = arguments.asked["load_best_model_at_end"] is not False and validation is not None
+    loads_best = loads_best and arguments.save_strategy != "no"
     bad_files = BadFiles(
         bad_file_list,
         data_arguments.max_bad_fraction,
@@ -114,18 +133,22 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
         processing_class=feature_extractor,
         optimizer_cls_and_kwargs=adam(arguments) if arguments.use_adam else None,
         bad_files=bad_files,
-        recipe=recipe_of(data_arguments, arguments, train, feature_extractor),
+        recipe=recipe_of(data_arguments, arguments, train, feature_extractor, steps if arguments.decays else None),
+        keeps_best=loads_best,
         stop=stop,
     )
+    pictures = Pictures(trainer)
     if validation is not None:
         if (model.config.frequency_stride, model.config.time_stride) == model.config.patch_shape:
-            trainer.add_callback(Pictures(trainer))
+            trainer.add_callback(pictures)
         else:
             say("No pictures: patches that overlap do not make up one.")
     if checkpoint is not None:
-        check_same_run(checkpoint, arguments, model, trainer.recipe)
+        run = read_run(checkpoint)
+        trainer.notes = [*run.get("notes", []), *check_same_run(checkpoint, arguments, model, trainer.recipe)]
         check_weights(checkpoint, model)
-        if validation is not None and read_run(checkpoint).get("evaluation_is_due"):
+        stop.seconds_before = run.get("seconds", 0.0)
+        if validation is not None and run.get("evaluation_is_due"):
             trainer.resumed_before_evaluation = checkpoint
     if checkpoint is not None and is_finished(checkpoint, arguments):
         model.load_state_dict(read_weights(checkpoint))
@@ -134,13 +157,27 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     else:
         with told_what_fits(trainer):
             trainer.train(resume_from_checkpoint=checkpoint)
+        if steps is None:
+            warn_of_warmup(trainer.state.global_step, arguments.warmup_steps)
     if validation is not None and not trainer.is_evaluated():
         trainer.evaluate()
-    save_result(trainer)
+
+    outcome = find_outcome(trainer, loads_best, may_be_untouched=start is not None)
+    untouched = None
+    if outcome.is_untouched and trainer.is_world_process_zero():
+        set_seed(arguments.seed)
+        untouched, _ = make_model(model_arguments)
+    save_result(trainer, outcome.checkpoint, untouched)
     trainer.save_state()
     if not trainer.is_world_process_zero():
         return []
-    return write_report(trainer, " ".join(["ssast-hf pretrain", *argv]), data_arguments.train_data, bad_files)
+    folder, command = Path(arguments.output_dir), " ".join(["ssast-hf pretrain", *argv])
+    data = describe(data_arguments, train, validation)
+    done = trainer.state.global_step if outcome.result is None else outcome.result["step"]
+    write_facts(folder, outcome, start, command, data, done)
+    summary = sentence(outcome, folder, start)
+    names = [] if validation is None else pictures.names()
+    return write_report(trainer, command, outcome, summary, data, defaults, names, bad_files)
 
 
 def check_arguments(parser, model: ModelArguments, data: DataArguments, arguments: PretrainingArguments):
@@ -153,26 +190,19 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
     if not data.train_data:
         parser.error("--train_data is required")
     if data.streaming and arguments.max_steps <= 0:
-        parser.error("--streaming needs --max_steps: how long a stream is, is not known")
+        parser.error("--streaming needs --max_steps or --max_minutes: how long a stream is, is not known")
+    if arguments.max_minutes is not None and not arguments.max_minutes > 0:
+        parser.error(f"--max_minutes must be above 0, got {arguments.max_minutes:g}")
+    if (warmup := arguments.asked["warmup_steps"]) is not None and not 0 <= warmup < math.inf:
+        parser.error(f"--warmup_steps must be 0 or more, got {warmup:g}")
     for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} must be at least 1, got {getattr(arguments, name)}")
     if not 0 <= data.max_bad_fraction <= 1 or not 0 <= data.validation_fraction < 1:
         parser.error("--max_bad_fraction and --validation_fraction are shares between 0 and 1")
-    if arguments.label_smoothing_factor or (arguments.load_best_model_at_end and arguments.save_strategy == "no"):
+    wants_best = arguments.asked["load_best_model_at_end"]
+    if arguments.label_smoothing_factor or (wants_best and arguments.save_strategy == "no"):
         parser.error("--label_smoothing_factor and --load_best_model_at_end without checkpoints make no sense here")
-
-
-def resolve_defaults(arguments: PretrainingArguments, config: SSASTConfig):
-    """Defaults that depend on the model."""
-    if arguments.default_learning_rate:
-        arguments.learning_rate = 5e-4 if config.hidden_size <= SIZES["tiny"][0] else 1e-4
-    if arguments.metric_for_best_model is None:
-        arguments.metric_for_best_model = "loss" if config.objective == "generative" else "accuracy"
-    arguments.greater_is_better = not arguments.metric_for_best_model.endswith("loss")
-    if arguments.lr_scheduler_type == "reduce_lr_on_plateau" and not arguments.lr_scheduler_kwargs:
-        mode = "max" if arguments.greater_is_better else "min"
-        arguments.lr_scheduler_kwargs = {"mode": mode, "factor": 0.5, "patience": 2}
 
 
 def adam(arguments: PretrainingArguments) -> tuple[type, dict]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..storage.guards import writing
+from ..storage.writing import is_model_file
 from .recipe import FILE
 from .wholeness import state_files
 
@@ -64,13 +65,15 @@ def write_run(checkpoint: Path, trainer):
         "recipe": trainer.recipe,
         "files": state_files(checkpoint),
         "evaluation_is_due": trainer.evaluation_is_due(),
+        "seconds": trainer.stop.seconds(),
+        "notes": trainer.notes,
     }
     (checkpoint / FILE).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
 
 
 def remove_old_checkpoints(folder: Path, state, limit: int | None):
     """Keep the newest `limit` checkpoints, all of them if it is `None` or 0, and the best one."""
-    best = Path(state.best_model_checkpoint or "").name
+    best = f"checkpoint-{state.best_global_step}"
     steps = [int(match[1]) for path in folder.iterdir() if (match := CHECKPOINT.fullmatch(path.name))]
     for step in sorted(steps)[: -max(limit, 1)] if limit else []:
         name = f"checkpoint-{step}"
@@ -78,19 +81,37 @@ def remove_old_checkpoints(folder: Path, state, limit: int | None):
             remove(folder / name)
 
 
-def save_result(trainer):
-    """Write the trained model into the output folder, each file whole."""
+def save_result(trainer, checkpoint: Path | None = None, model=None):
+    """
+    Write the result of a run into the output folder, each file whole.
+
+    Args:
+        trainer ([`SSASTTrainer`]): Whose model is saved unless one of the others is given.
+        checkpoint (`Path`, *optional*): The checkpoint to take the model from.
+        model ([`SSASTForPretraining`], *optional*): Another model to save.
+    """
     folder = Path(trainer.args.output_dir)
+    new = folder / SAVING
     try:
-        trainer.save_model(str(folder / SAVING), _internal_call=True)
+        if checkpoint is None and model is None:
+            trainer.save_model(str(new), _internal_call=True)
+        elif trainer.args.should_save:
+            with writing(new / "model.safetensors"):
+                new.mkdir(parents=True)
+                if model is not None:
+                    model.save_pretrained(new)
+                    trainer.processing_class.save_pretrained(new)
+                for path in [] if checkpoint is None else checkpoint.iterdir():
+                    if is_model_file(path.name):
+                        shutil.copy(path, new)
     except OSError:
-        shutil.rmtree(folder / SAVING, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
         raise
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
-        for path in sorted((folder / SAVING).iterdir()):
+        for path in sorted(new.iterdir()):
             os.replace(path, folder / path.name)
-        (folder / SAVING).rmdir()
+        new.rmdir()
 
 
 def remove(folder: Path):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: a run saves a checkpoint and ends; the same command goes on from there."""
+"""What ends a run early: SIGTERM and SIGUSR1, which save a checkpoint, and its minutes, which leave a result."""
 
 import os
 import signal
@@ -24,13 +24,20 @@ class StopRequest:
     """
     Takes note of SIGTERM and SIGUSR1 while it is a context; a second one, a second later or more, ends the process.
 
-    Under several processes the signal may reach any of them. [`agreed`] tells all of them the same at the same place.
+    Under several processes the signal may reach any of them. [`agreed`] tells all of them the same at the same place,
+    and so does [`time_is_up`].
+
+    Args:
+        max_minutes (`float`, *optional*): How long the run may take, from here on and in what came before.
     """
 
-    def __init__(self):
-        self.received = None
+    def __init__(self, max_minutes: float | None = None):
+        self.max_seconds = None if max_minutes is None else 60 * max_minutes
+        self.received: float | None = None
         self.group = None
-        self.before = {}
+        self.before: dict = {}
+        self.began = time.monotonic()
+        self.seconds_before = 0.0  # of the run that this one goes on with
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # only there Python sets handlers
@@ -56,9 +63,20 @@ class StopRequest:
 
     def agreed(self) -> bool:
         """Whether any process has been asked to stop; to be called by all of them."""
+        return self.any_says(self.received is not None)
+
+    def seconds(self) -> float:
+        """How long the run has taken, interruptions not counted."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def time_is_up(self) -> bool:
+        """Whether the run has taken as long as it may; to be called by all processes."""
+        return self.max_seconds is not None and self.any_says(self.seconds() >= self.max_seconds)
+
+    def any_says(self, answer: bool) -> bool:
         if self.group is None:
-            return self.received is not None
-        flag = torch.tensor(int(self.received is not None))
+            return answer
+        flag = torch.tensor(int(answer))
         torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, group=self.group)
         return bool(flag)
 

@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
 from ..audio.batches import EpochSampler
 from ..storage.guards import writing
+from .flow import Flow
+from .progress import Progress
 from .saving import whole_checkpoint
 from .stopping import Stopped, StopRequest, shield_worker
 
@@ -37,15 +40,26 @@ class SSASTTrainer(Trainer):
     Args:
         bad_files ([`BadFiles`]): Told of every recording that could not be used.
         recipe (`dict`, *optional*): What checkpoints say of their run.
+        keeps_best (`bool`, defaults to `False`): Whether the best validation so far is always saved.
         stop ([`StopRequest`], *optional*): Asked at each step, and each batch of a validation, whether to stop.
         args, kwargs: As in `Trainer`.
 
     [`train`] and [`evaluate`] raise [`Stopped`] when they were asked to stop, with a checkpoint saved.
     """
 
-    def __init__(self, *args, bad_files, recipe: dict | None = None, stop: StopRequest | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        bad_files,
+        recipe: dict | None = None,
+        keeps_best: bool = False,
+        stop: StopRequest | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         self.recipe = recipe or {}
+        self.keeps_best = keeps_best
+        self.notes: list[str] = []  # what has changed within the run
         self.stop = stop or StopRequest()
         # A checkpoint to save in any case, and a validation that was stopped, to be made when the run goes on.
         self.is_stopping = False
@@ -54,11 +68,19 @@ class SSASTTrainer(Trainer):
         # Taken from the `Trainer`; see `whole_checkpoint`, which needs both.
         self.save_total_limit, self.args.save_total_limit = self.args.save_total_limit, None
         self.saving_to = None
+        # `Trainer` would validate the untouched model again whenever a run goes on.
+        self.validates_first, self.args.eval_on_start = (
+            self.args.eval_on_start and self.eval_dataset is not None,
+            False,
+        )
         self.bad_files = bad_files
         self.sums: dict[str, torch.Tensor | int] = {}
         self.started = time.perf_counter()
         self.sampler: EpochSampler | None = None
-        self.add_callback(StartCallback(self))
+        self.add_callback(Flow(self))
+        for callback in (PrinterCallback, DEFAULT_PROGRESS_CALLBACK):
+            self.remove_callback(callback)
+        self.add_callback(Progress(self))
 
     # Data
 
@@ -168,7 +190,7 @@ class SSASTTrainer(Trainer):
         except Stopped:
             self.sums.pop("eval", None)
             is_saved = (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}").exists()
-            if self.optimizer is not None and not is_saved:
+            if self.state.global_step and self.optimizer is not None and not is_saved:
                 self.is_evaluation_missing = True
                 self._save_checkpoint(self.model)
             raise
@@ -187,6 +209,13 @@ class SSASTTrainer(Trainer):
         """Whether a run that goes on from here has to validate first."""
         is_at_end_of_epoch = float(self.state.epoch or 0).is_integer() and self.args.eval_strategy == "epoch"
         return self.is_evaluation_missing or (is_at_end_of_epoch and not self.is_evaluated())
+
+    def _determine_best_metric(self, metrics, trial) -> bool:
+        is_best = super()._determine_best_metric(metrics, trial)
+        if is_best:
+            self.state.best_global_step = self.state.global_step
+            self.control.should_save = self.control.should_save or self.keeps_best
+        return is_best
 
     def make_missing_evaluation(self, checkpoint: str):
         """What the run that saved the checkpoint would have done next."""
@@ -238,41 +267,3 @@ def fixed_randomness(seed: int, device: torch.device):
         torch.set_rng_state(states[0])
         if on_device is not None:
             on_device.set_rng_state(states[1])
-
-
-class StartCallback(TrainerCallback):
-    """What has to be set when training or an epoch begins."""
-
-    def __init__(self, trainer: SSASTTrainer):
-        self.trainer = trainer
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        # Trainer seeds all processes alike; they would draw the same masks. A resumed run restores its own state
-        # later.
-        torch.manual_seed(args.seed + args.process_index)
-        self.trainer.started = time.perf_counter()
-        state.compute_steps(args, state.max_steps)  # a resumed run would keep those that it began with
-        if self.trainer.stop.agreed():
-            raise Stopped
-        if self.trainer.resumed_before_evaluation is not None:
-            self.trainer.make_missing_evaluation(self.trainer.resumed_before_evaluation)
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        # Not left to `set_epoch` of the loader, which does not reach a sampler behind all wrappers.
-        if self.trainer.sampler is not None:
-            self.trainer.sampler.epoch = int(state.epoch or 0)
-
-    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
-        # The other schedules bring a warm-up of their own.
-        if args.lr_scheduler_type == "reduce_lr_on_plateau" and state.global_step < args.warmup_steps:
-            for group in optimizer.param_groups:
-                group["lr"] = args.learning_rate * (state.global_step + 1) / args.warmup_steps
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if self.trainer.stop.agreed():
-            self.trainer.is_stopping = control.should_save = True
-            args.save_only_model = False
-
-    def on_save(self, args, state, control, **kwargs):
-        if self.trainer.is_stopping:
-            raise Stopped

@@ -21,11 +21,13 @@ def options(model_dir, audio_folder, output_dir, **changes) -> list[str]:
         "max_steps": 6,
         "per_device_train_batch_size": 3,
         "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant_with_warmup",  # a run of another length then begins with the same steps
         "warmup_steps": 2,
         "validation_fraction": 0.15,
         "eval_steps": 3,
         "save_steps": 2,
         "logging_steps": 2,
+        "load_best_model_at_end": False,  # which saves besides, at validations
         "visualize_steps": 0,
         "dataloader_num_workers": 0,
         "report_to": "none",

@@ -1,0 +1,129 @@
+"""
+Whether continuing on recordings of one's own helps: validation loss and a linear probe before and after.
+
+    python benchmarks/continuing.py --data esc10/audio --labels esc10/esc10.csv --output_dir scratch
+    python benchmarks/continuing.py --data digits/audio --labels digits/digits.csv --label_column digit \
+        --fold_column take --max_length 64 --output_dir scratch
+
+The bundled model is continued by `ssast-hf pretrain` on the clips of some folds, without their labels. The others
+(`--held_out`) are its validation data, and what a linear classifier is tested on, as `linear_probe.py` does it. Column
+`--fold_column` of the CSV, counted modulo 5, is the fold. Every combination of `--steps`, `--learning_rates`,
+`--warmups` (shares of the run) and `--schedules` is a run; `default` is what the command does by itself. Results are
+added to `continuing.jsonl` in the output folder; what is there already is not run again.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from linear_probe import embed, probe
+from timing import report
+
+from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf.assets import nano_model
+from ssast_hf.audio import load_audio
+from ssast_hf.cli import main as run_command
+
+
+FOLDS = 5
+SHORTEST = 0.2  # seconds; a shorter clip has no whole patch
+COLUMNS = "data held_out steps learning_rate warmup schedule loss_before loss_after probe_before probe_after".split()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--data", required=True, type=Path, help="folder of the audio files")
+    parser.add_argument("--labels", required=True, type=Path, help="CSV with filename, a fold and a label")
+    parser.add_argument("--label_column", default="category")
+    parser.add_argument("--fold_column", default="fold")
+    parser.add_argument("--held_out", type=int, nargs="+", default=[4, 0], help="folds not trained on")
+    parser.add_argument("--max_length", type=int, default=512, help="frames per clip")
+    parser.add_argument("--steps", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--learning_rates", nargs="+", default=["default"])
+    parser.add_argument("--warmups", nargs="+", default=["default"])
+    parser.add_argument("--schedules", nargs="+", default=["default"])
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--output_dir", required=True, type=Path)
+    arguments = parser.parse_args()
+    with arguments.labels.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    table = [row for row in table if soundfile.info(arguments.data / row["filename"]).duration >= SHORTEST]
+    folds = np.array([int(row[arguments.fold_column]) % FOLDS for row in table])
+    paths = [(arguments.data / row["filename"]).resolve() for row in table]
+    held_out = np.isin(folds, arguments.held_out)
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    prober = Prober(paths, np.array([row[arguments.label_column] for row in table]), folds, arguments)
+    results = arguments.output_dir / "continuing.jsonl"
+    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    before, rows = None, []
+    grid = itertools.product(arguments.steps, arguments.learning_rates, arguments.warmups, arguments.schedules)
+    for steps, rate, warmup, schedule in grid:
+        setting = {"data": arguments.labels.stem, "held_out": " ".join(map(str, arguments.held_out))}
+        setting |= {"steps": steps, "learning_rate": rate, "warmup": warmup, "schedule": schedule}
+        setting |= {"seed": arguments.seed, "max_length": arguments.max_length}
+        row = next((row for row in done if setting.items() <= row.items()), None)
+        if row is None:
+            before = prober.accuracy(nano_model()) if before is None else before
+            output = arguments.output_dir / "run"
+            shutil.rmtree(output, ignore_errors=True)
+            losses = continue_pretraining(paths, held_out, setting, output)
+            row = setting | losses | {"probe_before": before, "probe_after": prober.accuracy(output)}
+            with results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        rows.append({name: row[name] for name in COLUMNS})
+    report(rows)
+
+
+def continue_pretraining(paths: list[Path], held_out, setting: dict, output: Path) -> dict[str, float]:
+    """Run the command; returns the validation losses of the untouched model and of the result."""
+    options = {"model_name_or_path": nano_model(), "output_dir": output, "max_steps": setting["steps"]}
+    for name, chosen in (("train_data", ~held_out), ("validation_data", held_out)):
+        manifest = output.with_name(f"{name}.csv")
+        manifest.write_text("\n".join(["path", *(str(paths[i]) for i in np.flatnonzero(chosen))]) + "\n")
+        options[name] = manifest
+    options |= {"max_length": setting["max_length"], "seed": setting["seed"]}
+    options |= {"use_cpu": True, "visualize_steps": 0, "dataloader_num_workers": 0, "report_to": "none"}
+    if setting["learning_rate"] != "default":
+        options["learning_rate"] = setting["learning_rate"]
+    if setting["warmup"] != "default":
+        options["warmup_steps"] = round(float(setting["warmup"]) * setting["steps"])
+    if setting["schedule"] != "default":
+        options["lr_scheduler_type"] = setting["schedule"]
+    if "default" not in setting.values():  # of a grid, the last weights are compared
+        options |= {"load_best_model_at_end": False, "save_strategy": "no"}
+    argv = ["pretrain", *(text for name, value in options.items() for text in (f"--{name}", str(value)))]
+    if status := run_command(argv):
+        sys.exit(status)
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    return {"loss_before": losses[0], "loss_after": losses[-1]}
+
+
+class Prober:
+    """A linear classifier on the embeddings of a model, tested on the clips that were held out."""
+
+    def __init__(self, paths, labels, folds, arguments):
+        self.labels, self.folds, self.arguments = labels, folds, arguments
+        self.feature_extractor = SSASTFeatureExtractor.from_pretrained(
+            nano_model(), max_length=arguments.max_length, return_attention_mask=True
+        )
+        self.clips = [load_audio(path) for path in paths]
+
+    def accuracy(self, folder) -> float:
+        model = SSASTForPretraining.from_pretrained(folder, dtype=torch.float32)
+        model.set_input_geometry(max_length=self.arguments.max_length)
+        layers = embed(model.base_model.eval(), self.feature_extractor, self.clips)
+        accuracies, _ = probe(layers, self.labels, self.folds, self.arguments.held_out)
+        counts = [np.sum(self.folds == fold) for fold in self.arguments.held_out]
+        return float(np.average(accuracies, weights=counts))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,8 +5,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
+
+from .feature_extraction_ssast import FRAME_LENGTH_MS, FRAME_SHIFT_MS
 
 
 # Which class of which file every Auto class loads when this folder is used with `trust_remote_code=True`.
@@ -206,6 +209,20 @@ class SSASTConfig(PretrainedConfig):
     def time_grid(self, num_frames: int) -> int:
         """Number of patches along time of an input of `num_frames` frames."""
         return (num_frames - self.patch_shape[1]) // self.time_stride + 1
+
+    @property
+    def frame_seconds(self) -> tuple[float, float]:
+        """From one frame of the spectrogram to the next, and how long a frame is, in seconds."""
+        return FRAME_SHIFT_MS / 1000, FRAME_LENGTH_MS / 1000
+
+    def frame_times(self, num_frames: int) -> np.ndarray:
+        """
+        The centres of the time steps of an input of `num_frames` frames, in seconds from its beginning: those of
+        `frame_hidden_states`. Float64 of shape `(grid_time,)`; empty if the input is shorter than a patch.
+        """
+        shift, length = self.frame_seconds
+        span = (self.patch_shape[1] - 1) * shift + length
+        return np.arange(max(self.time_grid(num_frames), 0)) * self.time_stride * shift + span / 2
 
     def check_ranges(self):
         """Raise a ValueError that names the first field whose value cannot work."""

@@ -95,9 +95,7 @@ class Embedder:
             return size, max(size - size // 4, 1)
         step = shift * config.time_stride
         if not step <= hop <= size * step:
-            raise ValueError(
-                f"hop must be from one step, {step:g} seconds, to one window, {size * step:g}; got {hop!r}."
-            )
+            raise ValueError(f"hop must be from one step, {step:g} s, to one window, {size * step:g} s; got {hop!r}.")
         return size, int(round(hop / step, 6))
 
     def __call__(self, clips, sampling_rate: int | None = None, return_times: bool = False):

@@ -1,6 +1,7 @@
 """Configuration of the Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022)."""
 
 import inspect
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -19,6 +20,17 @@ AUTO_MAP = {
     "AutoModel": "modeling_ssast.SSASTModel",
     "AutoModelForAudioClassification": "heads_ssast.SSASTForAudioClassification",
     "AutoModelForPreTraining": "modeling_ssast.SSASTForPretraining",
+}
+
+# How sentence-transformers loads a folder. Left to itself it takes the mean over all tokens, padding included.
+SENTENCE_TRANSFORMERS = {
+    "modules.json": [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}],
+    "sentence_bert_config.json": {
+        "transformer_task": "feature-extraction",
+        "modality_config": {"audio": {"method": "forward", "method_output_name": "pooler_output"}},
+        "module_output_name": "sentence_embedding",
+        "processing_kwargs": {"audio": {"return_attention_mask": True}},
+    },
 }
 
 CHOICES = {
@@ -276,12 +288,17 @@ class SSASTConfig(PretrainedConfig):
             )
 
     def save_pretrained(self, save_directory, **kwargs):
-        """Save as in transformers, with the complete `auto_map` and a copy of all the code that it names."""
+        """
+        Save as in transformers, with the complete `auto_map`, a copy of all the code that it names, and what
+        sentence-transformers needs.
+        """
         # transformers adds only the class being saved, so another Auto class could not load the folder.
         self.auto_map = dict(AUTO_MAP)
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         for source in code_files():
             shutil.copyfile(source, Path(save_directory) / source.name)
+        for name, content in SENTENCE_TRANSFORMERS.items():
+            (Path(save_directory) / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         super().save_pretrained(save_directory, **kwargs)
 
     def _get_generation_parameters(self):

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Mapping
 from reprlib import repr as shortened
 
 import numpy as np
@@ -23,7 +24,7 @@ def is_batch(clips) -> bool:
 
 def is_table(clips) -> bool:
     """Whether something is columns of several clips, as `datasets.map` and Ray pass them, and not one clip."""
-    return isinstance(clips, dict) and ARRAY not in clips and any(map(is_batch, clips.values()))
+    return isinstance(clips, Mapping) and ARRAY not in clips and any(map(is_batch, clips.values()))
 
 
 def to_waveform(clip, name: str, sampling_rate: int, expected: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def to_waveform(clip, name: str, sampling_rate: int, expected: int) -> np.ndarra
     """
     if isinstance(clip, (str, os.PathLike)):
         return load_audio(clip, expected)
-    if isinstance(clip, dict):
+    if isinstance(clip, Mapping):
         if clip.get(ARRAY) is not None:
             return to_waveform(clip[ARRAY], name, clip.get("sampling_rate") or sampling_rate, expected)
         if clip.get(BYTES) is not None:

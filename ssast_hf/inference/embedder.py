@@ -119,7 +119,7 @@ class Embedder:
             OSError: If there is no such file.
         """
         if is_table(clips):
-            return clips | {"embedding": self(column_of(clips), sampling_rate)}
+            return {**clips, "embedding": self(column_of(clips), sampling_rate)}
         several = is_batch(clips)
         rate = self.feature_extractor.sampling_rate
         waves = [

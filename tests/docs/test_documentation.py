@@ -59,7 +59,7 @@ PRINTED = {
     ],
     "docs/embedding.md": [
         "(8, 128) float32\n",
-        "(46, 128) [",
+        "(12, 128) [0.0875 0.2475]",
         "num_rows: 8",
         "torch.Size([2, 18, 128]) torch.Size([2, 18])\n",
     ],

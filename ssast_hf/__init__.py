@@ -29,6 +29,7 @@ from transformers import (
 from .configuration_ssast import SSASTConfig
 from .feature_extraction_ssast import SSASTFeatureExtractor
 from .heads_ssast import SSASTForAudioClassification
+from .inference import Embedder
 from .modeling_ssast import (
     SSASTForPreTraining,
     SSASTForPretraining,
@@ -39,6 +40,7 @@ from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
 
 
 __all__ = [
+    "Embedder",
     "SSASTConfig",
     "SSASTFeatureExtractor",
     "SSASTForAudioClassification",

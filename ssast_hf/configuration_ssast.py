@@ -1,12 +1,16 @@
 """Configuration of the Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022)."""
 
 import inspect
+import json
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 from transformers import PretrainedConfig
 from transformers.activations import ACT2FN
+
+from .feature_extraction_ssast import FRAME_LENGTH_MS, FRAME_SHIFT_MS
 
 
 # Which class of which file every Auto class loads when this folder is used with `trust_remote_code=True`.
@@ -16,6 +20,17 @@ AUTO_MAP = {
     "AutoModel": "modeling_ssast.SSASTModel",
     "AutoModelForAudioClassification": "heads_ssast.SSASTForAudioClassification",
     "AutoModelForPreTraining": "modeling_ssast.SSASTForPretraining",
+}
+
+# How sentence-transformers loads a folder. Left to itself it takes the mean over all tokens, padding included.
+SENTENCE_TRANSFORMERS = {
+    "modules.json": [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}],
+    "sentence_bert_config.json": {
+        "transformer_task": "feature-extraction",
+        "modality_config": {"audio": {"method": "forward", "method_output_name": "pooler_output"}},
+        "module_output_name": "sentence_embedding",
+        "processing_kwargs": {"audio": {"return_attention_mask": True}},
+    },
 }
 
 CHOICES = {
@@ -207,6 +222,20 @@ class SSASTConfig(PretrainedConfig):
         """Number of patches along time of an input of `num_frames` frames."""
         return (num_frames - self.patch_shape[1]) // self.time_stride + 1
 
+    @property
+    def frame_seconds(self) -> tuple[float, float]:
+        """From one frame of the spectrogram to the next, and how long a frame is, in seconds."""
+        return FRAME_SHIFT_MS / 1000, FRAME_LENGTH_MS / 1000
+
+    def frame_times(self, num_frames: int) -> np.ndarray:
+        """
+        The centres of the time steps of an input of `num_frames` frames, in seconds from its beginning: those of
+        `frame_hidden_states`. Float64 of shape `(grid_time,)`; empty if the input is shorter than a patch.
+        """
+        shift, length = self.frame_seconds
+        span = (self.patch_shape[1] - 1) * shift + length
+        return np.arange(max(self.time_grid(num_frames), 0)) * self.time_stride * shift + span / 2
+
     def check_ranges(self):
         """Raise a ValueError that names the first field whose value cannot work."""
         self.check_shapes()
@@ -259,12 +288,17 @@ class SSASTConfig(PretrainedConfig):
             )
 
     def save_pretrained(self, save_directory, **kwargs):
-        """Save as in transformers, with the complete `auto_map` and a copy of all the code that it names."""
+        """
+        Save as in transformers, with the complete `auto_map`, a copy of all the code that it names, and what
+        sentence-transformers needs.
+        """
         # transformers adds only the class being saved, so another Auto class could not load the folder.
         self.auto_map = dict(AUTO_MAP)
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         for source in code_files():
             shutil.copyfile(source, Path(save_directory) / source.name)
+        for name, content in SENTENCE_TRANSFORMERS.items():
+            (Path(save_directory) / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         super().save_pretrained(save_directory, **kwargs)
 
     def _get_generation_parameters(self):

@@ -20,9 +20,10 @@ PACKAGE = Path(ssast_hf.__file__).parent
 # Which rooms each one imports from. The island is what travels with a model.
 ALLOWED = {
     "cli": "",
-    "demo": "hub training audio conversion storage assets island",
+    "demo": "hub training inference audio conversion storage assets island",
     "hub": "conversion checkpoints storage assets island",
     "training": "audio checkpoints storage assets island",
+    "inference": "audio storage island",
     "audio": "storage assets island",
     "conversion": "storage assets island",
     "checkpoints": "storage island",

@@ -17,6 +17,8 @@ MODEL_FILES = (
     "model.safetensors",
     "model-[0-9]*-of-[0-9]*.safetensors",
     "model.safetensors.index.json",
+    "modules.json",
+    "sentence_bert_config.json",
     "*_ssast.py",
     "original_extras.safetensors",
     "original_checkpoint.json",

@@ -127,9 +127,11 @@ def test_geometry_comes_from_the_tensors(original_file, tmp_path):
         "masking_ssast.py",
         "model.safetensors",
         "modeling_ssast.py",
+        "modules.json",
         "original_extras.safetensors",
         "outputs_ssast.py",
         "preprocessor_config.json",
+        "sentence_bert_config.json",
     }
 
 

@@ -39,7 +39,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Page -> what its blocks print, in this order, and what they leave behind.
 PRINTED = {
     "README.md": [
-        "float32 (1, 128)\n",
+        "float32 (8, 128)\n",
         "tensors of the checkpoint accounted for",
         "Written: ssast-tiny\n",
         "discriminative_loss",
@@ -56,6 +56,12 @@ PRINTED = {
         "fresh    discrimination_head.dense.weight",
         "hidden states agree with stock AST",
         "tensors of the checkpoint accounted for",
+    ],
+    "docs/embedding.md": [
+        "(8, 128) float32\n",
+        "(12, 128) [0.0875 0.2475]",
+        "num_rows: 8",
+        "torch.Size([2, 18, 128]) torch.Size([2, 18])\n",
     ],
     "docs/finetuning.md": [
         "torch.Size([8, 128])\ntorch.Size([8, 32, 128])\ntorch.Size([8, 258, 128])\nfloat32\n",

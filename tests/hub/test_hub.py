@@ -76,7 +76,9 @@ def test_staged_folder_holds_what_a_stranger_needs_and_nothing_else(folder, tmp_
     assert names == ISLAND | {
         "config.json",
         "model.safetensors",
+        "modules.json",
         "preprocessor_config.json",
+        "sentence_bert_config.json",
         "LICENSE.SSAST",
         "README.md",
         "curves.png",

@@ -12,8 +12,8 @@ from .messages import say
 # In every checkpoint, beside transformers' files.
 FILE = "run.json"
 DATA = (
-    "train_data validation_data validation_fraction dataset_config_name dataset_split audio_column streaming "
-    "shuffle_buffer"
+    "train_data validation_data validation_fraction group_column window_seconds window_overlap min_level "
+    "dataset_config_name dataset_split audio_column streaming shuffle_buffer max_decoded_gb"
 ).split()
 RUN = (
     "per_device_train_batch_size gradient_accumulation_steps seed data_seed bf16 fp16 dataloader_drop_last "
@@ -27,8 +27,8 @@ MODEL = (
 ).split()
 
 
-def recipe_of(data: DataArguments, arguments: RunArguments, recordings, feature_extractor) -> dict:
-    """The options of a run, and what they led to, by name; `recordings` are those to train on."""
+def recipe_of(data: DataArguments, arguments: RunArguments, train, feature_extractor) -> dict:
+    """The options of a run, and what they led to, by name; `train` is the data set to train on."""
     recipe = {name: getattr(data, name) for name in DATA}
     recipe |= {name: getattr(arguments, name) for name in RUN + KEPT}
     recipe["optim"] = "adam" if arguments.use_adam else arguments.optim
@@ -37,7 +37,11 @@ def recipe_of(data: DataArguments, arguments: RunArguments, recordings, feature_
     if data.streaming:
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
     else:
-        recipe["recordings"] = len(recordings)
+        recipe |= {
+            "recordings": len(train.stretches),
+            "windows": len(train),
+            "decoded": len(train.cropper.decoded.samples),
+        }
     return json.loads(json.dumps(recipe))  # as it will be read; enumerations are strings
 
 

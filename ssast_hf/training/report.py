@@ -25,7 +25,7 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
     model = trainer.accelerator.unwrap_model(trainer.model)
     config = model.config
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    skipped = len(bad_files.names())
+    skipped, quiet = len(bad_files.names()), len(bad_files.quiet_names())
     height, width = config.patch_shape
     lines = [
         "# Pretraining report",
@@ -38,7 +38,8 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
         f"of {height} x {width} (mel bins x frames), {config.num_masked_patches} of {config.num_patches} masked "
         f"({config.mask_strategy}), objective {config.objective}, decoder layers {config.decoder_num_hidden_layers}",
         f"- data: {', '.join(sources)}; recordings that could not be used: {skipped}"
-        + (", listed in skipped_files.txt" if skipped else ""),
+        + (", listed in skipped_files.txt" if skipped else "")
+        + (f"; windows below --min_level: {quiet}, listed in {bad_files.quiet_path.name}" if quiet else ""),
         f"- steps: {trainer.state.global_step}, of {trainer.args.train_batch_size} clips x "
         f"{trainer.args.gradient_accumulation_steps} accumulated x {max(trainer.args.world_size, 1)} processes; seed "
         f"{trainer.args.seed}",
@@ -60,6 +61,7 @@ def write_report(trainer, command: str, sources: list[str], bad_files) -> list[s
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     table = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     notes = [f"{skipped} recordings could not be used; {bad_files.path} says why."] if skipped else []
+    notes += [f"{quiet} windows were below --min_level and left out; see {bad_files.quiet_path}."] if quiet else []
     return [*table, *notes, f"Written: {folder} (the model, report.md, curves.png{', figures' if pictures else ''})"]
 
 

@@ -44,8 +44,8 @@ class BadFiles:
 
     def add(self, skipped, num_used: int, is_training: bool = True):
         """
-        Take note of unusable recordings, pairs of name and reason, met while `num_used` others were read. Windows whose
-        reason is a [`Quiet`] are listed, but do not count.
+        Take note of unusable recordings, pairs of name and reason, met while `num_used` others were read. Windows
+        whose reason is a [`Quiet`] are listed, but do not count.
 
         Raises:
             ValueError: If there are too many.

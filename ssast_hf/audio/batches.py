@@ -61,7 +61,7 @@ class Cropper:
         length = longest if window_seconds is None else round(window_seconds * self.sampling_rate)
         if not self.min_samples <= length <= longest:
             raise ValueError(
-                f"--window_seconds {window_seconds:g}: a window takes {self.min_samples / self.sampling_rate:g} s, one "
+                f"--window_seconds {window_seconds:g}: expected {self.min_samples / self.sampling_rate:g} s, one "
                 f"patch, to {longest / self.sampling_rate:g} s, the {feature_extractor.max_length} frames that the "
                 "model takes (see --max_length)."
             )
@@ -120,8 +120,8 @@ def check_not_all_quiet(skipped: list[tuple[str, str]]):
 class AudioDataset(Dataset):
     """
     The windows of recordings by index: of each stretch all windows, one stretch after the other. An item is
-    `{"audio": (num_samples,), "skipped": [(name, reason), ...]}`; an unusable window is replaced by another one, and so
-    is one that is too quiet, whose reason is a [`Quiet`].
+    `{"audio": (num_samples,), "skipped": [(name, reason), ...]}`; an unusable window is replaced by another one, and
+    so is one that is too quiet, whose reason is a [`Quiet`].
 
     Args:
         recordings (`Dataset`): As from [`load_recordings`].

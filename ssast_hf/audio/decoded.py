@@ -39,7 +39,7 @@ class DecodedFiles:
 
     def read(self, recording: dict, begin: int, end: int) -> np.ndarray:
         """
-        A part of a recording, (num_samples,), float32. The first process that asks for one decodes it, the others wait.
+        A part of a recording, (num_samples,), float32. The first process that asks for one decodes it; others wait.
 
         Raises:
             ValueError: If it is no readable audio.
@@ -65,18 +65,23 @@ class DecodedFiles:
         soundfile, soxr = audio_packages()
         name, left = recording["name"], self.samples[recording["name"]]
         part = path.with_suffix(".part")
-        with open_recording(recording) as file, reading(name, "a readable audio file", "Repair or remove it."):
-            with soundfile.SoundFile(file) as sound, writing(part), part.open("wb") as output:
-                check_header(sound, name)
-                stream = soxr.ResampleStream(sound.samplerate, self.sampling_rate, 1, dtype="float32")
-                is_last = False
-                while left > 0 and not is_last:
-                    block = read_mono(sound, BLOCK)
-                    is_last = not len(block)
-                    if sound.samplerate != self.sampling_rate:
-                        block = stream.resample_chunk(block, last=is_last)
-                    block[:left].tofile(output)
-                    left -= len(block)
+        with (
+            open_recording(recording) as file,
+            reading(name, "a readable audio file", "Repair or remove it."),
+            soundfile.SoundFile(file) as sound,
+            writing(part),
+            part.open("wb") as output,
+        ):
+            check_header(sound, name)
+            stream = soxr.ResampleStream(sound.samplerate, self.sampling_rate, 1, dtype="float32")
+            is_last = False
+            while left > 0 and not is_last:
+                block = read_mono(sound, BLOCK)
+                is_last = not len(block)
+                if sound.samplerate != self.sampling_rate:
+                    block = stream.resample_chunk(block, last=is_last)
+                block[:left].tofile(output)
+                left -= len(block)
         part.rename(path)
 
     def choose(self, recordings, lengths: Lengths, windows: Windows, limit: int) -> str | None:

@@ -64,7 +64,7 @@ class Member(io.RawIOBase):
     """`size` bytes of a file from `offset` on, as a file of their own."""
 
     def __init__(self, path: str, offset: int, size: int):
-        self.file = open(path, "rb", buffering=0)
+        self.file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed with this one
         self.offset = offset
         self.size = size
         self.position = 0

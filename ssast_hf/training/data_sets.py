@@ -89,8 +89,8 @@ def tell(train: AudioDataset, validation: AudioDataset | None, data: DataArgumen
     longest = train.stretches.samples.max() / train.cropper.sampling_rate
     if data.window_seconds is not None and data.window_seconds > longest:
         say(
-            f"--window_seconds {data.window_seconds:g} is longer than every recording (up to {longest:.4g} s), so each "
-            "is one window."
+            f"--window_seconds {data.window_seconds:g} is longer than every recording, up to {longest:.4g} s: each is "
+            "one window."
         )
 
 

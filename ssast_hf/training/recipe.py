@@ -37,11 +37,8 @@ def recipe_of(data: DataArguments, arguments: RunArguments, train, feature_extra
     if data.streaming:
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
     else:
-        recipe |= {
-            "recordings": len(train.stretches),
-            "windows": len(train),
-            "decoded": len(train.cropper.decoded.samples),
-        }
+        recipe |= {"recordings": len(train.stretches), "windows": len(train)}
+        recipe["decoded"] = len(train.cropper.decoded.samples)
     return json.loads(json.dumps(recipe))  # as it will be read; enumerations are strings
 
 

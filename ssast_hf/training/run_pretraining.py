@@ -9,6 +9,7 @@ Self-supervised pretraining, from a checkpoint or from scratch, on one processor
 The same command again goes on where it stopped. All options of transformers' `TrainingArguments` are accepted.
 """
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -158,6 +159,9 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
             parser.error(f"--{name} must be at least 1, got {getattr(arguments, name)}")
     if not 0 <= data.max_bad_fraction <= 1 or not 0 <= data.validation_fraction < 1:
         parser.error("--max_bad_fraction and --validation_fraction are shares between 0 and 1")
+    for name in ("window_seconds", "window_overlap", "min_level", "max_decoded_gb"):
+        if not math.isfinite(getattr(data, name) or 0):
+            parser.error(f"--{name} must be a finite number")
     if data.group_column is not None and (data.streaming or data.validation_data):
         parser.error("--group_column is about a validation part of training data that are not streamed")
     if arguments.label_smoothing_factor or (arguments.load_best_model_at_end and arguments.save_strategy == "no"):

@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from ..storage.guards import reading, writing
-from .decoding import BLOCK, audio_packages, check_header, read_mono
+from .decoding import BLOCK, audio_packages, check_header, enter, read_mono
 from .lengths import Lengths
 from .opening import open_recording
 from .windows import Windows
@@ -73,6 +73,7 @@ class DecodedFiles:
             part.open("wb") as output,
         ):
             check_header(sound, name)
+            enter(sound, 0)
             stream = soxr.ResampleStream(sound.samplerate, self.sampling_rate, 1, dtype="float32")
             is_last = False
             while left > 0 and not is_last:

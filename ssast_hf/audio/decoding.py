@@ -17,6 +17,8 @@ BLOCK = 1 << 22
 LOUDEST = 1e12
 # What libsndfile reports of a file that does not say how long it is lies far beyond.
 LONGEST = 2**48
+# Samples of MP3 that have to be decoded before others come out right.
+MP3_MEMORY = 16384
 # By how many samples resampling may miss a length.
 ROUNDING = 16
 
@@ -104,8 +106,7 @@ def decode_audio(file, name: str, sampling_rate: int, begin: int = 0, end: int |
                 rate = sound.samplerate
                 # More than it takes, since resampling rounds.
                 wanted = sound.frames if end is None else (end - begin) * rate // sampling_rate + 2
-                if begin:
-                    sound.seek(min(begin * rate // sampling_rate, sound.frames))
+                enter(sound, min(begin * rate // sampling_rate, sound.frames))
                 audio = read_mono(sound, wanted)
         except soundfile.LibsndfileError as error:
             raise UnreadableFile(f"{name} is no readable audio file ({error.error_string})") from error
@@ -113,15 +114,30 @@ def decode_audio(file, name: str, sampling_rate: int, begin: int = 0, end: int |
     return audio if end is None else audio[: end - begin]
 
 
+def enter(sound, place: int):
+    """Go to a sample of an open audio file, to read on from there to wherever the reader likes."""
+    before = min(place, MP3_MEMORY) if is_mp3(sound) else 0
+    if place:
+        sound.seek(place - before)
+    if is_mp3(sound):
+        # After each read soundfile goes to where it is anyway, and the decoder would begin with a gap again.
+        sound.seekable = lambda: False
+        read_mono(sound, before)
+
+
+def is_mp3(sound) -> bool:
+    """Whether to go to a place in an open audio file takes looking at all that is before, as libsndfile does it."""
+    return sound.subtype.startswith("MPEG")
+
+
 def read_header(file, name: str, sampling_rate: int) -> tuple[int, bool]:
     """
-    How many samples at `sampling_rate` an open audio file has, and whether reading can begin anywhere in it: of MP3,
-    libsndfile has to look at all that is before.
+    How many samples at `sampling_rate` an open audio file has, and whether reading can begin anywhere in it at once.
     """
     soundfile, _ = audio_packages()
     with reading(name, "a readable audio file", "Repair or remove it."), soundfile.SoundFile(file) as sound:
         check_header(sound, name)
-        return sound.frames * sampling_rate // sound.samplerate, not sound.subtype.startswith("MPEG")
+        return sound.frames * sampling_rate // sound.samplerate, not is_mp3(sound)
 
 
 def check_header(sound, name: str):

@@ -192,8 +192,8 @@ def test_damage_to_a_long_recording_of_a_stream_is_told_once(tmp_path):
 
 def test_mp3_is_decoded_once_as_far_as_it_fits(tmp_path, monkeypatch):
     for name, seconds in (("a", 3), ("b", 5), ("short", 0.4)):
-        tone = 0.3 * np.sin(2 * np.pi * 220 / 44100 * np.arange(round(seconds * 44100)))
-        soundfile.write(tmp_path / f"{name}.mp3", tone, 44100)
+        tone = 0.3 * np.sin(2 * np.pi * 220 / 48000 * np.arange(round(seconds * 48000)))
+        soundfile.write(tmp_path / f"{name}.mp3", tone, 48000)
     recordings = load_recordings(str(tmp_path))
     cropper = make_cropper()
     lengths = measure(recordings, RATE)
@@ -203,12 +203,13 @@ def test_mp3_is_decoded_once_as_far_as_it_fits(tmp_path, monkeypatch):
     assert said.startswith("2 long recordings are MP3")
     assert "1 of them are decoded once" in said
     assert "The others do not fit" in said
+    monkeypatch.setattr("ssast_hf.audio.decoded.BLOCK", 30_000)  # decoded in many pieces
     directly = AudioDataset(recordings, make_cropper(), Stretches.whole(lengths.samples))
     dataset = AudioDataset(recordings, cropper, Stretches.whole(lengths.samples))
     for i in range(len(dataset)):
         one, other = directly[i]["audio"], dataset[i]["audio"]
         assert len(one) == len(other)
-        assert np.abs(one - other)[50:-50].max() < 0.02  # but for where resampling begins and ends
+        assert np.abs(one - other)[50:-50].max() < 1e-3  # but for where resampling begins and ends
     decoded = [path for path in (tmp_path / "decoded").iterdir() if not path.suffix]
     assert len(decoded) == 1
     monkeypatch.setattr(DecodedFiles, "decode", None)

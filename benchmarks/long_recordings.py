@@ -9,21 +9,21 @@ that the training process and its worker have for themselves.
 """
 
 import argparse
-import multiprocessing
+import subprocess
+import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import psutil
 import soundfile
 from timing import report
-from transformers import TrainerCallback
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
 from ssast_hf.audio.batches import AudioDataset, Cropper, EpochSampler
 from ssast_hf.audio.recordings import load_recordings
-from ssast_hf.training import run_pretraining
 
 
 RATE, BLOCK = 16000, 16000 * 60
@@ -34,19 +34,12 @@ def main():
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--steps", type=int, default=50)
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
     memory, reading = [], []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name, hours in (("short", 1 / 6), ("long", arguments.hours)):
             write(folder / f"{name}.wav", hours)
-            queue = context.Queue()
-            process = context.Process(
-                target=train, args=(folder / f"{name}.wav", folder / name, arguments.steps, queue)
-            )
-            process.start()
-            memory.append({"recording": f"{60 * hours:g} minutes", **queue.get()})
-            process.join()
+            memory.append({"minutes": 60 * hours, **train(folder / f"{name}.wav", folder / name, arguments.steps)})
         clips = folder / "clips"
         clips.mkdir()
         for i in range(200):
@@ -72,31 +65,22 @@ def write(path: Path, hours: float):
             left -= BLOCK
 
 
-def train(file: Path, folder: Path, steps: int, queue):
-    """Train on a recording, in a process of its own; puts the most memory that it and its worker took into a queue."""
-    most = 0
-
-    class Watch(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            nonlocal most
-            process = psutil.Process()
-            most = max(most, sum(each.memory_full_info().uss for each in (process, *process.children(recursive=True))))
-
-    make = run_pretraining.SSASTTrainer
-
-    def watched(*args, **kwargs):
-        trainer = make(*args, **kwargs)
-        trainer.add_callback(Watch())
-        return trainer
-
-    run_pretraining.SSASTTrainer = watched
+def train(file: Path, folder: Path, steps: int) -> dict:
+    """Train on a recording; the most memory that the process and its worker had for themselves meanwhile."""
     config = SSASTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=1, intermediate_size=64)
     config.save_pretrained(folder / "config")
-    options = f"--config_name {folder}/config --train_data {file} --output_dir {folder}/out --max_steps {steps}"
-    options += " --per_device_train_batch_size 4 --save_strategy no --eval_strategy no --validation_fraction 0"
-    options += " --use_cpu True --dataloader_num_workers 1 --report_to none"
-    run_pretraining.main(options.split())
-    queue.put({"steps": steps, "peak MB": most / 1e6})
+    command = f"-m ssast_hf pretrain --config_name {folder}/config --train_data {file} --output_dir {folder}/out"
+    command += f" --max_steps {steps} --per_device_train_batch_size 4 --save_strategy no --eval_strategy no"
+    command += " --validation_fraction 0 --use_cpu True --dataloader_num_workers 1 --report_to none"
+    most = 0
+    with subprocess.Popen([sys.executable, *command.split()]) as process:
+        while process.poll() is None:
+            with suppress(psutil.Error):  # a process may end while it is looked at
+                root = psutil.Process(process.pid)
+                processes = (root, *root.children(recursive=True))
+                most = max(most, sum(each.memory_full_info().uss for each in processes))
+            time.sleep(0.2)
+    return {"steps": steps, "peak MB": most / 1e6}
 
 
 def time_of(name: str, source: Path) -> dict:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow
 from datasets import Audio, Features, Value
 
@@ -79,3 +80,18 @@ def from_cell(value) -> dict:
     if isinstance(value, bytes):
         return {"bytes": value}
     return {"bytes": value.get("bytes"), "path": value.get("path") or None} if isinstance(value, dict) else {}
+
+
+def first_content(cells: pyarrow.Array) -> dict | None:
+    """The audio file in the first cell of a column, as a view in `bytes`; `None` if it holds none."""
+    if pyarrow.types.is_struct(cells.type):
+        if cells.type.get_field_index("bytes") < 0 or not cells[0:1].is_valid()[0].as_py():
+            return None
+        cells = cells.field("bytes")
+    kind = str(cells.type)
+    if kind not in ("binary", "large_binary") or not cells.slice(0, 1).is_valid()[0].as_py():
+        return None
+    _, offsets, data = cells.buffers()
+    wide = np.int64 if kind == "large_binary" else np.int32
+    begin, end = np.frombuffer(offsets, wide)[cells.offset : cells.offset + 2].tolist()
+    return {"bytes": b"" if data is None else data.slice(begin, end - begin), "path": None}

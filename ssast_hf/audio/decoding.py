@@ -1,14 +1,11 @@
 """Audio files in, waveforms out."""
 
-import io
-import os
-import stat
-from reprlib import repr as shortened
-from typing import BinaryIO
+from collections.abc import Callable
 
 import numpy as np
 
 from ..storage.guards import UnreadableFile, reading
+from .opening import open_file, open_recording
 
 
 AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
@@ -18,10 +15,12 @@ MOST_CHANNELS = 64
 # Samples, of all channels, that are decoded at once.
 BLOCK = 1 << 22
 LOUDEST = 1e12
-# Bytes of a path, on Linux.
-LONGEST_PATH = 4096
 # What libsndfile reports of a file that does not say how long it is lies far beyond.
 LONGEST = 2**48
+# Samples of MP3 that have to be decoded before others come out right.
+MP3_MEMORY = 16384
+# By how many samples resampling may miss a length.
+ROUNDING = 16
 
 
 def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
@@ -45,57 +44,45 @@ def load_audio(path, sampling_rate: int = 16000) -> np.ndarray:
         return decode_audio(file, str(path), sampling_rate)
 
 
-def open_file(path: str) -> BinaryIO:
-    """An open file; a ValueError if it is none. To open a pipe would wait for ever."""
-    if not is_path(path):
-        raise UnreadableFile(f"{shortened(path)} is no path to a file")
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise UnreadableFile(f"{path} is no regular file")
-    return open(path, "rb")
-
-
-def is_path(path: str) -> bool:
-    """Whether a file can be called so."""
-    try:
-        return 0 < len(os.fsencode(path)) <= LONGEST_PATH and "\0" not in path
-    except UnicodeEncodeError:
-        return False
-
-
-def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples: int, position: float) -> np.ndarray:
+def load_window(
+    recording: dict,
+    sampling_rate: int,
+    begin: int,
+    end: int,
+    min_samples: int,
+    known_samples: int = 0,
+    read: Callable[[dict, int, int], np.ndarray] | None = None,
+) -> np.ndarray:
     """
-    Read a part of a recording for training, and nothing more of a long file than that.
+    Read a window of a recording for training, and nothing more of a long file than that.
 
     Args:
         recording (`dict`): What [`as_recording`] returns.
         sampling_rate (`int`): Wanted rate in Hz.
-        max_samples, min_samples (`int`): At most and at least so many samples at that rate.
-        position (`float`): Where to cut a longer recording, from 0, its beginning, to 1, its end.
+        begin, end (`int`): Which samples at that rate; the recording may end before.
+        min_samples (`int`): At least so many.
+        known_samples (`int`): How long its header said that the recording is; 0 if it need not be as long.
+        read (`Callable`, *optional*): What reads it, if it is not to be decoded: takes recording, begin and end.
 
     Returns:
         `np.ndarray` of shape `(num_samples,)`, float32, finite.
 
     Raises:
-        ValueError: If it is no readable audio, empty, not finite or too short.
+        ValueError: If it is no readable audio, empty, not finite or too short, or has become shorter.
         OSError: If there is no such file.
         ImportError: If soundfile or soxr are not installed.
     """
     name = recording["name"]
-    file: BinaryIO
-    if recording.get("bytes") is not None:
-        file = io.BytesIO(recording["bytes"])
-    elif recording.get("path") is None:
-        raise ValueError(f"{name} holds neither audio nor a path")
-    elif recording.get("offset") is not None:
-        with open(recording["archive"], "rb") as archive:
-            archive.seek(recording["offset"])
-            file = io.BytesIO(archive.read(recording["size"]))
-    elif not is_path(recording["path"]):
-        raise UnreadableFile(f"{name} holds {shortened(recording['path'])}, no path to a file")
+    if read is not None:
+        audio = read(recording, begin, end)
     else:
-        file = open_file(recording["path"])
-    with file:
-        audio = decode_audio(file, name, sampling_rate, max_samples, position)
+        with open_recording(recording) as file:
+            audio = decode_audio(file, name, sampling_rate, begin, end)
+    if len(audio) < min(end, known_samples) - begin - ROUNDING:
+        raise ValueError(
+            f"{name} ends before second {min(end, known_samples) / sampling_rate:.1f}, but says or said that it has "
+            f"{known_samples / sampling_rate:.1f} seconds; it is truncated, or was changed during the run"
+        )
     if len(audio) < min_samples:
         raise ValueError(
             f"{name} is too short: {len(audio)} samples at {sampling_rate} Hz, one patch takes {min_samples}"
@@ -106,23 +93,51 @@ def load_crop(recording: dict, sampling_rate: int, max_samples: int, min_samples
     return audio
 
 
-def decode_audio(file, name: str, sampling_rate: int, max_samples: int | None = None, position: float = 0.0):
-    """Mono float32 samples of an open audio file at `sampling_rate`, on request a part; `name` is for messages."""
+def decode_audio(file, name: str, sampling_rate: int, begin: int = 0, end: int | None = None) -> np.ndarray:
+    """
+    Mono float32 samples of an open audio file at `sampling_rate`, on request from sample `begin` to before `end`;
+    `name` is for messages.
+    """
     soundfile, soxr = audio_packages()
     with reading(name, "a readable audio file", "Repair or remove it."):
         try:
             with soundfile.SoundFile(file) as sound:
                 check_header(sound, name)
                 rate = sound.samplerate
-                # One more than it takes, since resampling rounds.
-                wanted = sound.frames if max_samples is None else max_samples * rate // sampling_rate + 2
-                if sound.frames > wanted:
-                    sound.seek(round(position * (sound.frames - wanted)))
+                # More than it takes, since resampling rounds.
+                wanted = sound.frames if end is None else (end - begin) * rate // sampling_rate + 2
+                enter(sound, min(begin * rate // sampling_rate, sound.frames))
                 audio = read_mono(sound, wanted)
         except soundfile.LibsndfileError as error:
             raise UnreadableFile(f"{name} is no readable audio file ({error.error_string})") from error
         audio = audio if rate == sampling_rate or not len(audio) else soxr.resample(audio, rate, sampling_rate)
-    return audio[:max_samples]
+    return audio if end is None else audio[: end - begin]
+
+
+def enter(sound, place: int):
+    """Go to a sample of an open audio file, to read on from there to wherever the reader likes."""
+    before = min(place, MP3_MEMORY) if is_mp3(sound) else 0
+    if place:
+        sound.seek(place - before)
+    if is_mp3(sound):
+        # After each read soundfile goes to where it is anyway, and the decoder would begin with a gap again.
+        sound.seekable = lambda: False
+        read_mono(sound, before)
+
+
+def is_mp3(sound) -> bool:
+    """Whether to go to a place in an open audio file takes looking at all that is before, as libsndfile does it."""
+    return sound.subtype.startswith("MPEG")
+
+
+def read_header(file, name: str, sampling_rate: int) -> tuple[int, bool]:
+    """
+    How many samples at `sampling_rate` an open audio file has, and whether reading can begin anywhere in it at once.
+    """
+    soundfile, _ = audio_packages()
+    with reading(name, "a readable audio file", "Repair or remove it."), soundfile.SoundFile(file) as sound:
+        check_header(sound, name)
+        return sound.frames * sampling_rate // sound.samplerate, not is_mp3(sound)
 
 
 def check_header(sound, name: str):

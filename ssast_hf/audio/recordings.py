@@ -15,8 +15,9 @@ from datasets import Dataset, IterableDataset
 from ..storage.guards import UnreadableFile, reading, shortened_line
 from ..storage.urls import check_url
 from .archives import list_archives, read_archives
-from .columns import STREAMED, find_column, from_cell
-from .decoding import AUDIO_SUFFIXES, is_path
+from .columns import STREAMED, find_column, first_content, from_cell
+from .decoding import AUDIO_SUFFIXES
+from .opening import is_path
 from .tables import from_hub, load_tables, named, read_tables, table_pieces
 
 
@@ -26,7 +27,9 @@ STREAM_PIECES = 1024
 FEW = 20
 
 
-def load_recordings(source: str, split="train", config_name=None, audio_column=None, streaming: bool = False):
+def load_recordings(
+    source: str, split="train", config_name=None, audio_column=None, streaming: bool = False, group_column=None
+):
     """
     List the recordings of a data set without decoding any.
 
@@ -38,6 +41,7 @@ def load_recordings(source: str, split="train", config_name=None, audio_column=N
         audio_column (`str`, *optional*): The column of paths or of audio; found by its usual names if not given.
         streaming (`bool`, defaults to `False`): Read from beginning to end instead of by index, for data that do not
             fit or lie elsewhere.
+        group_column (`str`, *optional*): The column of a manifest that says which recordings belong together.
 
     Returns:
         [`Recordings`], or a `datasets.IterableDataset` of whose rows [`as_recording`] makes the same.
@@ -47,6 +51,9 @@ def load_recordings(source: str, split="train", config_name=None, audio_column=N
         OSError: If a file or a data set on the Hub cannot be read.
     """
     path = Path(source)
+    groups = None
+    if group_column is not None and (not path.is_file() or format_of(path.name) != "manifest"):
+        raise ValueError(f"--group_column {group_column}: {source} is no manifest (.json, .jsonl, .csv, .tsv).")
     if path.is_dir():
         kind, files = files_of_folder(path)
     elif path.is_file():
@@ -81,7 +88,9 @@ def load_recordings(source: str, split="train", config_name=None, audio_column=N
     elif kind == "tar":
         rows = Dataset.from_list(list_archives(files))
     else:
-        paths = files_of_manifest(path, audio_column) if kind == "manifest" else files
+        paths = files
+        if kind == "manifest":
+            paths, groups = files_of_manifest(path, audio_column, group_column)
         check_names(paths, source)
         if streaming:
             columns = {"name": paths, "path": paths, "bytes": [None] * len(paths)}
@@ -89,7 +98,7 @@ def load_recordings(source: str, split="train", config_name=None, audio_column=N
         rows = Dataset.from_dict({"path": paths})
     if not len(rows):
         raise nothing_in(source)
-    return Recordings(rows, source)
+    return Recordings(rows, source, groups)
 
 
 def stream(source: str, read, **pieces) -> IterableDataset:
@@ -120,16 +129,28 @@ def check_names(paths: list[str], source: str):
 
 
 class Recordings(torch.utils.data.Dataset):
-    """Where the recordings of a `datasets.Dataset` are: items as [`as_recording`] makes them."""
+    """
+    Where the recordings of a `datasets.Dataset` are: items as [`as_recording`] makes them. Audio files in a table are
+    views of it, not copies.
 
-    def __init__(self, rows: Dataset, source: str):
+    Args:
+        rows (`datasets.Dataset`): Says where.
+        source (`str`): For messages.
+        groups (`list[str]`, *optional*): Which group each recording belongs to.
+    """
+
+    def __init__(self, rows: Dataset, source: str, groups: list[str] | None = None):
         self.rows = rows
+        self.tables = rows.with_format("arrow") if "audio" in rows.column_names else None
         self.source = source
+        self.groups = groups
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
+        if self.tables is not None and (content := first_content(self.tables[index].column("audio").chunk(0))):
+            return named(content, self.source, index)
         return as_recording(self.rows[index], self.source, index)
 
 
@@ -183,8 +204,8 @@ def files_of_folder(folder: Path) -> tuple[str, list[str]]:
     raise ValueError(f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), parquet or tar file.")
 
 
-def files_of_manifest(path: Path, column: str | None) -> list[str]:
-    """The paths in a manifest, relative ones relative to its folder."""
+def files_of_manifest(path: Path, column: str | None, group: str | None) -> tuple[list[str], list[str] | None]:
+    """The paths in a manifest, relative ones relative to its folder, and, of a column, which group each belongs to."""
     expected = "rows with a path each"
     with reading(path, "a manifest", f"Expected {expected}, as JSON, JSONL, CSV or TSV."):
         text = path.read_text(encoding="utf-8-sig")
@@ -213,4 +234,6 @@ def files_of_manifest(path: Path, column: str | None) -> list[str]:
             f"None of the first files that {path} names exists, such as {shortened_line(files[0])}; relative paths "
             "are taken to be relative to the manifest's folder."
         )
-    return files
+    if group is not None and (without := [number for number, row in enumerate(rows, start=1) if group not in row]):
+        raise ValueError(f"{path}: row {without[0]} has no {group!r}, as --group_column says.")
+    return files, None if group is None else [str(row[group]) for row in rows]

@@ -1,6 +1,6 @@
 """
-Mean and standard deviation of a data set's log-mel features, over what is not padding, each clip cut to its first
-frames.
+Mean and standard deviation of a data set's log-mel features, over what is not padding: of everything, or of windows
+spread over it.
 """
 
 
@@ -11,7 +11,8 @@ def add_arguments(parser):
         help="a model whose feature extractor is used, or nano, which is bundled (default: the released models')",
     )
     parser.add_argument("--write", action="store_true", help="store the result in that folder's feature extractor")
-    parser.add_argument("--max_length", type=int, help="frames per clip (default: the feature extractor's)")
+    parser.add_argument("--max_length", type=int, help="frames per window (default: the feature extractor's)")
+    parser.add_argument("--max_hours", type=float, default=10.0, help="read at most so much (default: 10)")
     parser.add_argument("--num_workers", type=int, help="processes that read and decode (default: 2)")
     parser.add_argument("--dataset_split", help="split of a data set on the Hub (default: train)")
     parser.add_argument("--dataset_config_name", help="its configuration")

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from ..storage.guards import reading, writing
 from .columns import STREAMED, audio_column, find_column, from_cell
-from .decoding import is_path
+from .opening import is_path
 
 
 # How many rows, which hold whole recordings, are copied or read at once, and how many bytes.

@@ -49,14 +49,27 @@ class DataArguments:
         "or .tar file or pattern; a data set on the Hub"
     )
     validation_data: list[str] | None = option("the same for validation (default: a part of the training data)")
-    validation_fraction: float = option("that part, unless the training data are streamed", 0.05)
+    validation_fraction: float = option(
+        "that part, unless the training data are streamed: some recordings, or the end of each if they are few", 0.05
+    )
+    group_column: str | None = option("column of a manifest; recordings of the same value are validated on together")
+    window_seconds: float | None = option(
+        "how much of a recording makes up a clip; longer ones are several (default: what --max_length takes)"
+    )
+    window_overlap: float = option("by how many seconds two of these overlap", 0.0)
+    min_level: float | None = option(
+        "leave out windows below this level, in dB relative to full scale (RMS), such as -60 (default: none)"
+    )
     dataset_config_name: str | None = option("configuration of a data set on the Hub")
     dataset_split: str = option("its split", "train")
     audio_column: str | None = option("column of audio or paths (default: found by its usual names)")
     streaming: bool = option(
         "read parquet, tar or Hub data from beginning to end, without a copy; needs --max_steps", False
     )
-    shuffle_buffer: int = option("recordings to shuffle among when streaming", 1000)
+    shuffle_buffer: int = option("windows to shuffle among when streaming", 1000)
+    max_decoded_gb: float = option(
+        "disk space in the output folder, during the run, for long MP3 files, which are decoded as a whole", 10.0
+    )
     max_bad_fraction: float = option("stop when more of the recordings than this cannot be used", 0.01)
     on_bad_file: str = option("what to do about one that cannot be used", "skip", choices=["skip", "raise"])
 

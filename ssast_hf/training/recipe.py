@@ -11,8 +11,8 @@ from .arguments import DataArguments, RunArguments
 # In every checkpoint, beside transformers' files.
 FILE = "run.json"
 DATA = (
-    "train_data validation_data validation_fraction dataset_config_name dataset_split audio_column streaming "
-    "shuffle_buffer"
+    "train_data validation_data validation_fraction group_column window_seconds window_overlap min_level "
+    "dataset_config_name dataset_split audio_column streaming shuffle_buffer max_decoded_gb"
 ).split()
 RUN = (
     "per_device_train_batch_size gradient_accumulation_steps seed data_seed bf16 fp16 dataloader_drop_last "
@@ -27,11 +27,11 @@ MODEL = (
 
 
 def recipe_of(
-    data: DataArguments, arguments: RunArguments, recordings, feature_extractor, steps: int | None = None
+    data: DataArguments, arguments: RunArguments, train, feature_extractor, steps: int | None = None
 ) -> dict:
     """
-    The options of a run, and what they led to, by name; `recordings` are those to train on, `steps` those that the
-    learning rate decays over, if it does.
+    The options of a run, and what they led to, by name; `train` is the data set to train on, `steps` are those that
+    the learning rate decays over, if it does.
     """
     recipe = {name: getattr(data, name) for name in DATA}
     recipe |= {name: getattr(arguments, name) for name in RUN + KEPT}
@@ -42,7 +42,8 @@ def recipe_of(
     if data.streaming:
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
     else:
-        recipe["recordings"] = len(recordings)
+        recipe |= {"recordings": len(train.stretches), "windows": len(train)}
+        recipe["decoded"] = len(train.cropper.decoded.samples)
     return json.loads(json.dumps(recipe))  # as it will be read; enumerations are strings
 
 

@@ -39,7 +39,7 @@ def write_report(
     model = trainer.accelerator.unwrap_model(trainer.model)
     config = model.config
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    skipped = len(bad_files.names())
+    skipped, quiet = len(bad_files.names()), len(bad_files.quiet_names())
     height, width = config.patch_shape
     used = used_defaults(trainer, defaults)
     notes = [f"{name}: {value}, as the command did not say" for name, value in used.items()]
@@ -62,7 +62,8 @@ def write_report(
         f"of {height} x {width} (mel bins x frames), {config.num_masked_patches} of {config.num_patches} masked "
         f"({config.mask_strategy}), objective {config.objective}, decoder layers {config.decoder_num_hidden_layers}",
         f"- data: {data_in_words(data)}; recordings that could not be used: {skipped}"
-        + (", listed in skipped_files.txt" if skipped else ""),
+        + (", listed in skipped_files.txt" if skipped else "")
+        + (f"; windows below --min_level: {quiet}, listed in {bad_files.quiet_path.name}" if quiet else ""),
         f"- steps: {state.global_step}, of {args.train_batch_size} clips x {args.gradient_accumulation_steps} "
         f"accumulated x {max(args.world_size, 1)} processes; seed {args.seed}",
         f"- computed with ssast_hf {__version__}, transformers {transformers.__version__}, torch {torch.__version__}, "
@@ -82,6 +83,7 @@ def write_report(
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     table = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     unusable = [f"{skipped} recordings could not be used; {bad_files.path} says why."] if skipped else []
+    unusable += [f"{quiet} windows were below --min_level and left out; see {bad_files.quiet_path}."] if quiet else []
     written = f"Written: {folder} (the model, report.md, curves.png{', figures' if pictures else ''})"
     return [*table, *unusable, written, summary]
 

@@ -20,12 +20,12 @@ import torch
 from accelerate import PartialState
 from transformers import set_seed
 
-from ..audio.bad_files import BadFiles
+from ..audio.bad_files import QUIET_LIST, BadFiles
 from ..audio.batches import Collator
 from ..audio.decoding import audio_packages
 from ..storage.reading import read_weights
 from .arguments import DataArguments, RunArguments, option, parse_into
-from .data_sets import describe, make_datasets
+from .data_sets import count_recordings, describe, make_datasets, without_decoded_files
 from .defaults import count_steps, resolve_defaults, warn_of_warmup
 from .facts import write_facts
 from .memory import told_what_fits
@@ -73,7 +73,8 @@ def main(argv: list[str] | None = None) -> list[str]:
     check_arguments(parser, model_arguments, data_arguments, arguments)
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
-    with StopRequest(arguments.max_minutes) as stop, lock, named_when_lost(lock):
+    stop, decoded = StopRequest(arguments.max_minutes), without_decoded_files(arguments)
+    with stop, lock, decoded, named_when_lost(lock):
         stop.connect(arguments.ddp_timeout)
         try:
             return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)
@@ -97,7 +98,8 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     checkpoint = find_checkpoint(arguments, model_arguments.model_name_or_path)
     bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"
     if checkpoint is None and PartialState().is_local_main_process:
-        bad_file_list.unlink(missing_ok=True)
+        for path in (bad_file_list, bad_file_list.with_name(QUIET_LIST)):
+            path.unlink(missing_ok=True)
 
     set_seed(arguments.seed)
     model, feature_extractor = make_model(model_arguments)
@@ -121,7 +123,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     bad_files = BadFiles(
         bad_file_list,
         data_arguments.max_bad_fraction,
-        total=None if data_arguments.streaming else len(train) + (0 if validation is None else len(validation)),
+        total=None if data_arguments.streaming else count_recordings(train, validation),
         raise_at_once=data_arguments.on_bad_file == "raise",
     )
     trainer = SSASTTrainer(
@@ -200,6 +202,11 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
             parser.error(f"--{name} must be at least 1, got {getattr(arguments, name)}")
     if not 0 <= data.max_bad_fraction <= 1 or not 0 <= data.validation_fraction < 1:
         parser.error("--max_bad_fraction and --validation_fraction are shares between 0 and 1")
+    for name in ("window_seconds", "window_overlap", "min_level", "max_decoded_gb"):
+        if not math.isfinite(getattr(data, name) or 0):
+            parser.error(f"--{name} must be a finite number")
+    if data.group_column is not None and (data.streaming or data.validation_data):
+        parser.error("--group_column is about a validation part of training data that are not streamed")
     wants_best = arguments.asked["load_best_model_at_end"]
     if arguments.label_smoothing_factor or (wants_best and arguments.save_strategy == "no"):
         parser.error("--label_smoothing_factor and --load_best_model_at_end without checkpoints make no sense here")

@@ -80,10 +80,11 @@ def test_damage_in_the_middle_of_a_stream_is_one_sentence(workers, archive):
     archive.write_bytes(archive.read_bytes()[: offset_of(archive, 1) + 5000])
     cropper = Cropper(SSASTFeatureExtractor(max_length=50), min_frames=16, seed=3)
     stream = AudioStream(load_recordings(str(archive), streaming=True), cropper, buffer_size=1)
-    loader = iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers))
-    assert next(loader)["skipped"] == []
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=workers)
+    seen: list[dict] = []
     with pytest.raises(ValueError, match="unexpected end of data") as error:
-        next(loader)
+        seen.extend(loader)
+    assert seen[0]["skipped"] == []
     sentence = f"{archive} is not a whole tar archive (unexpected end of data). Download or copy it again."
     assert message_of(error.value, "pretrain") == sentence
 

@@ -148,7 +148,7 @@ class AudioDataset(Dataset):
 
     def name_of(self, index: int) -> str:
         """What the item of an index is called."""
-        return self.recordings[index]["name"]
+        return named_window(*self.find(0, index)[:3])
 
     def __getitem__(self, item: int | tuple[int, int]) -> dict:
         """Item by index, or by (epoch, index): each epoch cuts elsewhere."""

@@ -34,7 +34,16 @@ PAGES = {
     )
 }
 # What commands write, or what belongs to others.
-MADE = {"config.json", "preprocessor_config.json", "trainer_state.json", "training.json", "figures/", "demo/"}
+MADE = {
+    "config.json",
+    "preprocessor_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "trainer_state.json",
+    "training.json",
+    "figures/",
+    "demo/",
+}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Page -> what its blocks print, in this order, and what they leave behind.
 PRINTED = {
@@ -186,8 +195,6 @@ def test_named_files_exist(page):
 
 
 # What commands write, or what belongs to others.
-
-MADE = {"config.json", "preprocessor_config.json", "trainer_state.json", "training.json", "figures/", "demo/"}
 
 
 def test_named_functions_are_where_the_design_says():

@@ -47,8 +47,8 @@ from .wholeness import read_state
 SHOWN = (
     "model_name_or_path model_size patch max_length mean std train_data validation_data validation_fraction "
     "window_seconds streaming output_dir max_steps num_train_epochs max_minutes per_device_train_batch_size "
-    "learning_rate warmup_steps lr_scheduler_type load_best_model_at_end logging_steps eval_steps save_steps bf16 seed "
-    "resume_from_checkpoint"
+    "learning_rate warmup_steps lr_scheduler_type load_best_model_at_end logging_steps eval_steps save_steps bf16 "
+    "seed resume_from_checkpoint"
 ).split()
 
 

@@ -194,9 +194,6 @@ def test_named_files_exist(page):
         assert places, name
 
 
-# What commands write, or what belongs to others.
-
-
 def test_named_functions_are_where_the_design_says():
     for row in PAGES["docs/design.md"].splitlines():
         for file, names in re.findall(r"`([\w/]+\.py)`: ([^;|]*)", row):

@@ -1,24 +1,32 @@
 """
 The two questions of SSAST's pretraining as numbers: pure functions of predictions, targets and a mask.
 
-Shapes are written with B clips, N patches and A numbers per patch; for a mask, True = masked. Nothing here loops over
-clips or waits for the device: all patches are compared and unmasked ones struck out, because only the device knows the
-size of a selection.
+Shapes are written with B clips, M patches and A numbers per patch; for a mask, True = masked. The patches are those
+that are masked, and some that are not where one clip has fewer than another. Nothing here loops over clips or waits
+for the device.
 """
 
+from contextlib import nullcontext
+
 import torch
+from torch.utils.checkpoint import checkpoint
 
-from .masking_ssast import duplicates_of_others
+from .masking_ssast import first_alike
 
 
-def info_nce(predictions, targets, bool_masked_pos, axis="predictions", exclude_duplicates=True):
+# So many patches are compared with all others at once. More, of long clips, are compared in turn, and again on the way
+# back, so that memory grows with the number of patches and not with its square. Ten seconds have 400 masked ones.
+ROWS = 512
+
+
+def info_nce(predictions, targets, is_masked, axis="predictions", exclude_duplicates=True):
     """
     Each masked patch against all masked patches of its clip (Gong et al. 2022, Equation 1).
 
     Args:
         predictions (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): One per patch, float32.
         targets (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): The patches, float32.
-        bool_masked_pos (`torch.BoolTensor` of shape `(batch_size, num_patches)`): True = masked.
+        is_masked (`torch.BoolTensor` of shape `(batch_size, num_patches)`): True = masked.
         axis (`str`): `"predictions"`: which prediction belongs to a target, as in the released code; `"targets"`:
             which target belongs to a prediction, as in the paper.
         exclude_duplicates (`bool`): Whether patches that are bitwise equal to the target do not count against it.
@@ -27,40 +35,75 @@ def info_nce(predictions, targets, bool_masked_pos, axis="predictions", exclude_
         Three scalars, means over the masked patches of the batch: the loss in nats; the accuracy, without graph and
         always the released code's, whatever the axis; and the share of masked patches with a masked duplicate.
     """
+    alike = first_alike(targets)
+    own, others = (targets, predictions) if axis == "predictions" else (predictions, targets)
     # Sums over a patch, which bfloat16 could not tell apart.
-    with torch.autocast(targets.device.type, enabled=False):
-        similarity = targets @ predictions.transpose(1, 2)  # (B, N targets, N predictions)
+    with in_float32(targets.device.type):
+        losses = []
+        for begin in range(0, own.shape[1], ROWS):
+            arguments = (own[:, begin : begin + ROWS], others, is_masked, alike, begin, exclude_duplicates)
+            if own.shape[1] > ROWS and torch.is_grad_enabled():
+                losses.append(checkpoint(row_losses, *arguments, use_reentrant=False))
+            else:
+                losses.append(row_losses(*arguments))
+        loss = masked_mean(torch.cat(losses, dim=1), is_masked)
+        accuracy = masked_mean(told_apart(predictions, targets, is_masked).float(), is_masked)
+    num_alike = torch.zeros_like(alike).scatter_add(1, alike, is_masked.long()).gather(1, alike)
+    return loss, accuracy, masked_mean((num_alike > 1).float(), is_masked)
+
+
+def in_float32(device_type):
+    """Context without autocast, also where there is none: on the meta device, which computes nothing but shapes."""
+    available = torch.amp.is_autocast_available(device_type)
+    return torch.autocast(device_type, enabled=False) if available else nullcontext()
+
+
+def row_losses(own, others, is_masked, alike, begin, exclude_duplicates):
+    """InfoNCE (B, R) of patches `begin` to `begin + R`, (B, R, A), against all, (B, M, A); the rest as above."""
+    similarity = own @ others.transpose(1, 2)  # (B, R, M)
+    struck_out = ~is_masked.unsqueeze(1)
+    if exclude_duplicates:
+        place = torch.arange(others.shape[1], device=others.device)
+        rows = slice(begin, begin + own.shape[1])
+        is_other = place[rows].unsqueeze(1) != place
+        struck_out = struck_out | ((alike[:, rows].unsqueeze(2) == alike.unsqueeze(1)) & is_other)
     never = torch.finfo(similarity.dtype).min
-    dim = 2 if axis == "predictions" else 1
-    others_masked = bool_masked_pos.unsqueeze(3 - dim)
-    duplicates = duplicates_of_others(targets)
-    struck_out = ~others_masked | duplicates if exclude_duplicates else ~others_masked
-    partition = similarity.masked_fill(struck_out, never).logsumexp(dim=dim)  # (B, N)
-    loss = masked_mean(partition - similarity.diagonal(dim1=1, dim2=2), bool_masked_pos)
-    with torch.no_grad():
-        # As in the released code: normalised over predictions, then the best target of each prediction is sought.
-        probability = similarity.masked_fill(~bool_masked_pos.unsqueeze(1), never).softmax(dim=2)
-        best = probability.masked_fill(~bool_masked_pos.unsqueeze(2), -1.0).argmax(dim=1)
-        correct = best == torch.arange(best.shape[1], device=best.device)
-        accuracy = masked_mean(correct.float(), bool_masked_pos)
-        has_duplicate = (duplicates & bool_masked_pos.unsqueeze(1)).any(dim=2)
-        duplicate_fraction = masked_mean(has_duplicate.float(), bool_masked_pos)
-    return loss, accuracy, duplicate_fraction
-
-
-def masked_mean(values, bool_masked_pos):
-    """Mean of (B, N) over the masked patches of the whole batch; 0 if there are none."""
-    return (values * bool_masked_pos).sum() / bool_masked_pos.sum().clamp(min=1)
+    partition = similarity.masked_fill(struck_out, never).logsumexp(dim=2)
+    return partition - similarity.diagonal(offset=begin, dim1=1, dim2=2)
 
 
 @torch.no_grad()
-def masked_variance(predictions, bool_masked_pos):
+def told_apart(predictions, targets, is_masked):
     """
-    How much predictions (B, N, A) differ between the masked patches of a clip: their variance, as a mean over numbers
+    Which predictions, (B, M) bool, find their target. As in the released code: normalised over predictions, then the
+    best target of each prediction is sought.
+    """
+    never = torch.finfo(predictions.dtype).min
+    highest = predictions.new_full(is_masked.shape, -torch.inf)
+    best = torch.zeros_like(is_masked, dtype=torch.long)
+    for begin in range(0, targets.shape[1], ROWS):
+        rows = slice(begin, begin + ROWS)
+        similarity = targets[:, rows] @ predictions.transpose(1, 2)
+        probability = similarity.masked_fill(~is_masked.unsqueeze(1), never).softmax(dim=2)
+        value, place = probability.masked_fill(~is_masked[:, rows].unsqueeze(2), -1.0).max(dim=1)
+        best = torch.where(value > highest, place + begin, best)
+        highest = torch.maximum(value, highest)
+    return best == torch.arange(best.shape[1], device=best.device)
+
+
+def masked_mean(values, is_masked):
+    """Mean of (B, M) over the masked patches of the whole batch; 0 if there are none."""
+    return (values * is_masked).sum() / is_masked.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def masked_variance(predictions, is_masked):
+    """
+    How much predictions (B, M, A) differ between the masked patches of a clip: their variance, as a mean over numbers
     and clips. 0 when a model says the same of every patch, the way in which self-supervised training collapses.
     """
-    masked = bool_masked_pos.unsqueeze(2)
-    count = bool_masked_pos.sum(dim=1).clamp(min=1)[:, None, None]
+    masked = is_masked.unsqueeze(2)
+    count = is_masked.sum(dim=1).clamp(min=1)[:, None, None]
     predictions = predictions.float()
     centre = (predictions * masked).sum(dim=1, keepdim=True) / count
-    return masked_mean((predictions - centre).square().mean(dim=2), bool_masked_pos)
+    return masked_mean((predictions - centre).square().mean(dim=2), is_masked)

@@ -102,7 +102,7 @@ def original_mask(grid_shape, num_masked, valid, generator=None):
     return covered & (covered.cumsum(dim=1) <= num_masked[:, None])
 
 
-def duplicates_of_others(targets: torch.Tensor) -> torch.Tensor:
+def first_alike(targets: torch.Tensor) -> torch.Tensor:
     """
     Which patches of a clip are bitwise equal although they are different ones.
 
@@ -110,19 +110,28 @@ def duplicates_of_others(targets: torch.Tensor) -> torch.Tensor:
         targets (`torch.FloatTensor` of shape `(batch_size, num_patches, patch_area)`): Patches in float32.
 
     Returns:
-        `torch.BoolTensor` of shape `(batch_size, num_patches, num_patches)`; False on the diagonal.
+        `torch.LongTensor` of shape `(batch_size, num_patches)`: for each patch, the first one of its clip that is
+        equal to it, which may be itself. Patches are equal if they have the same one.
     """
     bits = targets.contiguous().view(torch.int32).long()
     # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would
     # take gigabytes. Integers do not round: equal patches have equal values.
     powers = torch.full(bits.shape[2:], 6364136223846793005, device=bits.device).cumprod(dim=0)
     fingerprint = (bits * powers).sum(dim=2)  # (B, N)
-    first_alike = (fingerprint.unsqueeze(2) == fingerprint.unsqueeze(1)).byte().argmax(dim=2)
-    # And to be certain of the converse, each patch is compared with the first one that has its value.
-    is_equal = (bits == bits.gather(1, first_alike.unsqueeze(2).expand_as(bits))).all(dim=2)
+    # Sorted, those of equal value are neighbours, in their order in the clip.
+    value, place = fingerprint.sort(dim=1, stable=True)
     own = torch.arange(bits.shape[1], device=bits.device)
-    group = torch.where(is_equal, first_alike, own)
-    return (group.unsqueeze(2) == group.unsqueeze(1)) & (own.unsqueeze(1) != own)
+    begins_run = pad(value[:, 1:] != value[:, :-1], (1, 0), value=True)
+    run = torch.where(begins_run, own, 0).cummax(dim=1).values
+    first = torch.zeros_like(place).scatter(1, place, place.gather(1, run))
+    # And to be certain of the converse, each patch is compared with the first one that has its value.
+    is_equal = (bits == bits.gather(1, first.unsqueeze(2).expand_as(bits))).all(dim=2)
+    return torch.where(is_equal, first, own)
+
+
+def first_marked(marked: torch.Tensor, count: int) -> torch.Tensor:
+    """Indices of the marked entries of each row of (B, N) bool, in order, then of others; (B, count) int64."""
+    return (~marked).byte().argsort(dim=1, stable=True)[:, :count]
 
 
 def earliest(score, count, valid):

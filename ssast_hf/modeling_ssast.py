@@ -3,7 +3,8 @@ The Self-Supervised Audio Spectrogram Transformer (SSAST, Gong et al., AAAI 2022
 
 In the order in which data flows: embeddings, attention, layer, encoder, `SSASTModel`, pretraining. (Heads for labels
 are in `heads_ssast.py`.) Parameter names are those of stock AST's checkpoints. Shapes are written with B clips, N
-patches (frequency-major: `index = frequency * grid_time + time`), L = N + 2 tokens, D hidden size and A patch area.
+patches (frequency-major: `index = frequency * grid_time + time`), M of them masked, L = N + 2 tokens, D hidden size
+and A patch area.
 """
 
 import copy
@@ -21,7 +22,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_ssast import CHOICES, SSASTConfig, same_share
 from .losses_ssast import info_nce, masked_mean, masked_variance
-from .masking_ssast import count_masked_patches, sample_mask
+from .masking_ssast import count_masked_patches, first_marked, sample_mask
 from .outputs_ssast import SSASTForPretrainingOutput, SSASTModelOutput
 
 
@@ -205,11 +206,12 @@ class SSASTLayer(GradientCheckpointingLayer):
         hidden_states: torch.Tensor,  # (B, L, D)
         attention_mask: torch.Tensor | None = None,  # (B, 1, 1, L) bool, True = attended to
         output_attentions: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        index: torch.Tensor | None = None,  # (B, K) int64, the tokens that are wanted; all if not given
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # (B, L, D) or (B, K, D), and (B, heads, L, L)
         context, probabilities = self.attention(
             self.layernorm_before(hidden_states), attention_mask, output_attentions
         )
-        hidden_states = hidden_states + self.dropout(context)
+        hidden_states = take(hidden_states + self.dropout(context), index)
         expanded = self.activation(self.intermediate(self.layernorm_after(hidden_states)))
         return hidden_states + self.dropout(self.output(expanded)), probabilities
 
@@ -221,16 +223,29 @@ class SSASTEncoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(SSASTLayer(config, hidden_size) for _ in range(num_hidden_layers))
 
-    def forward(self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False):
-        kept = selected_indices(output_hidden_states, len(self.layer) + 1)
+    def forward(
+        self, hidden_states, attention_mask=None, output_attentions=False, output_hidden_states=False, index=None
+    ):
+        """Tokens (B, L, D) -> the last hidden states of all tokens, or of those in `index` (B, K); and all states."""
+        count = len(self.layer)
+        kept = selected_indices(output_hidden_states, count + 1)
         all_hidden_states: tuple[torch.Tensor | None, ...] = (hidden_states if 0 in kept else None,)
         all_attentions: tuple[torch.Tensor, ...] = ()
         for i, layer in enumerate(self.layer, start=1):
-            hidden_states, probabilities = layer(hidden_states, attention_mask, output_attentions)
+            # The feed-forward part of the last layer is spared for tokens that nobody wants.
+            wanted = index if i == count and count not in kept else None
+            hidden_states, probabilities = layer(hidden_states, attention_mask, output_attentions, wanted)
             all_hidden_states += (hidden_states if i in kept else None,)
             if output_attentions:
                 all_attentions += (probabilities,)
+        if count in kept:
+            hidden_states = take(hidden_states, index)
         return hidden_states, all_hidden_states if kept else None, all_attentions if output_attentions else None
+
+
+def take(values: torch.Tensor, index: torch.Tensor | None) -> torch.Tensor:
+    """Entries (B, K, X) of (B, N, X) by their index (B, K); all if there is none."""
+    return values if index is None else values.gather(1, index.unsqueeze(2).expand(-1, -1, values.shape[2]))
 
 
 def selected_indices(selection: bool | int | list[int] | None, count: int) -> set[int]:
@@ -395,10 +410,11 @@ class SSASTModel(SSASTPreTrainedModel):
             attentions=attentions,
         )
 
-    def encode(self, embeddings, attended=None, output_attentions=None, output_hidden_states=None):
+    def encode(self, embeddings, attended=None, output_attentions=None, output_hidden_states=None, index=None):
         """
-        Layers and final norm on any tokens: (B, L, D), and (B, L) bool, True = attended to -> (B, L, D), and on
-        request the hidden states and the attention probabilities of all layers, as in [`SSASTModelOutput`].
+        Layers and final norm on any tokens: (B, L, D), and (B, L) bool, True = attended to -> (B, L, D), or (B, K, D)
+        of those in `index` (B, K), and on request the hidden states and the attention probabilities of all layers, as
+        in [`SSASTModelOutput`].
         """
         if output_attentions is None:
             output_attentions = self.config.output_attentions
@@ -406,7 +422,7 @@ class SSASTModel(SSASTPreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
         mask = self.mask_for_attention(embeddings, attended, output_attentions)
         hidden_states, all_hidden_states, attentions = self.encoder(
-            embeddings, mask, output_attentions, output_hidden_states
+            embeddings, mask, output_attentions, output_hidden_states, index
         )
         return self.layernorm(hidden_states), all_hidden_states, attentions
 
@@ -543,10 +559,11 @@ class SSASTDecoder(SSASTEncoder):
         # Back to the encoder's width, so that the heads are the same with and without a decoder.
         self.project = nn.Linear(width, encoder_width) if is_narrow else nn.Identity()
 
-    def forward(self, hidden_states, attention_mask=None):  # type: ignore[override]  # all states are (B, L, D)
+    def forward(self, hidden_states, attention_mask=None, index=None):  # type: ignore[override]
+        """Tokens (B, L, D) -> those in `index` (B, K), decoded, (B, K, D)."""
         # Under autocast the sum that all layers add to stays in float32, as in the encoder.
         embedded = self.embed(hidden_states).to(hidden_states.dtype)
-        decoded, _, _ = super().forward(embedded, attention_mask)
+        decoded, _, _ = super().forward(embedded, attention_mask, index=index)
         return self.project(self.layernorm(decoded))
 
 
@@ -603,66 +620,80 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         input_values = silence_padding(input_values, attention_mask)
         embeddings = self.base_model.embeddings(input_values, bool_masked_pos)  # (B, L, D)
 
+        # From here on, nothing but masked patches is wanted.
+        index = first_marked(bool_masked_pos, self.most_masked(bool_masked_pos, is_drawn))  # (B, M)
+        is_masked = bool_masked_pos.gather(1, index)
         attended = None if attention_mask is None else with_prefix(valid)
-        flags = (output_attentions, output_hidden_states)
+        flags, wanted = (output_attentions, output_hidden_states), index + NUM_PREFIX_TOKENS
         if self.config.decoder_num_hidden_layers:
-            encoded = self.encode_visible(embeddings, valid & ~bool_masked_pos, attended, is_drawn, *flags)
+            visible = with_prefix(valid & ~bool_masked_pos)
+            encoded = self.encode_visible(embeddings, visible, attended, wanted, is_drawn, *flags)
         else:
-            encoded = self.base_model.encode(embeddings, attended, *flags)
-        tokens, hidden_states, attentions = encoded
+            encoded = self.base_model.encode(embeddings, attended, *flags, wanted)
+        patches, hidden_states, attentions = encoded  # (B, M, D)
 
-        patches, targets = tokens[:, NUM_PREFIX_TOKENS:], self.patchify(input_values)
-        nce, accuracy, duplicate_fraction, guesses = self.discriminate(patches, targets, bool_masked_pos)
-        squared_error, reconstruction = self.reconstruct(patches, targets, bool_masked_pos)
-        trained = reconstruction if self.config.objective == "generative" else guesses
+        targets = take(self.patchify(input_values), index)  # (B, M, A)
+        nce, accuracy, duplicate_fraction, guesses = self.discriminate(patches, targets, is_masked)
+        squared_error, pixels = self.reconstruct(patches, targets, is_masked)
+        trained = pixels if self.config.objective == "generative" else guesses
+        nothing = pixels.new_zeros(*bool_masked_pos.shape, pixels.shape[2])
+        reconstruction = nothing.scatter(1, index.unsqueeze(2).expand_as(pixels), pixels * is_masked.unsqueeze(2))
         return SSASTForPretrainingOutput(
             loss=self.combine(nce, squared_error),
             discriminative_loss=nce,
             generative_loss=squared_error,
             accuracy=accuracy,
             duplicate_fraction=duplicate_fraction,
-            prediction_variance=masked_variance(trained, bool_masked_pos),
+            prediction_variance=masked_variance(trained, is_masked),
             reconstruction=reconstruction,
             bool_masked_pos=bool_masked_pos,
             hidden_states=hidden_states,
             attentions=attentions,
         )
 
-    def encode_visible(self, embeddings, visible_patches, attended, is_drawn, *flags):
+    def most_masked(self, bool_masked_pos: torch.Tensor, is_drawn: bool) -> int:
+        """At most so many patches of (B, N) are masked in a clip, at least 1, without waiting for the device."""
+        num_patches = bool_masked_pos.shape[1]
+        if is_drawn:  # of clips with padding fewer
+            return max(same_share(self.config.num_masked_patches, self.config.num_patches, num_patches), 1)
+        return max(int(bool_masked_pos.sum(dim=1).max()), 1) if is_at_hand(bool_masked_pos) else num_patches
+
+    def encode_visible(self, embeddings, visible, attended, wanted, is_drawn, *flags):
         """
-        Encode those patches of (B, L, D) that are marked in (B, N), then decode all -> as from [`SSASTModel.encode`].
+        Encode those tokens of (B, L, D) that are marked in (B, L), then decode all -> as from [`SSASTModel.encode`].
 
         Args:
             embeddings (`torch.Tensor` of shape `(batch_size, num_patches + 2, hidden_size)`): All tokens.
-            visible_patches (`torch.BoolTensor` of shape `(batch_size, num_patches)`): Neither masked nor padding.
+            visible (`torch.BoolTensor` of shape `(batch_size, num_patches + 2)`): Neither masked nor padding.
             attended (`torch.BoolTensor` of shape `(batch_size, num_patches + 2)`, *optional*): Tokens without padding.
+            wanted (`torch.LongTensor` of shape `(batch_size, num_wanted)`): Indices of the tokens to return.
             is_drawn (`bool`): Whether [`draw_mask`] chose what is visible, so that the configuration tells how many.
             flags: `output_attentions`, `output_hidden_states`.
         """
-        visible = with_prefix(visible_patches)  # (B, L)
-        fewest, most = self.count_visible(visible_patches, is_drawn, has_padding=attended is not None)
+        fewest, most = self.count_visible(visible, is_drawn, has_padding=attended is not None)
         # Visible tokens first; a clip that has fewer of them than others fills its row with hidden ones.
-        index = (~visible).byte().argsort(dim=1, stable=True)[:, : NUM_PREFIX_TOKENS + most]  # (B, K)
-        chosen = index.unsqueeze(2).expand(-1, -1, embeddings.shape[2])
+        index = first_marked(visible, most)  # (B, K)
         encoded, hidden_states, attentions = self.base_model.encode(
-            embeddings.gather(1, chosen), visible.gather(1, index) if fewest < most else None, *flags
+            take(embeddings, index), visible.gather(1, index) if fewest < most else None, *flags
         )
         # Hidden tokens stay as embedded: the mask token and their positions.
+        chosen = index.unsqueeze(2).expand_as(encoded)
         tokens = embeddings.scatter(1, chosen, encoded.to(embeddings.dtype))
         tokens = torch.where(visible.unsqueeze(2), tokens, embeddings)
         mask = self.base_model.mask_for_attention(tokens, attended)
-        return self.decoder(tokens, mask), hidden_states, attentions
+        return self.decoder(tokens, mask, wanted), hidden_states, attentions
 
-    def count_visible(self, visible_patches, is_drawn: bool, has_padding: bool) -> tuple[int, int]:
-        """At least and at most so many patches of (B, N) are visible in the clips of a batch, as the host knows it."""
-        num_patches = visible_patches.shape[1]
+    def count_visible(self, visible, is_drawn: bool, has_padding: bool) -> tuple[int, int]:
+        """At least and at most so many tokens of (B, L) are visible in the clips of a batch, as the host knows it."""
+        num_tokens = visible.shape[1]
         if is_drawn:
             # Clips with padding mask the same share of fewer patches, so they show no more than those without.
-            most = num_patches - same_share(self.config.num_masked_patches, self.config.num_patches, num_patches)
-            return 0 if has_padding else most, most
+            num_patches = num_tokens - NUM_PREFIX_TOKENS
+            most = num_tokens - same_share(self.config.num_masked_patches, self.config.num_patches, num_patches)
+            return NUM_PREFIX_TOKENS if has_padding else most, most
         if torch.compiler.is_compiling():
-            return 0, num_patches
-        fewest, most = visible_patches.sum(dim=1).aminmax()
+            return NUM_PREFIX_TOKENS, num_tokens
+        fewest, most = visible.sum(dim=1).aminmax()
         return int(fewest), int(most)
 
     def draw_mask(self, input_values, attention_mask=None, generator=None) -> torch.Tensor:
@@ -683,29 +714,29 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         windows = windows.unfold(2, patch_time, self.config.time_stride)  # (B, frequency, time, *patch_shape)
         return windows.flatten(3).flatten(1, 2)
 
-    def discriminate(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, ...]:
+    def discriminate(self, patches, targets, is_masked) -> tuple[torch.Tensor, ...]:
         """
-        Which patch is it? Encoded patches (B, N, D), targets (B, N, A) and mask (B, N) -> loss, accuracy and share of
-        duplicates as in [`info_nce`], and the predictions (B, N, A).
+        Which patch is it? Encoded patches (B, M, D), targets (B, M, A) and mask (B, M) -> loss, accuracy and share of
+        duplicates as in [`info_nce`], and the predictions (B, M, A).
         """
         with self._gradient_for("discriminative"):
             predictions = self.discrimination_head(patches).float()
             numbers = info_nce(
                 predictions,
                 targets,
-                bool_masked_pos,
+                is_masked,
                 self.config.contrastive_axis,
                 self.config.exclude_duplicate_negatives,
             )
         return *numbers, predictions
 
-    def reconstruct(self, patches, targets, bool_masked_pos) -> tuple[torch.Tensor, torch.Tensor]:
-        """What does it look like? Mean squared error, and the predicted patches (B, N, A); arguments as above."""
+    def reconstruct(self, patches, targets, is_masked) -> tuple[torch.Tensor, torch.Tensor]:
+        """What does it look like? Mean squared error, and the predicted patches (B, M, A); arguments as above."""
         with self._gradient_for("generative"):
             predictions = self.reconstruction_head(patches)
-            error = (predictions.float() - targets).square().mean(dim=2)  # (B, N)
-            loss = masked_mean(error, bool_masked_pos)
-        return loss, predictions * bool_masked_pos.unsqueeze(2)
+            error = (predictions.float() - targets).square().mean(dim=2)  # (B, M)
+            loss = masked_mean(error, is_masked)
+        return loss, predictions
 
     def combine(self, discriminative_loss: torch.Tensor, generative_loss: torch.Tensor) -> torch.Tensor:
         """What `config.objective` trains."""

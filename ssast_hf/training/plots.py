@@ -58,9 +58,11 @@ def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, p
         f"masked: what the model sees ({mask.mean():.0%} hidden)": np.ma.masked_where(mask, original),
         "reconstructed: predictions in the hidden places": np.where(mask, predicted, original),
     }
-    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    figure = Figure(figsize=(10, 7.5))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(panels), 1, sharex=True)
+    # Set by hand: to let matplotlib find them takes longer than all the rest.
+    margins = dict(left=0.07, right=0.88, bottom=0.07, top=0.91, hspace=0.18)
+    axes = figure.subplots(len(panels), 1, sharex=True, gridspec_kw=margins)
     for axis, (name, values) in zip(axes, panels.items(), strict=True):
         axis.set_facecolor("0.6")
         extent = (0, original.shape[1] / 100, 0, original.shape[0])
@@ -75,7 +77,7 @@ def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, p
         )
         axis.set(title=name, ylabel="mel bin")
     axes[-1].set_xlabel("time in seconds")
-    figure.colorbar(image, ax=axes, label="normalised log-mel energy")
+    figure.colorbar(image, cax=figure.add_axes((0.9, 0.07, 0.02, 0.84)), label="normalised log-mel energy")
     figure.suptitle(title)
     figure.savefig(Path(path), dpi=120)
 
@@ -88,9 +90,11 @@ def plot_curves(history: list[dict], path):
         history (`list[dict]`): `trainer.state.log_history`.
         path (`str` or `Path`): The PNG to write.
     """
-    figure = Figure(figsize=(11, 2.6 * math.ceil(len(PANELS) / 2)), layout="constrained")
+    rows = math.ceil(len(PANELS) / 2)
+    figure = Figure(figsize=(11, 2.6 * rows))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(math.ceil(len(PANELS) / 2), 2)
+    margins = dict(left=0.07, right=0.98, bottom=0.05, top=0.97, hspace=0.35, wspace=0.17)
+    axes = figure.subplots(rows, 2, gridspec_kw=margins)
     for axis, (title, names) in zip(axes.flat, PANELS.items(), strict=True):
         for name in names:
             for key, label in ((name, "training"), (f"eval_{name}", "validation")):
@@ -98,8 +102,12 @@ def plot_curves(history: list[dict], path):
                 if points:
                     style = dict(marker="o", markersize=3) if key != name or len(points) < 20 else {}
                     axis.plot(*zip(*points, strict=True), label=f"{name.replace('_', ' ')}, {label}", **style)
-        axis.set(title=title, xlabel="step")
+        axis.set(title=title)
+        axis.locator_params(nbins=5)
+        axis.ticklabel_format(axis="y", scilimits=(-2, 4))
         axis.grid(alpha=0.3)
         if axis.lines:
             axis.legend(fontsize="small")
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
     figure.savefig(Path(path), dpi=110)

@@ -73,7 +73,6 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     assert_same_run(straight, killed)
 
 
-@pytest.mark.compatibility
 @pytest.mark.skipif(Version(torch.__version__).release < (2, 7), reason="FSDP of PyTorch 2.6 needs a GPU's streams")
 def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path):
     changes = {"per_device_train_batch_size": 1, "max_steps": 10, "eval_steps": 10, "logging_steps": 5}
@@ -252,7 +251,7 @@ print([*info["missing_keys"], *info["unexpected_keys"]], model.num_parameters())
 def test_validation_repeats_itself_and_leaves_training_alone(model_dir, audio_folder, tmp_path):
     never, often = tmp_path / "never", tmp_path / "often"
     assert main(options(model_dir, audio_folder, never, eval_steps=100)) == 0
-    assert main(options(model_dir, audio_folder, often, eval_steps=1, visualize_steps=1, learning_rate=1e-3)) == 0
+    assert main(options(model_dir, audio_folder, often, eval_steps=1, visualize_steps=4)) == 0
     for name, tensor in weights(never).items():
         assert torch.equal(tensor, weights(often)[name]), name
     still = tmp_path / "still"

@@ -21,7 +21,6 @@ def documented(model_dir, audio_folder, tmp_path):
     return command[:at] + command[at + 2 :]
 
 
-@pytest.mark.compatibility
 def test_torchrun_trains_one_model(documented, tmp_path):
     torchrun(documented)
     assert "1 clips x 1 accumulated x 2 processes" in (tmp_path / "out" / "report.md").read_text()

@@ -30,22 +30,22 @@ def last_checkpoint(output: Path) -> int:
     return max(int(path.name.removeprefix("checkpoint-")) for path in output.glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_run_saves_and_ends_though_its_workers_get_the_signal_too(number, model_dir, audio_folder, tmp_path):
+def test_run_saves_and_ends_though_its_workers_get_the_signal_too(model_dir, audio_folder, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    changes = LONG | {"dataloader_num_workers": 2, "max_steps": 300, "save_steps": 100}
+    changes = LONG | {"dataloader_num_workers": 2, "max_steps": 300, "save_steps": 30}
     processes = run(options(model_dir, audio_folder, stopped, **changes), tmp_path)
-    wait_until(processes, stopped / "checkpoint-100")
+    wait_until(processes, stopped / "checkpoint-30")
     own = psutil.Process(processes[0].process.pid)
     for process in (*own.children(), own):
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
     assert end(processes) == [EXIT_STATUS]
     said = processes[0].errors()
     assert f"Stopped by a signal. The same command goes on from {stopped}/checkpoint-" in said
     assert "Traceback" not in said
     step = last_checkpoint(stopped)
-    assert 100 < step < 300
-    assert {path.name for path in stopped.iterdir()} == {"checkpoint-100", f"checkpoint-{step}"}
+    assert 30 < step < 300
+    assert f"checkpoint-{step}" in {path.name for path in stopped.iterdir()}
+    assert not (stopped / "model.safetensors").exists()
     changes["max_steps"] = step + 5
     for output in (straight, stopped):
         finish(run(options(model_dir, audio_folder, output, **changes), tmp_path))
@@ -61,7 +61,7 @@ def test_signal_to_one_process_stops_all_at_the_same_step(model_dir, audio_folde
     command = options(model_dir, audio_folder, stopped, **changes)
     processes = run(command, tmp_path, processes=2)
     wait_until(processes, stopped / "checkpoint-10")
-    os.kill(processes[1].process.pid, signal.SIGTERM)
+    os.kill(processes[1].process.pid, signal.SIGUSR1)
     assert end(processes) == [EXIT_STATUS, EXIT_STATUS]
     assert (stopped / f"checkpoint-{last_checkpoint(stopped)}" / "rng_state_1.pth").exists()
     finish(run(command, tmp_path, processes=2))

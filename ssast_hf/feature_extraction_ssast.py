@@ -26,6 +26,8 @@ WHOLE_NUMBERS = {
 }
 # Of a spectrogram; ten seconds have 128,000.
 MOST_VALUES = 1 << 27
+# Frames whose filter banks are computed together on another device than the CPU: half a gigabyte.
+FRAMES_AT_ONCE = 1 << 16
 # Audio that is meant to lie within [-1, 1] goes beyond by a little; integers in floating point by far.
 LOUDEST_SCALED = 32.0
 # What was warned of already, in this process.
@@ -129,8 +131,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             truncation (`bool`, defaults to `True`): Whether to cut clips that are longer than `max_length`.
             return_tensors (`"pt"` or `"np"`, *optional*): Stacked tensors or arrays; a list of arrays if not given.
             return_attention_mask (`bool`, *optional*): Whether to return an attention mask; configured if not given.
-            device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute. With `return_tensors="pt"` the
-                result stays there.
+            device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute, clip by clip on the CPU, many
+                clips together elsewhere. With `return_tensors="pt"` the result stays there.
             is_batched (`bool`, defaults to `False`): Says that the rows of an array are clips, even if there are two.
 
         Returns:
@@ -161,7 +163,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         clips = [clip.to(device) for clip in self._clips(raw_speech, is_batched)]
         if truncation:
             self._warn_of_cut_clips(clips, max_length)
-        features = [self._filter_banks(clip, max_length if truncation else None) for clip in clips]
+        if clips[0].device.type == "cpu":
+            features = [self._filter_banks(clip, max_length if truncation else None) for clip in clips]
+        else:
+            features = self._filter_banks_together(clips, max_length if truncation else None)
         self._check_values(clips, features)
         lengths = [len(feature) for feature in features]
         if padding == "max_length":
@@ -338,10 +343,68 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         bank = _mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveform.device)
         return (power @ bank).clamp_(min=torch.finfo(torch.float32).eps).log_()
 
+    def extract(self, waveforms: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+        """
+        What a call returns for a batch of clips that are checked already, computed on their device without waiting for
+        it. The numbers are those of a call within 1e-4; sums are made in another order.
+
+        Args:
+            waveforms (`torch.FloatTensor` of shape `(batch_size, length)`): Clips at `sampling_rate`, of at least one
+                frame each; what follows a clip does not matter.
+            num_samples (`torch.LongTensor` of shape `(batch_size,)`): How long the clips are.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch_size, max_length, num_mel_bins)`, padded or cut, then normalised.
+        """
+        at_once = max(FRAMES_AT_ONCE // self.max_length, 1)
+        parts = zip(waveforms.split(at_once), num_samples.split(at_once), strict=True)
+        features = torch.cat([self._batch_filter_banks(*part, self.max_length) for part in parts])
+        num_frames = (num_samples - self._samples(FRAME_LENGTH_MS)) // self._samples(FRAME_SHIFT_MS) + 1
+        is_padding = torch.arange(self.max_length, device=features.device) >= num_frames.unsqueeze(1)
+        features = features.masked_fill_(is_padding.unsqueeze(2), self.padding_value)
+        return self._finish(features, self.max_length)
+
+    def _filter_banks_together(self, clips: list[torch.Tensor], max_frames: int | None) -> list[torch.Tensor]:
+        """As [`_filter_banks`] for several clips, of one device; most frames of a batch should not be padding."""
+        shift = self._samples(FRAME_SHIFT_MS)
+        counts = [(len(clip) - self._samples(FRAME_LENGTH_MS)) // shift + 1 for clip in clips]
+        counts = counts if max_frames is None else [min(count, max_frames) for count in counts]
+        at_once = max(FRAMES_AT_ONCE // max(counts), 1)
+        features: list[torch.Tensor] = []
+        for begin in range(0, len(clips), at_once):
+            part, wanted = clips[begin : begin + at_once], counts[begin : begin + at_once]
+            waveforms = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
+            num_samples = torch.tensor([len(clip) for clip in part]).to(waveforms.device, non_blocking=True)
+            banks = self._batch_filter_banks(waveforms, num_samples, max(wanted))
+            features += [bank[:count] for bank, count in zip(banks, wanted, strict=True)]
+        return features
+
+    def _batch_filter_banks(self, waveforms, num_samples, num_frames: int) -> torch.Tensor:
+        """
+        Log-mel filter banks (B, num_frames, num_mel_bins) of (B, length) whose clips have `num_samples` (B,), before
+        padding and normalisation. Frames that reach beyond a clip hold no meaning.
+        """
+        length, shift = self._samples(FRAME_LENGTH_MS), self._samples(FRAME_SHIFT_MS)
+        is_audio = torch.arange(waveforms.shape[1], device=waveforms.device) < num_samples.unsqueeze(1)
+        waveforms = waveforms.masked_fill(~is_audio, 0.0)
+        waveforms = waveforms - waveforms.sum(dim=1, keepdim=True) / num_samples.unsqueeze(1)
+        missing = self.num_samples(num_frames) - waveforms.shape[1]
+        frames = torch.nn.functional.pad(waveforms, (0, missing)).unfold(1, length, shift)  # (B, num_frames, length)
+        centred = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat((centred[..., :1], centred[..., :-1]), dim=2)
+        fft_length = 1 << (length - 1).bit_length()
+        spectrum = torch.fft.rfft((centred - PREEMPHASIS * before) * _window(length, waveforms.device), fft_length)
+        power = spectrum.real.square() + spectrum.imag.square()
+        bank = _mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveforms.device)
+        # In double precision, which Apple's GPUs do not have, neither TF32 nor autocast rounds the factors.
+        dtype = torch.float32 if waveforms.device.type == "mps" else torch.float64
+        energies = (power.to(dtype) @ bank.to(dtype)).float()
+        return energies.clamp(min=torch.finfo(torch.float32).eps).log()
+
     def _finish(self, features: torch.Tensor, length: int) -> torch.Tensor:
-        """Pad (num_frames, num_mel_bins) to `length` frames, then normalise: padding is part of what is normalised."""
-        if length > len(features):
-            features = torch.nn.functional.pad(features, (0, 0, 0, length - len(features)), value=self.padding_value)
+        """Pad (..., num_frames, num_mel_bins) to `length` frames, then normalise: padding is part of what is."""
+        if (missing := length - features.shape[-2]) > 0:
+            features = torch.nn.functional.pad(features, (0, 0, 0, missing), value=self.padding_value)
         return features.sub_(self.mean).div_(2 * self.std) if self.do_normalize else features
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssast_hf import SSASTFeatureExtractor
+from ssast_hf import SSASTFeatureExtractor, feature_extraction_ssast
 from ssast_hf.assets import bundled_clips
 from ssast_hf.audio import load_audio
 
@@ -62,6 +62,22 @@ def test_padding(extractor, padding, lengths):
     assert all(isinstance(values, np.ndarray) and values.dtype == np.float32 for values in outputs["input_values"])
     alone = extractor(clip(4000), padding=False)["input_values"][0]
     np.testing.assert_array_equal(outputs["input_values"][1][:23], alone)
+
+
+@pytest.mark.parametrize("at_once", [1 << 16, 100])
+def test_many_clips_together_give_the_same_numbers(extractor, at_once, monkeypatch):
+    monkeypatch.setattr(feature_extraction_ssast, "FRAMES_AT_ONCE", at_once)
+    clips = [clip(num_samples, seed) + 0.1 * seed for seed, num_samples in enumerate((400, 4000, 8000, 10640))]
+    clips.append(load_audio(bundled_clips()[0])[: extractor.num_samples(64)])
+    expected = extractor(clips, sampling_rate=16000, return_tensors="pt")["input_values"]
+    waveforms = torch.full((len(clips), 11000), torch.nan)  # what follows a clip does not matter
+    for waveform, samples in zip(waveforms, clips, strict=True):
+        waveform[: len(samples)] = torch.from_numpy(samples)
+    together = extractor.extract(waveforms, torch.tensor([len(samples) for samples in clips]))
+    torch.testing.assert_close(together, expected, rtol=0, atol=1e-4)
+    tensors = [torch.from_numpy(samples) for samples in clips]
+    for one, other in zip(extractor._filter_banks_together(tensors, None), tensors, strict=True):
+        torch.testing.assert_close(one, extractor._filter_banks(other, None), rtol=0, atol=1e-4)
 
 
 def test_max_length_of_a_call(extractor):

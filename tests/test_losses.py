@@ -1,10 +1,10 @@
-"""The losses on what is masked alone: compared in parts, and never waiting for the device."""
+"""Losses and features in parts, in little memory, and without waiting for the device."""
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ssast_hf import SSASTForAudioClassification, SSASTForPretraining, losses_ssast
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, losses_ssast
 from ssast_hf.losses_ssast import info_nce
 
 
@@ -96,6 +96,13 @@ def test_no_classifier_waits_for_the_device(config, labels):
         model(
             torch.zeros(3, 64, 32, device="meta"), torch.ones(3, 64, device="meta"), labels.to("meta")
         ).loss.backward()
+
+
+def test_no_feature_waits_for_the_device():
+    feature_extractor = SSASTFeatureExtractor(max_length=64)
+    with NoWaiting():
+        features = feature_extractor.extract(torch.zeros(3, 9000, device="meta"), torch.ones(3, device="meta").long())
+    assert features.shape == (3, 64, 128)
 
 
 def test_waiting_is_noticed():

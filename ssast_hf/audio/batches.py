@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import torch
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
@@ -304,19 +305,52 @@ class Collator:
 
     Args:
         feature_extractor ([`SSASTFeatureExtractor`]): Makes the features.
+        on_device (`bool`, defaults to `False`): Whether they are made later, by [`with_features`]. A batch then has
+            `waveforms` (B, samples) and `num_samples` (B,) in the place of `input_values`.
     """
 
-    def __init__(self, feature_extractor):
+    def __init__(self, feature_extractor, on_device: bool = False):
         self.feature_extractor = feature_extractor
+        self.on_device = on_device
 
     def __call__(self, items: list[dict]) -> dict:
-        features = self.feature_extractor(
-            [item["audio"] for item in items],
-            sampling_rate=self.feature_extractor.sampling_rate,
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
-        batch = dict(features, skipped=[skip for item in items for skip in item["skipped"]])
+        clips = [item["audio"] for item in items]
+        batch = self.waveforms(clips) if self.on_device else self.features(clips)
+        batch["skipped"] = [skip for item in items for skip in item["skipped"]]
         if batch["attention_mask"].all():
             del batch["attention_mask"]  # attention without a mask is faster
         return batch
+
+    def features(self, clips: list[np.ndarray]) -> dict:
+        return dict(
+            self.feature_extractor(
+                clips,
+                sampling_rate=self.feature_extractor.sampling_rate,
+                return_attention_mask=True,
+                return_tensors="pt",
+            )
+        )
+
+    def waveforms(self, clips: list[np.ndarray]) -> dict:
+        """All of one length, so that the device sees the same shapes again and again."""
+        num_frames, num_samples = self.feature_extractor.max_length, self.feature_extractor.num_samples
+        waveforms = torch.zeros(len(clips), num_samples(num_frames))
+        for waveform, clip in zip(waveforms, clips, strict=True):
+            waveform[: len(clip)] = torch.from_numpy(clip)
+        lengths = torch.tensor([len(clip) for clip in clips])
+        # A frame is audio if all of it is.
+        ends = torch.tensor([num_samples(i + 1) for i in range(num_frames)])
+        return {
+            "waveforms": waveforms,
+            "num_samples": lengths,
+            "attention_mask": (ends <= lengths.unsqueeze(1)).long(),
+        }
+
+
+def with_features(batch: dict, feature_extractor) -> dict:
+    """A batch of [`Collator`] with its features, which are made on its device if they were not before."""
+    if "waveforms" not in batch:
+        return batch
+    batch = dict(batch)
+    input_values = feature_extractor.extract(batch.pop("waveforms"), batch.pop("num_samples"))
+    return batch | {"input_values": input_values}

@@ -120,6 +120,12 @@ class RunArguments(TrainingArguments):
     logging_nan_inf_filter: bool = option("hide non-finite losses (waits for the device at every step)", False)
     report_to: str = option("where to log to besides the console and trainer_state.json", "tensorboard")
     dataloader_num_workers: int = option("processes that read and decode audio, per device", 2)
+    feature_device: str = option(
+        "where spectrograms are made: on the GPU, in batches, or on the cpu, by the processes that read (auto: on the "
+        "device that trains)",
+        "auto",
+        choices=["auto", "cpu", "cuda"],
+    )
     disable_tqdm: bool | None = option("hide the progress bar", False)
 
     def __post_init__(self):
@@ -156,6 +162,16 @@ class RunArguments(TrainingArguments):
         # `Trainer` would want checkpoints at the steps of validations; see `outcome.py`.
         self.load_best_model_at_end = False
         super().__post_init__()
+
+
+def features_on_device(arguments: RunArguments) -> bool:
+    """Whether spectrograms are made on the device that trains, and not by the workers."""
+    if arguments.feature_device == "cuda" and arguments.device.type != "cuda":
+        raise ValueError(
+            f"--feature_device cuda: this run trains on {arguments.device.type}, no GPU of NVIDIA or AMD is in use. "
+            "Leave it out."
+        )
+    return arguments.feature_device != "cpu" and arguments.device.type != "cpu"
 
 
 def connect_processors(seconds: int):

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
+from ..audio.batches import with_features
 from .plots import plot_reconstruction
 from .trainer import fixed_randomness
 
@@ -48,6 +49,7 @@ class Pictures(TrainerCallback):
         dataset, model = self.trainer.eval_dataset, self.trainer.model
         batch = self.trainer.data_collator([dataset[i] for i in self.clips()])
         inputs = {name: value.to(args.device) for name, value in batch.items() if name != "skipped"}
+        inputs = with_features(inputs, self.trainer.processing_class)
         config = self.trainer.accelerator.unwrap_model(model).config
         was_training = model.training
         model.eval()

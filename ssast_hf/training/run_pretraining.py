@@ -24,7 +24,7 @@ from ..audio.bad_files import QUIET_LIST, BadFiles
 from ..audio.batches import Collator
 from ..audio.decoding import audio_packages
 from ..storage.reading import read_weights
-from .arguments import DataArguments, RunArguments, option, parse_into
+from .arguments import DataArguments, RunArguments, features_on_device, option, parse_into
 from .data_sets import count_recordings, describe, make_datasets, without_decoded_files
 from .defaults import count_steps, resolve_defaults, warn_of_warmup
 from .facts import write_facts
@@ -130,7 +130,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     trainer = SSASTTrainer(
         model,
         arguments,
-        data_collator=Collator(feature_extractor),
+        data_collator=Collator(feature_extractor, features_on_device(arguments)),
         train_dataset=train,
         eval_dataset=validation,
         processing_class=feature_extractor,

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import PrinterCallback, Trainer
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
 
-from ..audio.batches import EpochSampler
+from ..audio.batches import EpochSampler, with_features
 from ..storage.guards import writing
 from .flow import Flow
 from .progress import Progress
@@ -122,10 +122,14 @@ class SSASTTrainer(Trainer):
 
     def valid_patches(self, inputs: dict) -> torch.Tensor:
         model = self.accelerator.unwrap_model(self.model)
-        return model.base_model.valid_patches(inputs["input_values"], inputs.get("attention_mask"))
+        input_values = inputs.get("input_values")
+        if input_values is None:  # not made yet; the shape alone is of interest
+            shape = (len(inputs["waveforms"]), self.processing_class.max_length, model.config.num_mel_bins)
+            input_values = inputs["waveforms"].new_zeros(()).expand(shape)
+        return model.base_model.valid_patches(input_values, inputs.get("attention_mask"))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        inputs = dict(inputs)
+        inputs = with_features(dict(inputs), self.processing_class)
         rows = len(inputs["input_values"])
         self.bad_files.add(inputs.pop("skipped", ()), rows, model.training)
         weight = 1

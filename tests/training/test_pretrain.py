@@ -19,6 +19,7 @@ from transformers import AutoModelForPreTraining, Trainer, TrainingArguments
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.assets import bundled_clips
 from ssast_hf.cli import main
+from ssast_hf.training import run_pretraining
 from ssast_hf.training.trainer import SSASTTrainer
 
 
@@ -285,6 +286,23 @@ def test_unusable_files_are_skipped_and_listed(model_dir, audio_folder, tmp_path
     assert "skipped_files.txt" in error
     assert main(options(model_dir, manifest, tmp_path / "stop", on_bad_file="raise", **changes)) == 1
     assert "A recording cannot be used" in capsys.readouterr().err
+
+
+def test_features_made_on_the_device_train_the_same_model(model_dir, audio_folder, tmp_path, monkeypatch):
+    outputs = tmp_path / "by-workers", tmp_path / "on-device"
+    for output, on_device in zip(outputs, (False, True), strict=True):
+        monkeypatch.setattr(run_pretraining, "features_on_device", lambda arguments, on_device=on_device: on_device)
+        assert main(options(model_dir, audio_folder, output, visualize_steps=6)) == 0
+    histories = [json.loads((output / "trainer_state.json").read_text())["log_history"] for output in outputs]
+    for one, other in zip(*histories, strict=True):
+        for name in one.keys() & {"loss", "accuracy", "masked_fraction", "eval_loss", "eval_accuracy"}:
+            assert other[name] == pytest.approx(one[name], rel=1e-5), name
+    assert len(list((outputs[1] / "figures").iterdir())) == len(list((outputs[0] / "figures").iterdir())) > 0
+
+
+def test_features_on_a_gpu_that_is_not_there_are_refused(model_dir, audio_folder, tmp_path, capsys):
+    assert main(options(model_dir, audio_folder, tmp_path / "out", feature_device="cuda")) == 1
+    assert "--feature_device cuda: this run trains on cpu" in capsys.readouterr().err
 
 
 def test_error_in_a_worker_is_one_line(model_dir, tmp_path, capsys):

@@ -372,7 +372,7 @@ class SSASTModel(SSASTPreTrainedModel):
 
         Raises:
             ValueError: If a shape does not fit, or an attention mask meets an implementation of attention that takes
-                none: in transformers 4.57 all but `"eager"` and `"sdpa"`.
+                none: in transformers 4.57 all but `"eager"`, `"sdpa"` and flash attention.
         """
         grid_shape = self.grid_shape(input_values)
         valid = self.valid_patches(input_values, attention_mask)
@@ -455,13 +455,16 @@ class SSASTModel(SSASTPreTrainedModel):
     def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
         """
         What the attention function takes for tokens (B, L, D) of which those marked in (B, L) are attended to: for
-        `"eager"` and `"sdpa"` (B, 1, 1, L) bool, for the others what transformers makes; `None` for all tokens.
+        `"eager"` and `"sdpa"` (B, 1, 1, L) bool; for flash attention (B, L), by which transformers takes padding out
+        and passes the lengths of the clips on; for the others what transformers makes; `None` for all tokens.
         """
         if attended is None:
             return None
         implementation = "eager" if output_attentions else self.config._attn_implementation
         if implementation in ("eager", "sdpa"):
             return attended[:, None, None, :]
+        if implementation.startswith("flash_attention"):
+            return attended
         if create_bidirectional_mask is None:
             raise ValueError(
                 f"attention_mask is not supported with attn_implementation={implementation!r} in this version of "

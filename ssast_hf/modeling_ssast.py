@@ -69,23 +69,28 @@ class SSASTEmbeddings(nn.Module):
         self,
         input_values: torch.Tensor,  # (B, frames, mels)
         bool_masked_pos: torch.Tensor | None = None,  # (B, N), True = masked
+        valid: torch.Tensor | None = None,  # (B, N), False = padding
     ) -> torch.Tensor:  # (B, L, D)
         patches = self.patch_embeddings(input_values)
         if bool_masked_pos is not None:
             patches = torch.where(bool_masked_pos.unsqueeze(-1), self.mask_token.to(patches.dtype), patches)
         tokens = torch.cat((self.cls_token, self.distillation_token), dim=1).expand(patches.shape[0], -1, -1)
         embeddings = torch.cat((tokens.to(patches.dtype), patches), dim=1)
-        return self.dropout(embeddings + self.positions(input_values.shape[1]))
+        return self.dropout(embeddings + self.positions(input_values.shape[1], valid))
 
-    def positions(self, num_frames: int) -> torch.Tensor:
+    def positions(self, num_frames: int, valid: torch.Tensor | None = None) -> torch.Tensor:
         """
-        Position embeddings (1, L, D) for an input of `num_frames`. Fewer frames than configured use the first columns,
-        so that a short clip and the same clip padded (with an attention mask) agree; more frames interpolate.
+        Position embeddings (1, L, D) for an input of `num_frames`, or (B, L, D) if clips differ. Fewer frames than
+        configured use the first columns, so that a short clip and the same clip padded (with an attention mask) agree;
+        more frames interpolate, each clip by as many of its patches (B, N) as are `valid`.
         """
         time = self.config.time_grid(num_frames)
         if time == self.config.grid_shape[1]:
             return self.position_embeddings
         prefix, grid = self._split_positions()
+        if valid is not None and time > self.config.grid_shape[1]:
+            stretched = _stretch_time(grid, time, valid.sum(dim=1) / grid.shape[2])
+            return torch.cat((prefix.expand(valid.shape[0], -1, -1), stretched), dim=1)
         return torch.cat((prefix, _fit_axis(grid, 3, time, start=0).flatten(2).transpose(1, 2)), dim=1)
 
     @torch.no_grad()
@@ -111,6 +116,21 @@ def _fit_axis(grid: torch.Tensor, axis: int, size: int, start: int) -> torch.Ten
         return grid.narrow(axis, start, size)
     shape = (size, grid.shape[3]) if axis == 2 else (grid.shape[2], size)
     return interpolate(grid.float(), shape, mode="bilinear").to(grid.dtype)
+
+
+def _stretch_time(grid: torch.Tensor, size: int, num_steps: torch.Tensor) -> torch.Tensor:
+    """
+    (1, D, frequency, time) at `size` time steps for each of several clips, (B, N, D), as if a clip of more steps than
+    there are, `num_steps` (B,), had been interpolated alone. Beyond its end it goes on in any way.
+    """
+    last = grid.shape[3] - 1
+    stretch = (num_steps / grid.shape[3]).clamp(min=1.0).unsqueeze(1)
+    places = ((torch.arange(size, device=grid.device) + 0.5) / stretch - 0.5).clamp(0, last)  # (B, time)
+    left = places.long()
+    columns = grid[0].permute(2, 1, 0).float()  # (time, frequency, D)
+    weight = (places - left)[:, :, None, None]
+    mixed = torch.lerp(columns[left], columns[(left + 1).clamp(max=last)], weight)  # (B, time, frequency, D)
+    return mixed.transpose(1, 2).flatten(1, 2).to(grid.dtype)
 
 
 class SSASTSelfAttention(nn.Module):
@@ -380,7 +400,7 @@ class SSASTModel(SSASTPreTrainedModel):
         if bool_masked_pos is not None:
             bool_masked_pos = self.check_mask(bool_masked_pos, valid)
         last_hidden_state, all_hidden_states, attentions = self.encode(
-            self.embeddings(input_values, bool_masked_pos),
+            self.embeddings(input_values, bool_masked_pos, None if attention_mask is None else valid),
             None if attention_mask is None else with_prefix(valid),
             output_attentions,
             output_hidden_states,
@@ -604,9 +624,10 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         else:
             bool_masked_pos = self.base_model.check_mask(bool_masked_pos, valid) & valid
         input_values = silence_padding(input_values, attention_mask)
-        embeddings = self.base_model.embeddings(input_values, bool_masked_pos)  # (B, L, D)
+        has_padding = attention_mask is not None
+        embeddings = self.base_model.embeddings(input_values, bool_masked_pos, valid if has_padding else None)
 
-        attended = None if attention_mask is None else with_prefix(valid)
+        attended = with_prefix(valid) if has_padding else None  # (B, L)
         flags = (output_attentions, output_hidden_states)
         if self.config.decoder_num_hidden_layers:
             encoded = self.encode_visible(embeddings, valid & ~bool_masked_pos, attended, is_drawn, *flags)

@@ -61,7 +61,9 @@ class SSASTHeadModel(SSASTPreTrainedModel):
     def _init_weights(self, module):
         super()._init_weights(module)
         if isinstance(module, SSASTHeadModel) and self.config.use_weighted_layer_sum:
-            nn.init.constant_(module.layer_weights, 1 / len(module.layer_weights))
+            # transformers 4.57 asks for all of a module that lacks anything, such as a head for these labels.
+            if not getattr(module.layer_weights, "_is_hf_initialized", False):
+                nn.init.constant_(module.layer_weights, 1 / len(module.layer_weights))
         elif isinstance(module, SSASTPooling) and hasattr(module, "query"):
             nn.init.trunc_normal_(module.query, std=self.config.initializer_range)
         elif isinstance(module, SSASTCosines):

@@ -166,6 +166,18 @@ def test_auto_classes(config, tmp_path, input_values, auto_class, model_class):
     assert torch.equal(run(again, input_values).logits, run(model, input_values).logits)
 
 
+@pytest.mark.compatibility
+def test_a_new_head_leaves_the_weights_of_layers_alone(config, tmp_path):
+    model = build(SSASTForXVector, config, use_weighted_layer_sum=True)
+    model.save_pretrained(tmp_path)
+    other = SSASTForXVector.from_pretrained(
+        tmp_path, id2label={0: "a", 1: "b"}, label2id={"a": 0, "b": 1}, ignore_mismatched_sizes=True
+    )
+    assert other.objective.weight.shape == (2, 16)
+    for name, tensor in model.state_dict().items():
+        assert name.startswith("objective.") or torch.equal(other.state_dict()[name], tensor), name
+
+
 @pytest.mark.parametrize("model_class", HEADS)
 def test_compiles_for_shapes_that_change(config, model_class):
     torch.compiler.reset()  # forget the shapes of other tests

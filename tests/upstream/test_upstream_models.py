@@ -13,16 +13,7 @@ from transformers.models.auto import modeling_auto
 from transformers.testing_utils import torch_device
 from transformers_tests.test_modeling_common import ModelTesterMixin
 
-from ssast_hf import (
-    SSASTConfig,
-    SSASTForAudioClassification,
-    SSASTForAudioFrameClassification,
-    SSASTForCTC,
-    SSASTForPretraining,
-    SSASTForXVector,
-    SSASTModel,
-    SSASTPreTrainedModel,
-)
+from ssast_hf import SSASTConfig, SSASTForAudioClassification, SSASTForPretraining, SSASTModel, SSASTPreTrainedModel
 
 
 # The tests know what a class is for from the names in these tables, where classes of other packages are missing.
@@ -162,34 +153,3 @@ class SSASTForAudioClassificationTests(CommonTests, TestCase):
 
     def setUp(self):
         self.model_tester = ModelTester("attention_mask")
-
-
-class WeightedClassificationTests(CommonTests, TestCase):
-    """With all that a head may have."""
-
-    all_model_classes = (SSASTForAudioClassification,)
-
-    def setUp(self):
-        fields = {"use_weighted_layer_sum": True, "classifier_proj_size": 24, "pooling_mode": "attentive"}
-        self.model_tester = ModelTester("attention_mask", **fields)
-
-
-class XVectorTests(CommonTests, TestCase):
-    all_model_classes = (SSASTForXVector,)
-
-    def setUp(self):
-        self.model_tester = ModelTester("attention_mask", xvector_output_dim=16)
-
-
-class CTCTests(CommonTests, TestCase):
-    all_model_classes = (SSASTForCTC,)
-
-    def setUp(self):
-        self.model_tester = ModelTester("attention_mask", patch_size=[32, 2], vocab_size=6)
-
-
-class FrameClassificationTests(CommonTests, TestCase):
-    all_model_classes = (SSASTForAudioFrameClassification,)
-
-    def setUp(self):
-        self.model_tester = ModelTester("attention_mask", patch_size=[32, 2])

@@ -22,13 +22,21 @@ from transformers import (
     AutoFeatureExtractor,
     AutoModel,
     AutoModelForAudioClassification,
+    AutoModelForAudioFrameClassification,
+    AutoModelForAudioXVector,
+    AutoModelForCTC,
     AutoModelForPreTraining,
     AutoProcessor,
 )
 
 from .configuration_ssast import SSASTConfig
 from .feature_extraction_ssast import SSASTFeatureExtractor
-from .heads_ssast import SSASTForAudioClassification
+from .heads_ssast import (
+    SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
+    SSASTForXVector,
+)
 from .inference import Embedder
 from .modeling_ssast import (
     SSASTForPreTraining,
@@ -44,9 +52,12 @@ __all__ = [
     "SSASTConfig",
     "SSASTFeatureExtractor",
     "SSASTForAudioClassification",
+    "SSASTForAudioFrameClassification",
+    "SSASTForCTC",
     "SSASTForPreTraining",
     "SSASTForPretraining",
     "SSASTForPretrainingOutput",
+    "SSASTForXVector",
     "SSASTModel",
     "SSASTModelOutput",
     "SSASTPreTrainedModel",
@@ -56,5 +67,8 @@ AutoConfig.register(SSASTConfig.model_type, SSASTConfig, exist_ok=True)
 AutoFeatureExtractor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)
 AutoModel.register(SSASTConfig, SSASTModel, exist_ok=True)
 AutoModelForAudioClassification.register(SSASTConfig, SSASTForAudioClassification, exist_ok=True)
+AutoModelForAudioFrameClassification.register(SSASTConfig, SSASTForAudioFrameClassification, exist_ok=True)
+AutoModelForAudioXVector.register(SSASTConfig, SSASTForXVector, exist_ok=True)
+AutoModelForCTC.register(SSASTConfig, SSASTForCTC, exist_ok=True)
 AutoModelForPreTraining.register(SSASTConfig, SSASTForPretraining, exist_ok=True)
 AutoProcessor.register(SSASTConfig, SSASTFeatureExtractor, exist_ok=True)

@@ -19,6 +19,9 @@ AUTO_MAP = {
     "AutoFeatureExtractor": "feature_extraction_ssast.SSASTFeatureExtractor",
     "AutoModel": "modeling_ssast.SSASTModel",
     "AutoModelForAudioClassification": "heads_ssast.SSASTForAudioClassification",
+    "AutoModelForAudioFrameClassification": "heads_ssast.SSASTForAudioFrameClassification",
+    "AutoModelForAudioXVector": "heads_ssast.SSASTForXVector",
+    "AutoModelForCTC": "heads_ssast.SSASTForCTC",
     "AutoModelForPreTraining": "modeling_ssast.SSASTForPretraining",
 }
 
@@ -34,18 +37,23 @@ SENTENCE_TRANSFORMERS = {
 }
 
 CHOICES = {
-    "pooling_mode": ("mean", "cls"),
+    "pooling_mode": (None, "mean", "cls", "attentive", "statistics"),
     "mask_strategy": ("cluster", "random", "original"),
     "objective": ("joint", "discriminative", "generative"),
     "contrastive_axis": ("predictions", "targets"),
     "hidden_act": tuple(ACT2FN),
     "qkv_bias": (True, False),
     "exclude_duplicate_negatives": (True, False),
+    "use_weighted_layer_sum": (True, False),
+    "ctc_loss_reduction": ("mean", "sum"),
+    "ctc_zero_infinity": (True, False),
 }
 POSITIVE_INTEGERS = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size frequency_stride time_stride max_length "
-    "num_mel_bins"
+    "num_mel_bins xvector_output_dim"
 ).split()
+# Or `None`, with the first number that is possible.
+OPTIONAL_INTEGERS = {"classifier_proj_size": 1, "vocab_size": 1, "pad_token_id": 0}
 # The lowest possible value, and the first that is too large.
 RANGES = {
     "hidden_dropout_prob": (0, 1),
@@ -54,9 +62,14 @@ RANGES = {
     "classifier_layer_norm_eps": (1e-30, float("inf")),
     "initializer_range": (1e-30, float("inf")),
     "generative_loss_weight": (0, float("inf")),
+    "am_softmax_scale": (1e-30, float("inf")),
+    "am_softmax_margin": (0, 2),
+    "am_softmax_warmup_steps": (0, float("inf")),
+    "final_dropout": (0, 1),
 }
 
 
+SAMPLING_RATE = 16000  # Hz, of all released models
 # What most released models mask: so many of so many patches.
 RELEASED_MASK = (400, 512)
 
@@ -92,8 +105,10 @@ class SSASTConfig(PretrainedConfig):
         max_length (`int`, defaults to 1024): Input length in spectrogram frames (10 ms each). To change it for trained
             weights use `model.set_input_geometry`.
         num_mel_bins (`int`, defaults to 128): Number of mel bins of the input.
-        pooling_mode (`"mean"` or `"cls"`, defaults to `"mean"`): What `pooler_output` and the classifier see: the mean
-            of the patch tokens, or the mean of the classification and distillation tokens (what stock AST does).
+        pooling_mode (`"mean"`, `"cls"`, `"attentive"` or `"statistics"`, *optional*): What a head sees of a clip, if
+            that is one vector: the mean of the time steps; the mean of the classification and distillation tokens
+            (what stock AST does); a mean weighted by a learned query; or mean and standard deviation. If not given,
+            `"attentive"` for x-vectors and else `"mean"`. `pooler_output` is the mean unless this is `"cls"`.
         mask_strategy (`"cluster"`, `"random"` or `"original"`, defaults to `"cluster"`): How masked patches are drawn;
             see `masking_ssast.py`.
         num_masked_patches (`int`, *optional*): Masked patches per full-length clip; clips with fewer patches mask the
@@ -111,6 +126,19 @@ class SSASTConfig(PretrainedConfig):
         decoder_hidden_size (`int`, *optional*): Width of these layers, a multiple of `num_attention_heads`; half of
             `hidden_size`, rounded down to such a multiple, if not given. Their feed-forward layers are as much wider
             as the encoder's are.
+        use_weighted_layer_sum (`bool`, defaults to `False`): Whether heads see a sum of the embeddings and all layers,
+            with learned weights, instead of the last layer.
+        classifier_proj_size (`int`, *optional*): Width to which time steps are projected before they are pooled.
+        xvector_output_dim (`int`, defaults to 512): Width of the embeddings of [`SSASTForXVector`].
+        am_softmax_scale (`float`, defaults to 30.0), am_softmax_margin (`float`, defaults to 0.4): Of its loss.
+        am_softmax_warmup_steps (`int`, defaults to 0): Batches over which the margin grows from 0.
+        vocab_size (`int`, *optional*): Characters of [`SSASTForCTC`], which needs it.
+        pad_token_id (`int`, *optional*): Which of them is the blank; 0 if not given.
+        final_dropout (`float`, defaults to 0.0): Dropout before its last layer.
+        ctc_loss_reduction (`"mean"` or `"sum"`, defaults to `"mean"`): Over clips, of their loss per character or of
+            their whole loss.
+        ctc_zero_infinity (`bool`, defaults to `True`): Whether a label that is too long for its clip adds nothing to
+            the loss; otherwise it makes it infinite. There is a warning in any case.
 
     Raises:
         ValueError: If a value is out of range; the message names the field and the value.
@@ -144,7 +172,7 @@ class SSASTConfig(PretrainedConfig):
         time_stride=None,
         max_length=1024,
         num_mel_bins=128,
-        pooling_mode="mean",
+        pooling_mode=None,
         mask_strategy="cluster",
         num_masked_patches=None,
         generative_loss_weight=10.0,
@@ -153,6 +181,17 @@ class SSASTConfig(PretrainedConfig):
         exclude_duplicate_negatives=True,
         decoder_num_hidden_layers=0,
         decoder_hidden_size=None,
+        use_weighted_layer_sum=False,
+        classifier_proj_size=None,
+        xvector_output_dim=512,
+        am_softmax_scale=30.0,
+        am_softmax_margin=0.4,
+        am_softmax_warmup_steps=0,
+        vocab_size=None,
+        pad_token_id=None,
+        final_dropout=0.0,
+        ctc_loss_reduction="mean",
+        ctc_zero_infinity=True,
         **kwargs,
     ):
         # First, because in transformers 4.57 it resets `max_length` to a text generation default.
@@ -185,6 +224,17 @@ class SSASTConfig(PretrainedConfig):
         self.exclude_duplicate_negatives = exclude_duplicate_negatives
         self.decoder_num_hidden_layers = decoder_num_hidden_layers
         self.decoder_hidden_size = decoder_hidden_size
+        self.use_weighted_layer_sum = use_weighted_layer_sum
+        self.classifier_proj_size = classifier_proj_size
+        self.xvector_output_dim = xvector_output_dim
+        self.am_softmax_scale = am_softmax_scale
+        self.am_softmax_margin = am_softmax_margin
+        self.am_softmax_warmup_steps = am_softmax_warmup_steps
+        self.vocab_size = vocab_size
+        self.pad_token_id = pad_token_id
+        self.final_dropout = final_dropout
+        self.ctc_loss_reduction = ctc_loss_reduction
+        self.ctc_zero_infinity = ctc_zero_infinity
         self.check_shapes()
         if num_masked_patches is None:
             num_masked_patches = same_share(*RELEASED_MASK, self.num_patches)
@@ -227,6 +277,11 @@ class SSASTConfig(PretrainedConfig):
         """From one frame of the spectrogram to the next, and how long a frame is, in seconds."""
         return FRAME_SHIFT_MS / 1000, FRAME_LENGTH_MS / 1000
 
+    @property
+    def inputs_to_logits_ratio(self) -> int:
+        """Samples from one time step to the next, of audio at 16 kHz; read by the pipeline for speech recognition."""
+        return round(self.time_stride * self.frame_seconds[0] * SAMPLING_RATE)
+
     def frame_times(self, num_frames: int) -> np.ndarray:
         """
         The centres of the time steps of an input of `num_frames` frames, in seconds from its beginning: those of
@@ -262,6 +317,10 @@ class SSASTConfig(PretrainedConfig):
         check_positive_integer("patch_size[1]", patch_time)
         for name in POSITIVE_INTEGERS:
             check_positive_integer(name, getattr(self, name))
+        for name, first in OPTIONAL_INTEGERS.items():
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < first):
+                raise ValueError(f"{name} must be an integer from {first} up, or None; got {value!r}.")
         if type(self.decoder_num_hidden_layers) is not int or self.decoder_num_hidden_layers < 0:
             raise ValueError(
                 f"decoder_num_hidden_layers must be an integer from 0 up, got {self.decoder_num_hidden_layers!r}."

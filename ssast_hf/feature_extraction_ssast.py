@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from reprlib import repr as shortened
 
@@ -53,6 +54,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             trained: a model that was trained without a mask gets worse with one, and the reverse.
         min_frames (`int`, *optional*): Frames of one patch of the model, such as 16, or 2 for patches of 128x2. Of a
             shorter clip nothing is left under an attention mask; there is a warning then, if this is given.
+        padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): How clips are padded unless a
+            call says otherwise. transformers' pipelines do not, so a model for speech recognition is saved with
+            `"longest"`.
+        truncation (`bool`, defaults to `True`): Whether clips are cut, likewise; `False` for speech recognition.
     """
 
     model_input_names = ["input_values", "attention_mask"]
@@ -69,6 +74,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         std=4.5689974,
         return_attention_mask=False,
         min_frames=None,
+        padding="max_length",
+        truncation=True,
         **kwargs,
     ):
         super().__init__(
@@ -80,6 +87,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         self.mean = mean
         self.std = std
         self.min_frames = min_frames
+        self.padding = padding
+        self.truncation = truncation
         self._check_fields()
 
     def _check_fields(self):
@@ -98,8 +107,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 f"max_length={self.max_length} frames of num_mel_bins={self.num_mel_bins} are more than {MOST_VALUES} "
                 "values per clip."
             )
-        if not isinstance(self.do_normalize, (bool, np.bool_)):
-            raise ValueError(f"do_normalize must be true or false; got {shortened(self.do_normalize)}.")
+        for name in ("do_normalize", "truncation"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ValueError(f"{name} must be true or false; got {shortened(getattr(self, name))}.")
+        check_padding(self.padding)
         for name, (lowest, highest) in NUMBERS.items():
             value = getattr(self, name)
             is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
@@ -110,9 +121,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         self,
         raw_speech,
         sampling_rate=None,
-        padding="max_length",
+        padding=None,
         max_length=None,
-        truncation=True,
+        truncation=None,
         return_tensors=None,
         return_attention_mask=None,
         device="cpu",
@@ -123,12 +134,14 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             raw_speech: One clip or a batch of them, mono, floating point, usually within [-1, 1]. One clip is a list
                 of numbers, an array or tensor of shape `(num_samples,)`; a batch is a list of clips, or an array or
                 tensor `(batch_size, num_samples)`. An array with two rows is taken for stereo and refused, as is an
-                array or tensor with two columns; a tensor with two rows is a batch.
+                array or tensor with two columns; a tensor with two rows is a batch. A clip may also be what `datasets`
+                has in a column of audio: a dictionary with `array` and `sampling_rate`, or a decoder of its own.
             sampling_rate (`int`, *optional*): Sampling rate of `raw_speech` in Hz; checked against the expected one.
-            padding (`"max_length"`, `"longest"` or `False`, defaults to `"max_length"`): Pad to `max_length` frames,
-                to the longest clip of the batch (`True` means the same), or not at all.
+            padding (`"max_length"`, `"longest"` or `False`, *optional*): Pad to `max_length` frames, to the longest
+                clip of the batch (`True` means the same), or not at all; configured if not given.
             max_length (`int`, *optional*): Length in frames (10 ms each) instead of the configured one.
-            truncation (`bool`, defaults to `True`): Whether to cut clips that are longer than `max_length`.
+            truncation (`bool`, *optional*): Whether to cut clips that are longer than `max_length`; configured if not
+                given.
             return_tensors (`"pt"` or `"np"`, *optional*): Stacked tensors or arrays; a list of arrays if not given.
             return_attention_mask (`bool`, *optional*): Whether to return an attention mask; configured if not given.
             device (`str` or `torch.device`, defaults to `"cpu"`): Where to compute, clip by clip on the CPU, many
@@ -144,6 +157,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 shorter than one 25 ms frame, of another sampling rate, or if clips of different lengths are to be
                 stacked. The message says what to do.
         """
+        raw_speech, sampling_rate = self._unpacked(raw_speech, sampling_rate)
         if sampling_rate is None:
             logger.warning_once(
                 f"No sampling_rate was passed to {type(self).__name__}: audio of another rate than "
@@ -157,8 +171,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         max_length = self.max_length if max_length is None else max_length
         if not isinstance(max_length, int) or max_length < 1:
             raise ValueError(f"max_length must be a positive number of frames, got {max_length!r}.")
-        if padding not in ("max_length", "longest", "do_not_pad", True, False):
-            raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
+        padding = self.padding if padding is None else padding
+        truncation = self.truncation if truncation is None else truncation
+        check_padding(padding)
 
         clips = [clip.to(device) for clip in self._clips(raw_speech, is_batched)]
         if truncation:
@@ -192,6 +207,21 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             return BatchFeature({name: torch.stack(values) for name, values in data.items()})
         arrays = {name: [value.cpu().numpy() for value in values] for name, values in data.items()}
         return BatchFeature(arrays, tensor_type=return_tensors)
+
+    def _unpacked(self, raw_speech, sampling_rate: int | None) -> tuple:
+        """Arrays for what `datasets` has in a column of audio, and the sampling rate of all, which has to be one."""
+        clips = raw_speech if isinstance(raw_speech, (list, tuple)) and len(raw_speech) else [raw_speech]
+        if not isinstance(clips[0], Mapping) and not hasattr(clips[0], "get_all_samples"):
+            return raw_speech, sampling_rate
+        arrays, rates = zip(*(decoded(clip, i, sampling_rate) for i, clip in enumerate(clips)), strict=True)
+        expected = self.sampling_rate if sampling_rate is None else sampling_rate
+        for i, rate in enumerate(rates):
+            if rate != expected:
+                raise ValueError(
+                    f"Clip {i} has a sampling rate of {rate!r} Hz, expected {expected} Hz. Resample it first, for "
+                    f'example with dataset.cast_column("audio", Audio(sampling_rate={self.sampling_rate})).'
+                )
+        return (list(arrays) if clips is raw_speech else arrays[0]), rates[0]
 
     def _pad(self, processed_features, *args, **kwargs):
         """
@@ -406,6 +436,27 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         if (missing := length - features.shape[-2]) > 0:
             features = torch.nn.functional.pad(features, (0, 0, 0, missing), value=self.padding_value)
         return features.sub_(self.mean).div_(2 * self.std) if self.do_normalize else features
+
+
+def check_padding(padding):
+    """ValueError unless clips can be padded so."""
+    if padding not in ("max_length", "longest", "do_not_pad", True, False):
+        raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
+
+
+def decoded(clip, index: int, sampling_rate: int | None) -> tuple:
+    """Samples and sampling rate of what `datasets` has as a clip; of plain numbers the rate is `sampling_rate`."""
+    if hasattr(clip, "get_all_samples"):
+        samples = clip.get_all_samples()
+        return samples.data.mean(dim=0), samples.sample_rate
+    if not isinstance(clip, Mapping):
+        return clip, sampling_rate
+    if clip.get("array") is None or clip.get("sampling_rate") is None:
+        raise ValueError(
+            f"Clip {index} is a dictionary with {', '.join(map(repr, clip)) or 'nothing'}; expected 'array' and "
+            "'sampling_rate', as datasets.Audio decodes it."
+        )
+    return np.asarray(clip["array"]), clip["sampling_rate"]
 
 
 def looks_like_stereo(audio) -> bool:

@@ -1,5 +1,6 @@
 """
-The two questions of SSAST's pretraining as numbers: pure functions of predictions, targets and a mask.
+Losses as pure functions: the two questions of SSAST's pretraining, of predictions, targets and a mask; and the
+additive-margin softmax.
 
 Shapes are written with B clips, M patches and A numbers per patch; for a mask, True = masked. The patches are those
 that are masked, and some that are not where one clip has fewer than another. Nothing here loops over clips or waits
@@ -9,6 +10,7 @@ for the device.
 from contextlib import nullcontext
 
 import torch
+from torch.nn.functional import cross_entropy, one_hot
 from torch.utils.checkpoint import checkpoint
 
 from .masking_ssast import first_alike
@@ -107,3 +109,17 @@ def masked_variance(predictions, is_masked):
     predictions = predictions.float()
     centre = (predictions * masked).sum(dim=1, keepdim=True) / count
     return masked_mean((predictions - centre).square().mean(dim=2), is_masked)
+
+
+def am_softmax(cosines, labels, scale, margin):
+    """
+    Cross entropy of cosines, of which the right one has to be larger than the others by a margin.
+
+    Args:
+        cosines (`torch.FloatTensor` of shape `(batch_size, num_labels)`): From -1 to 1, float32.
+        labels (`torch.LongTensor` of shape `(batch_size,)`): Class indices; -100 for none.
+        scale (`float`): What cosines are multiplied by.
+        margin (`float` or `torch.FloatTensor` of shape `()`): What is first taken off the right one.
+    """
+    is_right = one_hot(labels.clamp(min=0), cosines.shape[1])
+    return cross_entropy(scale * (cosines - margin * is_right), labels)

@@ -70,23 +70,28 @@ class SSASTEmbeddings(nn.Module):
         self,
         input_values: torch.Tensor,  # (B, frames, mels)
         bool_masked_pos: torch.Tensor | None = None,  # (B, N), True = masked
+        valid: torch.Tensor | None = None,  # (B, N), False = padding
     ) -> torch.Tensor:  # (B, L, D)
         patches = self.patch_embeddings(input_values)
         if bool_masked_pos is not None:
             patches = torch.where(bool_masked_pos.unsqueeze(-1), self.mask_token.to(patches.dtype), patches)
         tokens = torch.cat((self.cls_token, self.distillation_token), dim=1).expand(patches.shape[0], -1, -1)
         embeddings = torch.cat((tokens.to(patches.dtype), patches), dim=1)
-        return self.dropout(embeddings + self.positions(input_values.shape[1]))
+        return self.dropout(embeddings + self.positions(input_values.shape[1], valid))
 
-    def positions(self, num_frames: int) -> torch.Tensor:
+    def positions(self, num_frames: int, valid: torch.Tensor | None = None) -> torch.Tensor:
         """
-        Position embeddings (1, L, D) for an input of `num_frames`. Fewer frames than configured use the first columns,
-        so that a short clip and the same clip padded (with an attention mask) agree; more frames interpolate.
+        Position embeddings (1, L, D) for an input of `num_frames`, or (B, L, D) if clips differ. Fewer frames than
+        configured use the first columns, so that a short clip and the same clip padded (with an attention mask) agree;
+        more frames interpolate, each clip by as many of its patches (B, N) as are `valid`.
         """
         time = self.config.time_grid(num_frames)
         if time == self.config.grid_shape[1]:
             return self.position_embeddings
         prefix, grid = self._split_positions()
+        if valid is not None and time > self.config.grid_shape[1]:
+            stretched = _stretch_time(grid, time, valid.sum(dim=1) / grid.shape[2])
+            return torch.cat((prefix.expand(valid.shape[0], -1, -1), stretched), dim=1)
         return torch.cat((prefix, _fit_axis(grid, 3, time, start=0).flatten(2).transpose(1, 2)), dim=1)
 
     @torch.no_grad()
@@ -112,6 +117,21 @@ def _fit_axis(grid: torch.Tensor, axis: int, size: int, start: int) -> torch.Ten
         return grid.narrow(axis, start, size)
     shape = (size, grid.shape[3]) if axis == 2 else (grid.shape[2], size)
     return interpolate(grid.float(), shape, mode="bilinear").to(grid.dtype)
+
+
+def _stretch_time(grid: torch.Tensor, size: int, num_steps: torch.Tensor) -> torch.Tensor:
+    """
+    (1, D, frequency, time) at `size` time steps for each of several clips, (B, N, D), as if a clip of more steps than
+    there are, `num_steps` (B,), had been interpolated alone. Beyond its end it goes on in any way.
+    """
+    last = grid.shape[3] - 1
+    stretch = (num_steps / grid.shape[3]).clamp(min=1.0).unsqueeze(1)
+    places = ((torch.arange(size, device=grid.device) + 0.5) / stretch - 0.5).clamp(0, last)  # (B, time)
+    left = places.long()
+    columns = grid[0].permute(2, 1, 0).float()  # (time, frequency, D)
+    weight = (places - left)[:, :, None, None]
+    mixed = torch.lerp(columns[left], columns[(left + 1).clamp(max=last)], weight)  # (B, time, frequency, D)
+    return mixed.transpose(1, 2).flatten(1, 2).to(grid.dtype)
 
 
 class SSASTSelfAttention(nn.Module):
@@ -387,7 +407,7 @@ class SSASTModel(SSASTPreTrainedModel):
 
         Raises:
             ValueError: If a shape does not fit, or an attention mask meets an implementation of attention that takes
-                none: in transformers 4.57 all but `"eager"` and `"sdpa"`.
+                none: in transformers 4.57 all but `"eager"`, `"sdpa"` and flash attention.
         """
         grid_shape = self.grid_shape(input_values)
         valid = self.valid_patches(input_values, attention_mask)
@@ -395,7 +415,7 @@ class SSASTModel(SSASTPreTrainedModel):
         if bool_masked_pos is not None:
             bool_masked_pos = self.check_mask(bool_masked_pos, valid)
         last_hidden_state, all_hidden_states, attentions = self.encode(
-            self.embeddings(input_values, bool_masked_pos),
+            self.embeddings(input_values, bool_masked_pos, None if attention_mask is None else valid),
             None if attention_mask is None else with_prefix(valid),
             output_attentions,
             output_hidden_states,
@@ -471,13 +491,16 @@ class SSASTModel(SSASTPreTrainedModel):
     def mask_for_attention(self, embeddings, attended: torch.Tensor | None, output_attentions: bool = False):
         """
         What the attention function takes for tokens (B, L, D) of which those marked in (B, L) are attended to: for
-        `"eager"` and `"sdpa"` (B, 1, 1, L) bool, for the others what transformers makes; `None` for all tokens.
+        `"eager"` and `"sdpa"` (B, 1, 1, L) bool; for flash attention (B, L), by which transformers takes padding out
+        and passes the lengths of the clips on; for the others what transformers makes; `None` for all tokens.
         """
         if attended is None:
             return None
         implementation = "eager" if output_attentions else self.config._attn_implementation
         if implementation in ("eager", "sdpa"):
             return attended[:, None, None, :]
+        if implementation.startswith("flash_attention"):
+            return attended
         if create_bidirectional_mask is None:
             raise ValueError(
                 f"attention_mask is not supported with attn_implementation={implementation!r} in this version of "
@@ -618,12 +641,13 @@ class SSASTForPretraining(SSASTPreTrainedModel):
         else:
             bool_masked_pos = self.base_model.check_mask(bool_masked_pos, valid) & valid
         input_values = silence_padding(input_values, attention_mask)
-        embeddings = self.base_model.embeddings(input_values, bool_masked_pos)  # (B, L, D)
+        has_padding = attention_mask is not None
+        embeddings = self.base_model.embeddings(input_values, bool_masked_pos, valid if has_padding else None)
 
         # From here on, nothing but masked patches is wanted.
         index = first_marked(bool_masked_pos, self.most_masked(bool_masked_pos, is_drawn))  # (B, M)
         is_masked = bool_masked_pos.gather(1, index)
-        attended = None if attention_mask is None else with_prefix(valid)
+        attended = with_prefix(valid) if has_padding else None  # (B, L)
         flags, wanted = (output_attentions, output_hidden_states), index + NUM_PREFIX_TOKENS
         if self.config.decoder_num_hidden_layers:
             visible = with_prefix(valid & ~bool_masked_pos)

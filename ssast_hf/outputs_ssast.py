@@ -14,7 +14,8 @@ class SSASTModelOutput(ModelOutput):
     Args:
         last_hidden_state (`torch.FloatTensor` of shape `(batch_size, num_patches + 2, hidden_size)`): Tokens:
             classification, distillation, then patches, frequency-major.
-        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): A clip, by `config.pooling_mode`.
+        pooler_output (`torch.FloatTensor` of shape `(batch_size, hidden_size)`): A clip: the mean of its patches, or
+            with `config.pooling_mode="cls"` of the two tokens in front. (Other ways to pool are parts of the heads.)
             Always finite, but without meaning for a clip that is shorter than a patch, under an attention mask.
         frame_hidden_states (`torch.FloatTensor` of shape `(batch_size, grid_time, hidden_size)`): One vector per time
             step: the mean of its patches over frequency. Steps made of padding hold no meaning.

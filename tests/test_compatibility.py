@@ -9,7 +9,16 @@ import torch
 from fresh import FreshProcess
 from safetensors.torch import load_file, save_file
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
+    SSASTForPretraining,
+    SSASTForXVector,
+    SSASTModel,
+)
 from ssast_hf.configuration_ssast import AUTO_MAP
 from ssast_hf.conversion.original import convert_original_to_hf
 from ssast_hf.conversion.stock_ast import convert_hf_to_ast
@@ -87,7 +96,7 @@ def test_folder_loads_everywhere_and_survives_saving_again(
             torch.testing.assert_close(other[name], outputs[0][name], rtol=0, atol=1e-5)
     auto_maps = [json.loads((tmp_path / name / "config.json").read_text())["auto_map"] for name in ("first", "fourth")]
     assert auto_maps[0] == auto_maps[1]
-    assert len(auto_maps[0]) == 5
+    assert auto_maps[0].keys() == AUTO_MAP.keys()
 
 
 def test_converted_folder_serves_every_auto_class(original_file, tmp_path, run_without_package):
@@ -96,15 +105,53 @@ def test_converted_folder_serves_every_auto_class(original_file, tmp_path, run_w
 import sys, torch, transformers
 folder = sys.argv[1]
 encoders = []
-for name in ("AutoModel", "AutoModelForPreTraining", "AutoModelForAudioClassification"):
+names = "AutoModel AutoModelForPreTraining AutoModelForAudioClassification AutoModelForAudioXVector"
+for name in f"{names} AutoModelForAudioFrameClassification".split():
     model = getattr(transformers, name).from_pretrained(folder, trust_remote_code=True)
     encoders.append(model.base_model.state_dict())
 for name, tensor in encoders[0].items():
-    assert torch.equal(tensor, encoders[1][name]) and torch.equal(tensor, encoders[2][name]), name
+    assert all(torch.equal(tensor, other[name]) for other in encoders), name
 print(type(transformers.AutoProcessor.from_pretrained(folder, trust_remote_code=True)).__name__)
 print(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=True).num_masked_patches)
 """
     assert run_without_package(code, tmp_path / "ssast").split() == ["SSASTFeatureExtractor", "50"]
+
+
+HEADS = {
+    "AutoModelForAudioXVector": SSASTForXVector,
+    "AutoModelForCTC": SSASTForCTC,
+    "AutoModelForAudioFrameClassification": SSASTForAudioFrameClassification,
+}
+
+
+def test_heads_load_by_the_code_in_their_folders(config, tmp_path, run_without_package):
+    fields = {"patch_size": [32, 2], "frequency_stride": None, "time_stride": None, "vocab_size": 5}
+    config = SSASTConfig(**config.to_dict() | fields | {"use_weighted_layer_sum": True, "classifier_proj_size": 24})
+    inputs = torch.randn(2, 64, 32)
+    for auto_class, model_class in HEADS.items():
+        model = model_class(config).eval()
+        model.save_pretrained(tmp_path / auto_class)
+        with torch.no_grad():
+            stored = {"inputs": inputs, "logits": model(inputs).logits}
+        save_file(stored, tmp_path / f"{auto_class}.safetensors")
+    code = """
+import sys, torch, transformers
+from safetensors.torch import load_file
+folder, *names = sys.argv[1:]
+for name in names:
+    model = getattr(transformers, name).from_pretrained(f"{folder}/{name}", trust_remote_code=True).eval()
+    stored = load_file(f"{folder}/{name}.safetensors")
+    with torch.no_grad():
+        assert (model(stored["inputs"]).logits - stored["logits"]).abs().max() < 1e-5, name
+    model.save_pretrained(f"{folder}/again-{name}")
+    print(type(model).__module__)
+"""
+    modules = run_without_package(code, tmp_path, *HEADS).split()
+    for module, (auto_class, model_class) in zip(modules, HEADS.items(), strict=True):
+        assert module.startswith("transformers_modules.")
+        assert module.endswith(".heads_ssast")
+        model, again = (model_class.from_pretrained(tmp_path / f"{prefix}{auto_class}") for prefix in ("", "again-"))
+        assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
 def test_stock_export_runs_in_a_pipeline_without_custom_code(original_file, tmp_path, run_without_package):

@@ -74,6 +74,9 @@ def check_keys(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]
             continue
         if key not in expected:
             problems.append(f"unknown: {key}, shape {tuple(tensor.shape)}")
+        elif not expected[key].is_floating_point():  # a counter
+            if tensor.dtype != expected[key].dtype or tensor.shape != expected[key].shape:
+                problems.append(f"misshapen: {key} is {tuple(tensor.shape)} {tensor.dtype}, expected a whole number")
         elif problem := tensor_problem(tensor, expected[key].shape, dtype):
             problems.append(f"{problem[0]}: {key} {problem[1]}")
     raise_problems(problems)

@@ -29,7 +29,7 @@ from .folders import (
     read_model,
     tensor_problem,
 )
-from .kinds import ENCODER, kind_of
+from .kinds import ENCODER, kind_of, reason_to_stay
 
 
 # Module names, original -> here. `{i}` is a layer. Each module has a weight and a bias unless named in full.
@@ -342,6 +342,11 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     check_output(output_path, overwrite, source=ssast_dir, is_folder=False)
     config, state = read_model(ssast_dir)
     model_class = kind_of(state)
+    if reason := reason_to_stay(model_class, config):
+        raise ConversionError(
+            f"{ssast_dir} has {reason}, and the original's files no place for it. They have pretraining heads or a "
+            'classifier with pooling_mode="mean" or "cls".'
+        )
     pretraining = model_class is SSASTForPretraining
     if model_class is SSASTModel:
         raise ConversionError(

@@ -32,7 +32,7 @@ from .folders import (
     read_model_config,
     with_encoder_prefix,
 )
-from .kinds import ENCODER, kind_of
+from .kinds import ENCODER, kind_of, reason_to_stay
 
 
 # Fields with one meaning in SSASTConfig and ASTConfig, and in the two feature extractors.
@@ -82,8 +82,13 @@ def write_stock_folder(ssast_dir, folder: Path, allow_pooling_change: bool) -> t
         raise ConversionError(
             f"Stock AST's kernels are square; a patch wider than high ({height} x {width}) does not fit."
         )
+    if reason := reason_to_stay(kind_of(state), config):
+        raise ConversionError(
+            f"{ssast_dir} has {reason}, and stock AST no place for it. To export the encoder, save it alone with "
+            'model.base_model.save_pretrained(folder). A classifier with pooling_mode="cls" exports as it is.'
+        )
     has_classifier = kind_of(state) is SSASTForAudioClassification
-    if has_classifier and config.pooling_mode == "mean" and not allow_pooling_change:
+    if has_classifier and config.pooling_mode != "cls" and not allow_pooling_change:
         raise ConversionError(
             "This classifier was trained on the mean of the patch tokens; stock AST always feeds it the mean of the "
             "classification and distillation tokens, so its predictions would change. Keep the SSAST folder, "
@@ -153,7 +158,7 @@ def compare_with_stock(ssast_dir, stock_dir, compare_logits: bool) -> list[str]:
     if compare_logits:
         with torch.no_grad():
             difference = (model(own_input, **PLAIN).logits - stock(stock_input, **PLAIN).logits).abs().max()
-        reason = "another pooling, and " if model.config.pooling_mode == "mean" else ""
+        reason = "another pooling, and " if model.config.pooling_mode != "cls" else ""
         report.append(
             f"logits change by at most {difference:.1e} on a random input ({reason}the classifier's layer norm has "
             f"epsilon {model.config.layer_norm_eps} in stock AST, {model.config.classifier_layer_norm_eps} here)"
@@ -184,6 +189,8 @@ def convert_ast_to_hf(ast_dir, output_dir, overwrite: bool = False, **config_fie
     features = read_feature_extractor(source, ASTFeatureExtractor)
     state = with_encoder_prefix(read_weights(source))
     fields = {name: getattr(stock_config, name) for name in (*SHARED_FIELDS, "patch_size", "max_length")}
+    # A pretraining model has no use for them, but what it is fine-tuned to may.
+    fields |= {name: getattr(stock_config, name) for name in ("id2label", "label2id", "problem_type")}
     fields |= narrow_kernel(state, fields["max_length"])
     with reading(source / CONFIG, "a valid configuration", "Correct it, or copy the file again."):
         SSASTConfig(**fields)  # not every version of transformers checks what stock AST reads

@@ -10,7 +10,7 @@ from ..assets import FOLDER as ASSETS
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig, same_share
 from ..conversion.kinds import kind_named
-from ..heads_ssast import SSASTForAudioClassification
+from ..heads_ssast import SSASTForAudioClassification, SSASTForCTC, SSASTHeadModel
 from ..modeling_ssast import SSASTForPretraining, SSASTModel
 from .readme import sign
 
@@ -41,6 +41,11 @@ BENCHMARKS: dict[str, tuple] = {
     "iemocap_emotion_recognition_accuracy":
         ("IEMOCAP emotion recognition, accuracy", "s3prl/superb", "er", "accuracy"),
 }  # fmt: skip
+# What the Hub calls the task of a model with a head, if it has a name for it.
+PIPELINE_TAGS: dict[type, str] = {
+    SSASTForAudioClassification: "audio-classification",
+    SSASTForCTC: "automatic-speech-recognition",
+}
 OBJECTIVES = {
     "joint": "discrimination and reconstruction of masked patches",
     "discriminative": "discrimination of masked patches alone",
@@ -126,7 +131,7 @@ def render_card(
     metadata = ModelCardData(
         license="bsd-3-clause" if record is not None else license,
         library_name="transformers",
-        pipeline_tag="audio-classification" if is_classifier else "feature-extraction",
+        pipeline_tag=PIPELINE_TAGS.get(model_class, "feature-extraction"),
         tags=["audio", "ssast", "audio-spectrogram-transformer", "self-supervised-learning"],
         datasets=datasets if record is None else hub_datasets(record),
         base_model=base_model,
@@ -221,10 +226,15 @@ def details(config: SSASTConfig, model_class, record: dict | None) -> list[tuple
         ("input", f"{config.max_length} frames of 10 ms, {config.num_mel_bins} mel bins"),
         ("patches", f"{height} mel bins x {width} frames, {config.num_patches} in a full-length clip"),
     ]  # fmt: skip
-    if model_class is SSASTForAudioClassification:
+    if model_class is SSASTForCTC:
+        return [*rows, ("characters", f"{config.vocab_size}, one token per {10 * config.time_stride} ms")]
+    if issubclass(model_class, SSASTHeadModel):
         names = [config.id2label[index] for index in sorted(config.id2label)]
         shown = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
-        return [*rows, ("classes", f"{len(names)}: {shown}"), ("pooling", config.pooling_mode)]
+        rows.append(("classes", f"{len(names)}: {shown}"))
+        if model_class is SSASTForAudioClassification:
+            rows.append(("pooling", config.pooling_mode or "mean"))
+        return rows
     if model_class is SSASTModel:
         return rows
     masked = f"{config.num_masked_patches} of {config.num_patches} patches masked"

@@ -72,7 +72,9 @@ class Embedder:
         self.encoder, self.feature_extractor = load_encoder(model, self.device, dtype)
         config = self.encoder.config
         self.level = one_of("level", level, LEVELS)
-        self.pooling = one_of("pooling", config.pooling_mode if pooling is None else pooling, POOLING)
+        if pooling is None:
+            pooling = "cls" if config.pooling_mode == "cls" else "mean"  # the others are parts of heads
+        self.pooling = one_of("pooling", pooling, POOLING)
         count = config.num_hidden_layers + 1
         self.layer = layer if layer == "all" else one_of("layer", layer, range(-count, count)) % count
         if batch_size == "auto":

@@ -23,8 +23,10 @@ LARGEST = {
     "num_hidden_layers": 1000,
     "decoder_num_hidden_layers": 1000,
     "num_labels": 100_000,
+    **dict.fromkeys(("vocab_size", "pad_token_id"), 1 << 20),
     "sampling_rate": 1_000_000,
     **dict.fromkeys(("hidden_size", "intermediate_size", "decoder_hidden_size", "num_attention_heads"), 1 << 16),
+    **dict.fromkeys(("classifier_proj_size", "xvector_output_dim"), 1 << 16),
     **dict.fromkeys(
         ("max_length", "num_mel_bins", "frequency_stride", "time_stride", "patch_size", "min_frames"), 1 << 24
     ),

@@ -10,7 +10,16 @@ from original import finetuned_checkpoint, original_checkpoint
 from safetensors.torch import load_file, save_file
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining, SSASTModel
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
+    SSASTForPretraining,
+    SSASTForXVector,
+    SSASTModel,
+)
 from ssast_hf.cli import main
 from ssast_hf.conversion import stock_ast
 from ssast_hf.conversion.original import convert_hf_to_original, convert_original_to_hf
@@ -337,14 +346,47 @@ def classifier_folder(config, path, **changes):
 
 
 def test_classifier_exports_with_its_labels(config, tmp_path):
-    model = classifier_folder(config, tmp_path / "ssast", pooling_mode="cls")
+    fields = {"pooling_mode": "cls", "problem_type": "multi_label_classification"}
+    model = classifier_folder(config, tmp_path / "ssast", classifier_layer_norm_eps=1e-6, **fields)
     report = convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
     assert "logits change by at most" in report[-1]
     stock = ASTForAudioClassification.from_pretrained(tmp_path / "ast").eval()
-    assert stock.config.id2label == {0: "dog", 1: "rain", 2: "rooster"}
     inputs = torch.randn(2, 64, 32)
     with torch.no_grad():
-        torch.testing.assert_close(stock(inputs).logits, model(inputs).logits, rtol=0, atol=1e-3)
+        torch.testing.assert_close(stock(inputs).logits, model(inputs).logits, rtol=0, atol=1e-5)
+    convert_ast_to_hf(tmp_path / "ast", tmp_path / "back")
+    for other in (stock.config, SSASTConfig.from_pretrained(tmp_path / "back")):
+        assert other.id2label == {0: "dog", 1: "rain", 2: "rooster"}
+        assert other.label2id == {"dog": 0, "rain": 1, "rooster": 2}
+        assert other.problem_type == "multi_label_classification"
+
+
+def test_another_epsilon_of_the_classifier_is_measured(config, tmp_path):
+    classifier_folder(config, tmp_path / "ssast", pooling_mode="cls")
+    report = convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
+    assert "has epsilon 1e-06 in stock AST, 1e-05 here" in report[-1]
+
+
+@pytest.mark.parametrize(
+    ("model_class", "fields", "reason"),
+    [
+        (SSASTForXVector, {}, "the head of an SSASTForXVector"),
+        (SSASTForCTC, {"vocab_size": 5, "time_stride": 4}, "the head of an SSASTForCTC"),
+        (SSASTForAudioFrameClassification, {}, "the head of an SSASTForAudioFrameClassification"),
+        (SSASTForAudioClassification, {"pooling_mode": "attentive"}, 'a classifier on pooling_mode="attentive"'),
+        (SSASTForAudioClassification, {"pooling_mode": "statistics"}, 'a classifier on pooling_mode="statistics"'),
+        (SSASTForAudioClassification, {"use_weighted_layer_sum": True}, "a classifier on a weighted sum of layers"),
+        (SSASTForAudioClassification, {"classifier_proj_size": 8}, "a projection before the classifier"),
+    ],
+)
+def test_heads_that_others_have_no_place_for(config, tmp_path, model_class, fields, reason):
+    model = model_class(SSASTConfig(**config.to_dict() | fields))
+    model.save_pretrained(tmp_path / "ssast")
+    with pytest.raises(ValueError, match=f"has {reason}.* stock AST no place for it"):
+        convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast", allow_pooling_change=True)
+    with pytest.raises(ValueError, match=f"has {reason}.* the original's files no place for it"):
+        convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    assert [path.name for path in tmp_path.iterdir()] == ["ssast"]
 
 
 def test_mean_pooled_classifier_is_refused_unless_allowed(config, tmp_path, capsys):

@@ -38,6 +38,7 @@ MADE = {
     "config.json",
     "preprocessor_config.json",
     "modules.json",
+    "vocab.json",
     "sentence_bert_config.json",
     "trainer_state.json",
     "training.json",
@@ -75,6 +76,9 @@ PRINTED = {
     "docs/finetuning.md": [
         "torch.Size([8, 128])\ntorch.Size([8, 32, 128])\ntorch.Size([8, 258, 128])\nfloat32\n",
         "(12, 12)\n",
+        "torch.Size([8, 8])\ntorch.Size([8, 512])\n",
+        "True\n<class 'str'>\n",
+        "torch.Size([1, 32, 2])\n",
         "hidden states agree with stock AST",
         "animal",
     ],
@@ -84,7 +88,7 @@ PRINTED = {
 FILES = {
     "README.md": ["ssast-tiny", "ssast-continued"],
     "docs/conversion.md": ["ssast-nano", "ssast-from-python", "ast-nano", "ssast-again", "ssast-tiny"],
-    "docs/finetuning.md": ["ssast-finetuned", "trained", "ast-finetuned"],
+    "docs/finetuning.md": ["ssast-finetuned", "trained", "ssast-text", "ast-finetuned"],
     "docs/pretraining.md": ["reconstruction.png"],
 }
 

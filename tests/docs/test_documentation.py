@@ -70,7 +70,10 @@ PRINTED = {
         "(8, 128) float32\n",
         "(12, 128) [0.0875 0.2475]",
         "num_rows: 8",
+    ],
+    "docs/evaluating_elsewhere.md": [
         "torch.Size([2, 18, 128]) torch.Size([2, 18])\n",
+        "torch.Size([2, 19, 128])\n",
     ],
     "docs/finetuning.md": [
         "torch.Size([8, 128])\ntorch.Size([8, 32, 128])\ntorch.Size([8, 258, 128])\nfloat32\n",

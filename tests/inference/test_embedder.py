@@ -114,6 +114,7 @@ def test_every_kind_of_clip_gives_the_same(folder, tmp_path):
         result = embedder(table)
         assert result.keys() == {*table, "embedding"}
         np.testing.assert_allclose(result["embedding"], [expected] * 2, atol=1e-6)
+    assert len(embedder({"file": [path]}, return_times=True)["times"][0]) == 8
     assert embedder([]).shape == (0, 32)
     assert Embedder(folder, level="frame")([]) == []
 
@@ -149,6 +150,8 @@ def test_results_are_float32_whatever_the_weights_are(model, tmp_path):
         ({"window": 0.05}, r"window must be at least one patch, 0.095 seconds; got 0.05"),
         ({"hop": 1.0}, r"hop must be from one step, 0.08 s, to one window, 0.64 s; got 1.0"),
         ({"batch_size": 0}, "batch_size"),
+        ({"dtype": "int8"}, "dtype must be one of 'float32', 'bfloat16', 'float16'; got 'int8'"),
+        ({"layer": "sum"}, "layer must be one of -3 to 2; got 'sum'"),
     ],
 )
 def test_options_that_cannot_be_are_named(folder, options, message):
@@ -163,6 +166,7 @@ def test_options_that_cannot_be_are_named(folder, options, message):
         (np.zeros(4000, np.int16), "Clip 1 has the shape .* int16"),
         (np.zeros((2, 2, 10), np.float32), "Clip 1 has the shape"),
         (np.full(4000, np.nan, np.float32), "Clip 1 holds NaN"),
+        (np.full(4000, 1e30, np.float32), "Clip 1 holds NaN, infinite or absurdly large"),
         ({"sampling_rate": 16000}, "Clip 1 has 'sampling_rate'; expected array, bytes or path"),
         (None, "Clip 1"),
     ],

@@ -1,18 +1,56 @@
-"""What a caller passes as a clip, as a waveform: numbers, a file, or a row of `datasets`."""
+"""What a caller passes as a clip: numbers, a file, or a row of `datasets`; read as far as it is needed."""
 
-import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from reprlib import repr as shortened
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ..audio.decoding import audio_packages, decode_audio, load_audio
+from ..audio.decoding import audio_packages, load_window, read_header
+from ..audio.opening import open_recording
 
 
 # Keys of a dictionary that is one clip, as `datasets.Audio` makes it, decoded or not.
 ARRAY, BYTES, PATH = "array", "bytes", "path"
+
+
+class Waveform(NamedTuple):
+    """A clip in memory: `samples` `(num_samples,)`, float32, at the model's rate."""
+
+    name: str
+    samples: np.ndarray
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.samples)
+
+    def read(self, begin: int, end: int) -> np.ndarray:
+        return self.samples[begin:end]
+
+
+class AudioFile(NamedTuple):
+    """A recording as from [`as_recording`], and how many samples its header says that it has at the model's rate."""
+
+    recording: dict
+    num_samples: int
+    sampling_rate: int
+
+    @classmethod
+    def open(cls, recording: dict, sampling_rate: int) -> "AudioFile":
+        """ValueError if it is no readable audio, OSError if there is no such file."""
+        with open_recording(recording) as file:
+            return cls(recording, read_header(file, recording["name"], sampling_rate)[0], sampling_rate)
+
+    @property
+    def name(self) -> str:
+        return self.recording["name"]
+
+    def read(self, begin: int, end: int, read: Callable | None = None) -> np.ndarray:
+        """Samples `begin` to `end`, all of them, float32; errors and `read` as of [`load_window`]."""
+        audio = load_window(self.recording, self.sampling_rate, begin, end, 1, self.num_samples, read)
+        return np.pad(audio, (0, end - begin - len(audio)))  # resampling may miss the last ones
 
 
 def is_batch(clips) -> bool:
@@ -27,14 +65,12 @@ def is_table(clips) -> bool:
     return isinstance(clips, Mapping) and ARRAY not in clips and any(map(is_batch, clips.values()))
 
 
-def to_waveform(clip, name: str, sampling_rate: int, expected: int) -> np.ndarray:
+def to_clip(clip, name: str, sampling_rate: int, expected: int) -> Waveform | AudioFile:
     """
-    A clip as mono float32 samples `(num_samples,)` at the `expected` rate.
-
     Args:
         clip: Numbers `(num_samples,)`, floating point; the path of an audio file; or a dictionary with `array` and
             `sampling_rate`, with `bytes`, or with `path`.
-        name (`str`): For messages.
+        name (`str`): For messages, unless it is a file.
         sampling_rate (`int`): Of numbers that come without one, in Hz. They are resampled if it is not the expected.
         expected (`int`): In Hz.
 
@@ -43,15 +79,20 @@ def to_waveform(clip, name: str, sampling_rate: int, expected: int) -> np.ndarra
         OSError: If there is no such file.
     """
     if isinstance(clip, (str, os.PathLike)):
-        return load_audio(clip, expected)
-    if isinstance(clip, Mapping):
-        if clip.get(ARRAY) is not None:
-            return to_waveform(clip[ARRAY], name, clip.get("sampling_rate") or sampling_rate, expected)
-        if clip.get(BYTES) is not None:
-            return decode_audio(io.BytesIO(clip[BYTES]), str(clip.get(PATH) or name), expected)
-        if clip.get(PATH) is not None:
-            return load_audio(clip[PATH], expected)
-        raise ValueError(f"{name} has {', '.join(map(repr, clip)) or 'nothing'}; expected {ARRAY}, {BYTES} or {PATH}.")
+        return AudioFile.open({"name": str(clip), "path": str(clip)}, expected)
+    if not isinstance(clip, Mapping):
+        return Waveform(name, to_samples(clip, name, sampling_rate, expected))
+    if clip.get(ARRAY) is not None:
+        return to_clip(clip[ARRAY], name, clip.get("sampling_rate") or sampling_rate, expected)
+    if clip.get(BYTES) is not None:
+        return AudioFile.open({"name": str(clip.get(PATH) or name), "bytes": clip[BYTES]}, expected)
+    if clip.get(PATH) is not None:
+        return to_clip(clip[PATH], name, sampling_rate, expected)
+    raise ValueError(f"{name} has {', '.join(map(repr, clip)) or 'nothing'}; expected {ARRAY}, {BYTES} or {PATH}.")
+
+
+def to_samples(clip, name: str, sampling_rate: int, expected: int) -> np.ndarray:
+    """Numbers as mono float32 samples `(num_samples,)` at the `expected` rate; arguments and errors as above."""
     try:
         wave = clip.detach().cpu().float().numpy() if isinstance(clip, torch.Tensor) else np.asarray(clip)
     except (TypeError, ValueError) as error:

@@ -1,30 +1,36 @@
 """Embeddings of recordings of any length: one vector per clip, per time step, or per patch."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from ..modeling_ssast import NUM_PREFIX_TOKENS
-from .clips import is_batch, is_table, to_waveform
-from .encoders import default_device, load_encoder
+from .clips import is_batch, is_table, to_clip
+from .encoders import as_device, default_device, load_encoder
 from .stitching import Window, plan_windows
 
 
 LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls")
+DTYPES = ("float32", "bfloat16", "float16")
 # Columns of a table that may hold clips, in the order of preference.
 COLUMNS = ("audio", "path", "file", "array")
 # Windows that are encoded together, by default: on a CPU, more are not faster.
 BATCH_SIZES = {"cpu": 8}
 LARGE_BATCH_SIZE = 64
+# Batches that are read before the first of them is encoded, so that windows of like lengths are together.
+LOOK_AHEAD = 16
+# The share of padding from which on a batch is closed early, and how large it is then, compared with a full one.
+MOST_PADDING, SMALLEST_SHARE = 0.1, 1 / 8
 
 
 class Piece(NamedTuple):
-    """A window of a clip: which clip, which of its steps, and its samples."""
+    """A window of a clip: of which clip, in words of whoever asks; which of its steps; and its samples, if any."""
 
-    clip: int
+    clip: Any
     window: Window
-    samples: np.ndarray
+    samples: np.ndarray | None
 
 
 class Embedder:
@@ -67,12 +73,19 @@ class Embedder:
         dtype=None,
         batch_size="auto",
     ):
-        self.device = default_device() if device is None else torch.device(device)
-        dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
+        self.device = default_device() if device is None else as_device(device)
+        dtype = getattr(torch, one_of("dtype", dtype, DTYPES)) if isinstance(dtype, str) else dtype or torch.float32
         self.encoder, self.feature_extractor = load_encoder(model, self.device, dtype)
         config = self.encoder.config
         self.level = one_of("level", level, LEVELS)
-        self.pooling = one_of("pooling", config.pooling_mode if pooling is None else pooling, POOLING)
+        if pooling is None and level == "clip":
+            pooling = config.pooling_mode
+            if pooling not in POOLING:
+                raise ValueError(
+                    f"{model} pools a clip by pooling_mode={pooling!r}, which is no part of its encoder. "
+                    f"Pass pooling={' or '.join(map(repr, POOLING))}."
+                )
+        self.pooling = one_of("pooling", pooling or POOLING[0], POOLING)
         count = config.num_hidden_layers + 1
         self.layer = layer if layer == "all" else one_of("layer", layer, range(-count, count)) % count
         if batch_size == "auto":
@@ -122,54 +135,81 @@ class Embedder:
             return {**clips, "embedding": self(column_of(clips), sampling_rate)}
         several = is_batch(clips)
         rate = self.feature_extractor.sampling_rate
-        waves = [
-            to_waveform(clip, f"Clip {i}", sampling_rate or rate, rate)
+        opened = [
+            to_clip(clip, f"Clip {i}", sampling_rate or rate, rate)
             for i, clip in enumerate(clips if several else [clips])
         ]
-        embeddings = self.embed(waves)
-        times = [self.encoder.config.frame_times(self.num_frames(wave)) for wave in waves]
+        embeddings = self.embed(opened)
+        times = [self.encoder.config.frame_times(self.num_frames(clip.num_samples)) for clip in opened]
         if not several:
             return (embeddings[0], times[0]) if return_times else embeddings[0]
         stacked = stack(embeddings, self.encoder.config.hidden_size) if self.level == "clip" else embeddings
         return (stacked, times) if return_times else stacked
 
-    def embed(self, waves: list[np.ndarray]) -> list[np.ndarray]:
-        """An array per waveform, `(num_samples,)` float32 at the model's rate; shapes as for one clip above."""
-        pieces = [Piece(i, *part) for i, wave in enumerate(waves) for part in self.parts_of(wave, i)]
-        parts: dict[int, np.ndarray] = {}
-        # Windows of like lengths together, so that little is padded.
-        order = sorted(range(len(pieces)), key=lambda number: len(pieces[number].samples))
-        for begin in range(0, len(order), self.batch_size):
-            numbers = order[begin : begin + self.batch_size]
-            parts |= zip(numbers, self.encode([pieces[number] for number in numbers]), strict=True)
-        of_clip: list[list[np.ndarray]] = [[] for _ in waves]
-        for number, piece in enumerate(pieces):
-            of_clip[piece.clip].append(parts[number])
-        axis = 0 if self.level == "clip" else -2
-        joined = [np.concatenate(each, axis=axis) for each in of_clip]
-        # Of a clip, sums over each window's steps, whose number is the last column.
-        return [each[..., :-1].sum(0) / each[..., -1:].sum(0) for each in joined] if self.level == "clip" else joined
+    def embed(self, clips: list) -> list[np.ndarray]:
+        """An array per clip as from [`to_clip`]; shapes as for one clip above."""
+        plans = [self.windows_of(clip.num_samples, clip.name) for clip in clips]
+        pieces = (
+            Piece(number, window, clip.read(begin, end))
+            for number, clip in enumerate(clips)
+            for window, begin, end in plans[number]
+        )
+        parts: list[list[np.ndarray]] = [[] for _ in clips]
+        for piece, part in self.encode_in_order(pieces):
+            parts[piece.clip].append(part)
+        return [self.join(each) for each in parts]
 
-    def num_frames(self, wave: np.ndarray) -> int:
-        """Frames of the spectrogram of a waveform."""
+    def join(self, parts: list[np.ndarray]) -> np.ndarray:
+        """What the windows of a clip, as from [`encode`], make together."""
+        if self.level != "clip":
+            return np.concatenate(parts, axis=-2)
+        sums = np.concatenate(parts)  # over each window's steps, whose number is the last column
+        return sums[..., :-1].sum(0) / sums[..., -1:].sum(0)
+
+    def encode_in_order(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, np.ndarray]]:
+        """Pieces with what is kept of each, in their order; no more are read at once than [`LOOK_AHEAD`] batches."""
+        waiting: list[Piece] = []
+        for piece in pieces:
+            waiting.append(piece)
+            if len(waiting) == LOOK_AHEAD * self.batch_size:
+                yield from zip(waiting, self.encode_all(waiting), strict=True)
+                waiting = []
+        yield from zip(waiting, self.encode_all(waiting), strict=True)
+
+    def encode_all(self, pieces: list[Piece]) -> list[np.ndarray]:
+        """What is kept of each of a few pieces; of one without samples nothing, an empty array."""
+        results = [np.zeros(0, dtype=np.float32)] * len(pieces)
+        whole = [number for number, piece in enumerate(pieces) if piece.samples is not None]
+        for batch in batches_of([len(pieces[number].samples) for number in whole], self.batch_size):
+            numbers = [whole[place] for place in batch]
+            for number, result in zip(numbers, self.encode([pieces[number] for number in numbers]), strict=True):
+                results[number] = result
+        return results
+
+    def num_frames(self, num_samples: int) -> int:
+        """Frames of the spectrogram of a clip."""
         shift = self.feature_extractor.num_samples(2) - self.feature_extractor.num_samples(1)
-        return (len(wave) - self.feature_extractor.num_samples(1)) // shift + 1
+        return (num_samples - self.feature_extractor.num_samples(1)) // shift + 1
 
-    def parts_of(self, wave: np.ndarray, number: int) -> list[tuple[Window, np.ndarray]]:
-        """The windows of a waveform with their samples."""
-        config, num_samples = self.encoder.config, self.feature_extractor.num_samples
-        shortest = num_samples(config.patch_shape[1])
-        if len(wave) < shortest:
+    def is_long(self, num_samples: int) -> bool:
+        """Whether a clip takes several windows."""
+        return self.encoder.config.time_grid(self.num_frames(num_samples)) > self.window_steps
+
+    def windows_of(self, num_samples: int, name: str) -> list[tuple[Window, int, int]]:
+        """The windows of a clip, each with the samples that it begins and ends at; ValueError if it is too short."""
+        config, samples_of = self.encoder.config, self.feature_extractor.num_samples
+        shortest = samples_of(config.patch_shape[1])
+        if num_samples < shortest:
             raise ValueError(
-                f"Clip {number} has {len(wave)} samples; one patch takes {shortest} at "
+                f"{name} has {num_samples} samples; one patch takes {shortest} at "
                 f"{self.feature_extractor.sampling_rate} Hz. Drop or lengthen it."
             )
-        windows = plan_windows(config.time_grid(self.num_frames(wave)), self.window_steps, self.hop_steps)
+        windows = plan_windows(config.time_grid(self.num_frames(num_samples)), self.window_steps, self.hop_steps)
         if len(windows) == 1:
-            return [(windows[0], wave)]
-        shift = (num_samples(2) - num_samples(1)) * config.time_stride
-        size = num_samples((self.window_steps - 1) * config.time_stride + config.patch_shape[1])
-        return [(window, wave[window.start * shift : window.start * shift + size]) for window in windows]
+            return [(windows[0], 0, num_samples)]
+        shift = (samples_of(2) - samples_of(1)) * config.time_stride
+        size = samples_of((self.window_steps - 1) * config.time_stride + config.patch_shape[1])
+        return [(window, window.start * shift, window.start * shift + size) for window in windows]
 
     @torch.inference_mode()
     def encode(self, pieces: list[Piece]) -> list[np.ndarray]:
@@ -198,8 +238,11 @@ class Embedder:
                 kept = kept.mean(dim=1)
             if self.layer != "all":  # the axis of layers
                 kept = kept.squeeze(1 if self.level == "clip" else 0)
-            results.append(kept.cpu().numpy())
-        return results
+            results.append(kept)
+        # To the CPU together: each way there waits for the device.
+        flat = torch.cat([kept.flatten() for kept in results]).cpu().numpy()
+        ends = np.cumsum([kept.numel() for kept in results])[:-1]
+        return [part.reshape(kept.shape) for part, kept in zip(np.split(flat, ends), results, strict=True)]
 
     def hidden_states(self, input_values: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """The wanted layers, (layers, B, L, D) float32, of (B, frames, mels)."""
@@ -216,6 +259,22 @@ class Embedder:
         states[last] = outputs.last_hidden_state
         wanted = sorted(states) if self.layer == "all" else [self.layer]
         return torch.stack([states[i] for i in wanted]).float()
+
+
+def batches_of(lengths: list[int], size: int) -> Iterator[list[int]]:
+    """Which of clips of these lengths are padded together: up to `size` that are about equally long."""
+    batch: list[int] = []
+    total = 0
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        padded = lengths[number] * (len(batch) + 1)
+        is_padded = total + lengths[number] < (1 - MOST_PADDING) * padded
+        if len(batch) == size or (is_padded and len(batch) >= max(size * SMALLEST_SHARE, 1)):
+            yield batch
+            batch, total = [], 0
+        batch.append(number)
+        total += lengths[number]
+    if batch:
+        yield batch
 
 
 def stack(embeddings: list[np.ndarray], width: int) -> np.ndarray:

@@ -81,8 +81,8 @@ class Embedder:
             pooling = config.pooling_mode
             if pooling not in POOLING:
                 raise ValueError(
-                    f"{model} makes one vector of a clip by pooling_mode={pooling!r}, which is no part of its "
-                    f"encoder. Pass pooling={' or '.join(map(repr, POOLING))}."
+                    f"{model} pools a clip by pooling_mode={pooling!r}, which is no part of its encoder. "
+                    f"Pass pooling={' or '.join(map(repr, POOLING))}."
                 )
         self.pooling = one_of("pooling", pooling or POOLING[0], POOLING)
         count = config.num_hidden_layers + 1
@@ -167,8 +167,7 @@ class Embedder:
 
     def join(self, parts: list[np.ndarray]) -> np.ndarray:
         """What the windows of a clip, as from [`encode`], make together."""
-        joined = join(parts, self.level)
-        return joined if self.layer == "all" else joined[0]
+        return join(parts, self.level)
 
     def stack(self, embeddings: list[np.ndarray]) -> np.ndarray:
         """One array of several clips', also of none."""
@@ -203,6 +202,10 @@ class Embedder:
         shift = self.feature_extractor.num_samples(2) - self.feature_extractor.num_samples(1)
         return (num_samples - self.feature_extractor.num_samples(1)) // shift + 1
 
+    def is_long(self, num_samples: int) -> bool:
+        """Whether a clip takes several windows."""
+        return self.encoder.config.time_grid(self.num_frames(num_samples)) > self.window_steps
+
     def times_of(self, num_samples: int) -> np.ndarray:
         """The centres of the steps of a clip in seconds, also at rates of which 10 ms are no whole samples."""
         extractor, config = self.feature_extractor, self.encoder.config
@@ -227,7 +230,7 @@ class Embedder:
 
     @torch.inference_mode()
     def encode(self, pieces: list[Piece]) -> list[np.ndarray]:
-        """What is kept of each window, as from [`keep`]."""
+        """What is kept of each window, as from [`keep`]; without the axis of layers unless there are several."""
         inputs = self.feature_extractor(
             [piece.samples for piece in pieces],
             sampling_rate=self.feature_extractor.sampling_rate,
@@ -241,7 +244,9 @@ class Embedder:
         # Without padding, attention is faster without a mask.
         is_padded = len({window.stop - window.start for window in windows}) > 1
         tokens = self.hidden_states(inputs["input_values"], inputs["attention_mask"] if is_padded else None)
-        return keep(tokens, self.encoder.grid_shape(inputs["input_values"]), windows, self.level, self.pooling)
+        grid = self.encoder.grid_shape(inputs["input_values"])
+        results = keep(tokens, grid, windows, self.level, self.pooling)
+        return results if self.layer == "all" else [result[0] for result in results]
 
     def hidden_states(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """The wanted layers, (layers, B, L, D) float32, of (B, frames, mels)."""

@@ -44,8 +44,8 @@ def sums_of(tokens: torch.Tensor, patches: torch.Tensor, spans: list[tuple[int, 
 
 
 def join(parts: list[np.ndarray], level: str) -> np.ndarray:
-    """What the windows of a clip, as from [`keep`], make together: one axis of layers in front."""
+    """What the windows of a clip, as from [`keep`], make together, with or without the axis of layers."""
     if level != "clip":
         return np.concatenate(parts, axis=-2)
     sums = np.sum(parts, axis=0)
-    return sums[:, :-1] / sums[:, -1:]
+    return sums[..., :-1] / sums[..., -1:]

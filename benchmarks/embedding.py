@@ -86,6 +86,7 @@ def make_model(size: str, folder: Path) -> Path:
     if size == "nano":
         model = SSASTModel.from_pretrained(nano_model(), dtype=torch.float32)
         model.set_input_geometry(max_length=FRAMES)
+        extractor = SSASTFeatureExtractor.from_pretrained(nano_model(), max_length=FRAMES)
     else:
         torch.manual_seed(0)
         width, layers, heads = SIZES[size]
@@ -94,8 +95,9 @@ def make_model(size: str, folder: Path) -> Path:
                 hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width
             )
         )
+        extractor = SSASTFeatureExtractor(max_length=FRAMES)
     model.save_pretrained(folder)
-    SSASTFeatureExtractor(max_length=FRAMES).save_pretrained(folder)
+    extractor.save_pretrained(folder)
     convert_hf_to_ast(folder, folder / "stock")
     return folder
 

@@ -136,8 +136,8 @@ class Embedder:
         """
         if is_table(clips):
             results = self(rows_of(clips), sampling_rate, return_times)
-            names = ("embedding", "times")
-            return {**clips, **(zip(names, results, strict=True) if return_times else {names[0]: results})}
+            embeddings, times = results if return_times else (results, None)
+            return {**clips, "embedding": embeddings} | ({"times": times} if return_times else {})
         check_mono(clips)
         several = is_batch(clips)
         rate = self.feature_extractor.sampling_rate

@@ -97,7 +97,7 @@ def embed(
     source = " + ".join(sources)
     with LockedFolder(folder, "--output"):
         remove_unfinished(folder)
-        size = recordings_per_part or size_of_parts(folder, recordings, source)
+        size = size_of_parts(folder, recordings, source) if recordings_per_part is None else recordings_per_part
         if size < 1:
             raise ValueError(f"--recordings_per_part must be at least 1, got {size}.")
         job = Job(
@@ -129,7 +129,7 @@ def embed(
             if not is_full(error):
                 raise
             done = len(numbers_in(folder))
-            raise OSError(f"{error} The same command goes on: {done} parts are whole and stay.") from error
+            raise OSError(f"{error} The same command goes on; parts that are whole stay, {done} so far.") from error
         return report_of(seconds, count, sum(len_of(each) for each in there.values()), folder, target)
 
 
@@ -237,14 +237,19 @@ def join(folder: Path, target: Path):
     for number in numbers_in(folder):
         path_of(folder, number).unlink()
     if (folder / SKIPPED_LIST).exists():
-        (folder / SKIPPED_LIST).replace(target.with_name(f"{target.name}.{SKIPPED_LIST}"))
+        (folder / SKIPPED_LIST).replace(list_of(target))
+
+
+def list_of(target: Path) -> Path:
+    """Where the list of bad files is, of a result that is one file."""
+    return target.with_name(target.name + SKIPPED_LIST)
 
 
 def report_of(seconds: float, count: int, count_before: int, folder: Path, target: Path | None) -> list[str]:
     report = [f"{count:,} recordings, {seconds / 3600:.4g} hours: {target or folder}"]
     if count_before:
         report.append(f"{count_before:,} recordings were there already")
-    skipped = target.with_name(f"{target.name}.{SKIPPED_LIST}") if target else folder / SKIPPED_LIST
+    skipped = list_of(target) if target else folder / SKIPPED_LIST
     if skipped.exists():
         lines = skipped.read_text(encoding="utf-8").splitlines()
         report.append(f"{len(lines):,} could not be used, or not all of them: see {skipped}")

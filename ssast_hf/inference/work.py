@@ -20,7 +20,8 @@ from .reading import Item, Task, WindowReader, read_windows
 from .stitching import Window
 
 
-SKIPPED_LIST = "skipped_files.txt"
+# Programs that read a folder of parquet files leave out what begins with an underscore.
+SKIPPED_LIST = "_skipped_files.txt"
 
 
 @dataclass

@@ -85,12 +85,12 @@ def embed(
             raise FileExistsError(f"{path} exists. Delete it, or choose another --output.")
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"--output {path} is a file; expected a folder, or a new .npz or .npy file.")
-    model = named_model(model)
     splits = (dataset_split, dataset_config_name, audio_column, streaming)
     recordings = concatenate([load_recordings(source, *splits) for source in sources])
     # Actors on other machines load the model themselves.
     options |= {"level": level, "device": device}
-    embedder = Embedder(model, **options | {"device": "cpu"} if engine == "ray" else options)
+    name = named_model(model)
+    embedder = Embedder(name, **options | {"device": "cpu"} if engine == "ray" else options)
     if num_workers is None:
         is_cpu = embedder.device.type == "cpu"
         num_workers = WORKERS_ON_CPU if is_cpu else min(MOST_WORKERS, os.cpu_count() or 1)
@@ -104,7 +104,7 @@ def embed(
             recordings,
             source,
             folder,
-            Origin(model, sha256_of_weights(model), settings_of(embedder, size)),
+            Origin(model, sha256_of_weights(name), settings_of(embedder, size)),
             options,
             num_workers,
             {

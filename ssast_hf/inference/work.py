@@ -110,15 +110,13 @@ def embed_parts(job: Job, embedder: Embedder, items: Iterable[Item]) -> Iterator
         for number, group in groupby(windows, key=lambda pair: pair[0].part):
             pieces = (Piece(task, task.window, samples) for task, samples in group)
             with new_part(path_of(job.folder, number), schema) as part:
-                extent = None
+                ends: list[Task] = []
                 for task in write_recordings(embedder, pieces, part):
                     bad_files.add([] if task.problem is None else [(task.name, task.problem)], task.problem is None)
                     reader.finish(task.name)
-                    if extent is None:
-                        extent = Extent(task.number, task.number, task.name, task.name)
-                    extent = extent._replace(end=task.number + 1, last=task.name)
+                    ends = [*ends[:1], task]
                     yield 0.0 if task.problem else task.num_samples / reader.sampling_rate
-                part.close(extent)
+                part.close(Extent(ends[0].number, ends[-1].number + 1, ends[0].name, ends[-1].name))
     finally:
         shutil.rmtree(decoded, ignore_errors=True)
 

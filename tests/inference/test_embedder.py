@@ -232,7 +232,7 @@ def test_file_is_read_window_by_window(folder, tmp_path, monkeypatch):
     np.testing.assert_allclose(embedder(tmp_path / "long.flac"), embedder(whole), atol=1e-6)
     frames, times = embedder(tmp_path / "other.wav", return_times=True)
     assert len(frames) == len(times)
-    np.testing.assert_allclose(frames, embedder(whole, sampling_rate=22050), atol=0.02)
+    assert np.corrcoef(frames.ravel(), embedder(whole, sampling_rate=22050).ravel())[0, 1] > 0.99
     assert max(lengths) < 12000
 
 

@@ -89,12 +89,13 @@ def embed_on_ray(
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What went wrong in an actor, without the ways that it took to here."""
-    while True:
+    """What went wrong in an actor, without what Ray says about it."""
+    while isinstance(error, ray_package().exceptions.RayError):
         inner = getattr(error, "cause", None) or error.__cause__
         if not isinstance(inner, BaseException):
             return error
         error = inner
+    return error
 
 
 def ray_package():

@@ -13,14 +13,13 @@ from ..assets import named_model
 from ..audio.decoding import audio_packages
 from ..audio.lengths import measure_one
 from ..audio.recordings import as_recording, concatenate, load_recordings
-from ..storage.guards import FULL
 from ..storage.locks import LockedFolder
 from .arrays import SUFFIXES, files_of, write_arrays
 from .embedder import Embedder
 from .encoders import sha256_of_weights
 from .on_ray import embed_on_ray, ray_package
 from .parts import Extent, Origin, check_origin, numbers_in, path_of, read_origin, remove_unfinished
-from .work import SKIPPED_LIST, Job, check_place, embed_parts
+from .work import SKIPPED_LIST, Job, check_place, embed_parts, told_when_full
 
 
 # What is lost at most when a run is killed, and how many recordings that are at most, unless the user says.
@@ -114,22 +113,15 @@ def embed(
             },
         )
         there = parts_there(job)
-        try:
-            if engine == "ray":
-                missing = missing_parts(job, there)
-                made = embed_on_ray(job, missing, ray_address, num_actors, gpus_per_actor)
-            elif streaming:
-                made = embed_parts(job, embedder, job.streamed_items(there))
-            else:
-                made = embed_parts(job, embedder, job.items(missing_parts(job, there)))
-            seconds, count = count_up(made, job, there)
-            if target:
+        if engine == "ray":
+            made = embed_on_ray(job, missing_parts(job, there), ray_address, num_actors, gpus_per_actor)
+        else:
+            items = job.streamed_items(there) if streaming else job.items(missing_parts(job, there))
+            made = embed_parts(job, embedder, items)
+        seconds, count = count_up(made, job, there)
+        if target:
+            with told_when_full(folder):
                 join(folder, target)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            done = len(numbers_in(folder))
-            raise OSError(f"{error} The same command goes on; parts that are whole stay, {done} so far.") from error
         return report_of(seconds, count, sum(len_of(each) for each in there.values()), folder, target)
 
 
@@ -220,15 +212,6 @@ def count_up(made: Iterator[float], job: Job, there: dict[int, Extent]) -> tuple
             what = str(error).splitlines()[0]
             raise MemoryError(f"Out of memory. Lower --batch_size, or --window. ({what})") from error
     return seconds, count
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether an error comes of a disk on which there is no room."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__
-    return False
 
 
 def join(folder: Path, target: Path):

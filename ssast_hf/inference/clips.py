@@ -14,6 +14,8 @@ from ..audio.opening import open_recording
 
 # Keys of a dictionary that is one clip, as `datasets.Audio` makes it, decoded or not.
 ARRAY, BYTES, PATH = "array", "bytes", "path"
+# Columns of a table that may hold clips, in the order of preference.
+COLUMNS = ("audio", "path", "file", "array")
 
 
 class Waveform(NamedTuple):
@@ -63,6 +65,14 @@ def is_batch(clips) -> bool:
 def is_table(clips) -> bool:
     """Whether something is columns of several clips, as `datasets.map` and Ray pass them, and not one clip."""
     return isinstance(clips, Mapping) and ARRAY not in clips and any(map(is_batch, clips.values()))
+
+
+def column_of(table: dict) -> list:
+    """The clips in a dictionary of columns."""
+    for name in COLUMNS:
+        if name in table:
+            return list(table[name])
+    raise ValueError(f"The table has the columns {', '.join(map(repr, table))}, none of them {' or '.join(COLUMNS)}.")
 
 
 def to_clip(clip, name: str, sampling_rate: int, expected: int) -> Waveform | AudioFile:

@@ -7,22 +7,19 @@ import numpy as np
 import torch
 
 from ..modeling_ssast import NUM_PREFIX_TOKENS
-from .clips import is_batch, is_table, to_clip
+from .bucketing import batches_of
+from .clips import column_of, is_batch, is_table, to_clip
 from .encoders import as_device, default_device, load_encoder
 from .stitching import Window, plan_windows
 
 
 LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls")
 DTYPES = ("float32", "bfloat16", "float16")
-# Columns of a table that may hold clips, in the order of preference.
-COLUMNS = ("audio", "path", "file", "array")
 # Windows that are encoded together, by default: on a CPU, more are not faster.
 BATCH_SIZES = {"cpu": 8}
 LARGE_BATCH_SIZE = 64
 # Batches that are read before the first of them is encoded, so that windows of like lengths are together.
 LOOK_AHEAD = 16
-# The share of padding from which on a batch is closed early, and how large it is then, compared with a full one.
-MOST_PADDING, SMALLEST_SHARE = 0.1, 1 / 8
 
 
 class Piece(NamedTuple):
@@ -261,22 +258,6 @@ class Embedder:
         return torch.stack([states[i] for i in wanted]).float()
 
 
-def batches_of(lengths: list[int], size: int) -> Iterator[list[int]]:
-    """Which of clips of these lengths are padded together: up to `size` that are about equally long."""
-    batch: list[int] = []
-    total = 0
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        padded = lengths[number] * (len(batch) + 1)
-        is_padded = total + lengths[number] < (1 - MOST_PADDING) * padded
-        if len(batch) == size or (is_padded and len(batch) >= max(size * SMALLEST_SHARE, 1)):
-            yield batch
-            batch, total = [], 0
-        batch.append(number)
-        total += lengths[number]
-    if batch:
-        yield batch
-
-
 def stack(embeddings: list[np.ndarray], width: int) -> np.ndarray:
     """One array of several clips', also of none."""
     return np.stack(embeddings) if embeddings else np.zeros((0, width), dtype=np.float32)
@@ -288,11 +269,3 @@ def one_of(name: str, value, allowed):
         choices = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(repr, allowed))
         raise ValueError(f"{name} must be one of {choices}; got {value!r}.")
     return value
-
-
-def column_of(table: dict) -> list:
-    """The clips in a dictionary of columns."""
-    for name in COLUMNS:
-        if name in table:
-            return list(table[name])
-    raise ValueError(f"The table has the columns {', '.join(map(repr, table))}, none of them {' or '.join(COLUMNS)}.")

@@ -9,7 +9,7 @@ import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining, SSASTModel
 from ssast_hf.inference import Embedder, clips
-from ssast_hf.inference.embedder import Piece, batches_of
+from ssast_hf.inference.embedder import Piece
 
 
 RATE = 16000
@@ -183,17 +183,6 @@ def test_folder_that_is_no_encoder_is_refused(folder, model, tmp_path):
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "part")
     with pytest.raises(ValueError, match=r"lacks weights of an encoder, such as encoder.layer.1"):
         Embedder(tmp_path / "part")
-
-
-@pytest.mark.parametrize("size", [1, 8, 64])
-def test_little_is_padded(size):
-    lengths = np.random.default_rng(0).integers(8000, 160000, 16 * size).tolist()
-    batches = list(batches_of(lengths, size))
-    assert sorted(number for batch in batches for number in batch) == list(range(len(lengths)))
-    assert max(map(len, batches)) <= size
-    padded = sum(len(batch) * max(lengths[number] for number in batch) for batch in batches)
-    assert sum(lengths) > 0.9 * padded
-    assert [len(batch) for batch in batches_of([5] * 20, 8)] == [8, 8, 4]
 
 
 def test_pieces_come_in_order_and_few_at_once(folder, monkeypatch):

@@ -193,7 +193,7 @@ def len_of(extent: Extent) -> int:
 
 
 def count_up(made: Iterator[float], job: Job, there: dict[int, Extent]) -> tuple[float, int]:
-    """Show progress; seconds of audio and number of recordings that were embedded."""
+    """Show progress; returns seconds of audio and number of the recordings that were embedded."""
     seconds, count = 0.0, 0
     with tqdm(
         desc="embedding",
@@ -206,7 +206,7 @@ def count_up(made: Iterator[float], job: Job, there: dict[int, Extent]) -> tuple
         try:
             for each in made:
                 seconds += each
-                count += 1
+                count += each > 0
                 bar.update()
         except torch.OutOfMemoryError as error:
             what = str(error).splitlines()[0]
@@ -231,7 +231,7 @@ def list_of(target: Path) -> Path:
 def report_of(seconds: float, count: int, count_before: int, folder: Path, target: Path | None) -> list[str]:
     report = [f"{count:,} recordings, {seconds / 3600:.4g} hours: {target or folder}"]
     if count_before:
-        report.append(f"{count_before:,} recordings were there already")
+        report.append(f"{count_before:,} others were there already")
     skipped = list_of(target) if target else folder / SKIPPED_LIST
     if skipped.exists():
         lines = skipped.read_text(encoding="utf-8").splitlines()

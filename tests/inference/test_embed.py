@@ -151,7 +151,7 @@ def test_only_what_is_missing_is_done(embed, monkeypatch, capsys):
     embed(size=None)
     assert contents_of(output) == before
     assert {name: (output / name).stat().st_mtime_ns for name in stamps} == stamps
-    assert "3 recordings were there already" in capsys.readouterr().out
+    assert "3 others were there already" in capsys.readouterr().out
     monkeypatch.setattr(Embedder, "encode", None)
     assert contents_of(embed()) == before
 

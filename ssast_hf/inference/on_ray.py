@@ -75,7 +75,7 @@ def embed_on_ray(
             PartMaker,
             batch_size=1,
             fn_constructor_args=([ray.put(job)],),
-            concurrency=num_actors,
+            compute=ray.data.ActorPoolStrategy(size=num_actors),
             num_gpus=gpus_per_actor,
             num_cpus=None if gpus_per_actor else 1,
         )

@@ -67,7 +67,8 @@ def test_embedder_is_what_ray_maps(tmp_path):
     ray.init(num_cpus=2, configure_logging=False)
     try:
         table = ray.data.from_items([{"path": path} for path in paths])
-        table = table.map_batches(Embedder, fn_constructor_args=(str(nano_model()),), concurrency=2, batch_size=2)
+        models = {"fn_constructor_args": (str(nano_model()),), "compute": ray.data.ActorPoolStrategy(size=2)}
+        table = table.map_batches(Embedder, batch_size=2, **models)
         table.write_parquet(str(tmp_path / "out"))
     finally:
         ray.shutdown()

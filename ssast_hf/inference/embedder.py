@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .batching import batches_of
+from .bucketing import batches_of
 from .clips import check_mono, is_batch, is_table, rows_of, to_clip
 from .encoders import as_device, default_device, load_encoder, load_layer_weights
 from .pooling import join, keep

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..assets import named_model
 from .embedder import Embedder
 from .parts import path_of, read_origin
 from .work import Job, embed_parts
@@ -25,7 +26,7 @@ class PartMaker:
     def __init__(self, job):
         self.job: Job = ray_package().get(job[0])
         os.chdir(self.job.working_folder)
-        self.embedder = Embedder(self.job.origin.model, **self.job.options)
+        self.embedder = Embedder(named_model(self.job.origin.model), **self.job.options)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Seconds of each recording, 0 if it cannot be used; of those of a part that is there from before a loss."""
@@ -61,7 +62,10 @@ def embed_on_ray(
     if not missing:
         return
     ray = ray_package()
-    ray.init(address=address, ignore_reinit_error=True, configure_logging=False)
+    is_own = not ray.is_initialized()
+    if is_own:
+        ray.init(address=address, configure_logging=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # there is one already
     try:
         if gpus_per_actor is None:
             gpus_per_actor = 1 if ray.cluster_resources().get("GPU") else 0
@@ -71,7 +75,7 @@ def embed_on_ray(
             PartMaker,
             batch_size=1,
             fn_constructor_args=([ray.put(job)],),
-            concurrency=num_actors,
+            compute=ray.data.ActorPoolStrategy(size=num_actors),
             num_gpus=gpus_per_actor,
             num_cpus=None if gpus_per_actor else 1,
         )
@@ -80,16 +84,18 @@ def embed_on_ray(
     except ray.exceptions.RayError as error:
         raise cause_of(error) from error
     finally:
-        ray.shutdown()
+        if is_own:
+            ray.shutdown()
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What went wrong in an actor, without the ways that it took to here."""
-    while True:
+    """What went wrong in an actor, without what Ray says about it."""
+    while isinstance(error, ray_package().exceptions.RayError):
         inner = getattr(error, "cause", None) or error.__cause__
         if not isinstance(inner, BaseException):
             return error
         error = inner
+    return error
 
 
 def ray_package():

@@ -102,7 +102,8 @@ class WindowReader(Dataset):
                 num_samples, is_entered = read_header(file, name, self.sampling_rate)
         except (ValueError, OSError) as error:
             return Header(0, False, str(error))
-        if not self.is_long(num_samples) or (is_entered and self.recordings is not None):
+        is_sent = self.recordings is None and item.recording.get("bytes") is not None  # to a worker, per window
+        if not self.is_long(num_samples) or (is_entered and not is_sent):
             return Header(num_samples, False, None)
         if BYTES_PER_SAMPLE * num_samples > room_in(self.decoded.folder):
             return Header(num_samples, False, None)  # slow, but possible

@@ -13,14 +13,13 @@ from ..assets import named_model
 from ..audio.decoding import audio_packages
 from ..audio.lengths import measure_one
 from ..audio.recordings import as_recording, concatenate, load_recordings
-from ..storage.guards import FULL
 from ..storage.locks import LockedFolder
 from .arrays import SUFFIXES, files_of, write_arrays
 from .embedder import Embedder
 from .encoders import sha256_of_weights
 from .on_ray import embed_on_ray, ray_package
 from .parts import Extent, Origin, check_origin, numbers_in, path_of, read_origin, remove_unfinished
-from .work import SKIPPED_LIST, Job, check_place, embed_parts
+from .work import SKIPPED_LIST, Job, check_place, embed_parts, told_when_full
 
 
 # What is lost at most when a run is killed, and how many recordings that are at most, unless the user says.
@@ -85,26 +84,26 @@ def embed(
             raise FileExistsError(f"{path} exists. Delete it, or choose another --output.")
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"--output {path} is a file; expected a folder, or a new .npz or .npy file.")
-    model = named_model(model)
     splits = (dataset_split, dataset_config_name, audio_column, streaming)
     recordings = concatenate([load_recordings(source, *splits) for source in sources])
     # Actors on other machines load the model themselves.
     options |= {"level": level, "device": device}
-    embedder = Embedder(model, **options | {"device": "cpu"} if engine == "ray" else options)
+    name = named_model(model)
+    embedder = Embedder(name, **options | {"device": "cpu"} if engine == "ray" else options)
     if num_workers is None:
         is_cpu = embedder.device.type == "cpu"
         num_workers = WORKERS_ON_CPU if is_cpu else min(MOST_WORKERS, os.cpu_count() or 1)
     source = " + ".join(sources)
     with LockedFolder(folder, "--output"):
         remove_unfinished(folder)
-        size = recordings_per_part or size_of_parts(folder, recordings, source)
+        size = size_of_parts(folder, recordings, source) if recordings_per_part is None else recordings_per_part
         if size < 1:
             raise ValueError(f"--recordings_per_part must be at least 1, got {size}.")
         job = Job(
             recordings,
             source,
             folder,
-            Origin(model, sha256_of_weights(model), settings_of(embedder, size)),
+            Origin(model, sha256_of_weights(name), settings_of(embedder, size)),
             options,
             num_workers,
             {
@@ -114,22 +113,15 @@ def embed(
             },
         )
         there = parts_there(job)
-        try:
-            if engine == "ray":
-                missing = missing_parts(job, there)
-                made = embed_on_ray(job, missing, ray_address, num_actors, gpus_per_actor)
-            elif streaming:
-                made = embed_parts(job, embedder, job.streamed_items(there))
-            else:
-                made = embed_parts(job, embedder, job.items(missing_parts(job, there)))
-            seconds, count = count_up(made, job, there)
-            if target:
+        if engine == "ray":
+            made = embed_on_ray(job, missing_parts(job, there), ray_address, num_actors, gpus_per_actor)
+        else:
+            items = job.streamed_items(there) if streaming else job.items(missing_parts(job, there))
+            made = embed_parts(job, embedder, items)
+        seconds, count = count_up(made, job, there)
+        if target:
+            with told_when_full(folder):
                 join(folder, target)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            done = len(numbers_in(folder))
-            raise OSError(f"{error} The same command goes on: {done} parts are whole and stay.") from error
         return report_of(seconds, count, sum(len_of(each) for each in there.values()), folder, target)
 
 
@@ -201,7 +193,7 @@ def len_of(extent: Extent) -> int:
 
 
 def count_up(made: Iterator[float], job: Job, there: dict[int, Extent]) -> tuple[float, int]:
-    """Show progress; seconds of audio and number of recordings that were embedded."""
+    """Show progress; returns seconds of audio and number of the recordings that were embedded."""
     seconds, count = 0.0, 0
     with tqdm(
         desc="embedding",
@@ -214,21 +206,12 @@ def count_up(made: Iterator[float], job: Job, there: dict[int, Extent]) -> tuple
         try:
             for each in made:
                 seconds += each
-                count += 1
+                count += each > 0
                 bar.update()
         except torch.OutOfMemoryError as error:
             what = str(error).splitlines()[0]
             raise MemoryError(f"Out of memory. Lower --batch_size, or --window. ({what})") from error
     return seconds, count
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether an error comes of a disk on which there is no room."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__
-    return False
 
 
 def join(folder: Path, target: Path):
@@ -237,14 +220,19 @@ def join(folder: Path, target: Path):
     for number in numbers_in(folder):
         path_of(folder, number).unlink()
     if (folder / SKIPPED_LIST).exists():
-        (folder / SKIPPED_LIST).replace(target.with_name(f"{target.name}.{SKIPPED_LIST}"))
+        (folder / SKIPPED_LIST).replace(list_of(target))
+
+
+def list_of(target: Path) -> Path:
+    """Where the list of bad files is, of a result that is one file."""
+    return target.with_name(target.name + SKIPPED_LIST)
 
 
 def report_of(seconds: float, count: int, count_before: int, folder: Path, target: Path | None) -> list[str]:
     report = [f"{count:,} recordings, {seconds / 3600:.4g} hours: {target or folder}"]
     if count_before:
-        report.append(f"{count_before:,} recordings were there already")
-    skipped = target.with_name(f"{target.name}.{SKIPPED_LIST}") if target else folder / SKIPPED_LIST
+        report.append(f"{count_before:,} others were there already")
+    skipped = list_of(target) if target else folder / SKIPPED_LIST
     if skipped.exists():
         lines = skipped.read_text(encoding="utf-8").splitlines()
         report.append(f"{len(lines):,} could not be used, or not all of them: see {skipped}")

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 from ..audio.bad_files import BadFiles
 from ..audio.recordings import as_recording
 from ..configuration_ssast import SSASTConfig
+from ..storage.guards import FULL
 from .embedder import Embedder, Piece
-from .parts import Extent, Origin, PartWriter, new_part, path_of, schema_of
+from .parts import Extent, Origin, PartWriter, new_part, numbers_in, path_of, schema_of
 from .reading import Item, Task, WindowReader, read_windows
 from .stitching import Window
 
 
-SKIPPED_LIST = "skipped_files.txt"
+# Programs that read a folder of parquet files leave out what begins with an underscore.
+SKIPPED_LIST = "_skipped_files.txt"
 
 
 @dataclass
@@ -108,18 +111,31 @@ def embed_parts(job: Job, embedder: Embedder, items: Iterable[Item]) -> Iterator
     try:
         for number, group in groupby(windows, key=lambda pair: pair[0].part):
             pieces = (Piece(task, task.window, samples) for task, samples in group)
-            with new_part(path_of(job.folder, number), schema) as part:
-                extent = None
+            with told_when_full(job.folder), new_part(path_of(job.folder, number), schema) as part:
+                ends: list[Task] = []
                 for task in write_recordings(embedder, pieces, part):
                     bad_files.add([] if task.problem is None else [(task.name, task.problem)], task.problem is None)
                     reader.finish(task.name)
-                    if extent is None:
-                        extent = Extent(task.number, task.number, task.name, task.name)
-                    extent = extent._replace(end=task.number + 1, last=task.name)
+                    ends = [*ends[:1], task]
                     yield 0.0 if task.problem else task.num_samples / reader.sampling_rate
-                part.close(extent)
+                part.close(Extent(ends[0].number, ends[-1].number + 1, ends[0].name, ends[-1].name))
     finally:
         shutil.rmtree(decoded, ignore_errors=True)
+
+
+@contextmanager
+def told_when_full(folder: Path):
+    """An OSError for want of room on a disk says what there is, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        cause: BaseException | None = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.errno in FULL):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        done = len(numbers_in(folder))
+        raise OSError(f"{error} The same command goes on; parts that are whole stay, {done} so far.") from error
 
 
 def write_recordings(embedder: Embedder, pieces: Iterable[Piece], part: PartWriter) -> Iterator[Task]:

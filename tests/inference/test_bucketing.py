@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssast_hf.inference.batching import MOST_PADDING, batches_of
+from ssast_hf.inference.bucketing import MOST_PADDING, batches_of
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from timing import report
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
-from ssast_hf.training.processes import LOCK
+from ssast_hf.storage.locks import LOCK
 from ssast_hf.training.stopping import EXIT_STATUS
 
 

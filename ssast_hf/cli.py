@@ -19,12 +19,15 @@ COMMANDS = {
     "import-ast": "hub.import_ast",
     "pretrain": "training.pretrain",
     "stats": "audio.stats",
+    "embed": "inference.embed",
     "publish": "hub.publish",
     "convert-all": "hub.convert_all",
     "demo": "demo.demo",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
-EXTRAS = {"pretrain": "train", "stats": "train", "demo": "train"}
+EXTRAS = {"pretrain": "train", "stats": "train", "embed": "train", "demo": "train"}
+# What the same command does after Ctrl-C.
+AGAIN = {"pretrain": "goes on from the last checkpoint", "embed": "embeds what is missing"}
 # A command whose options a parser of its own reads, help included.
 PASSED_ON = "pretrain"
 
@@ -40,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {message_of(error, command)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        again = "; the same command goes on from the last checkpoint" if command == "pretrain" else ""
+        again = f"; the same command {AGAIN[command]}" if command in AGAIN else ""
         print(f"interrupted{again}", file=sys.stderr)
         return 130
     return 0

@@ -59,7 +59,9 @@ class BadFiles:
             return
         reason = skipped[-1][1]
         if self.raise_at_once:
-            raise ValueError(f"A recording cannot be used: {reason}. (--on_bad_file skip goes on without it.)")
+            raise ValueError(
+                f"A recording cannot be used: {reason.rstrip('.')}. (--on_bad_file skip goes on without it.)"
+            )
         append(self.path, dict(skipped), self.names())
         count, total = self.skipped, max(self.seen, ENOUGH)
         if self.total is not None:

@@ -7,10 +7,9 @@ import pyarrow
 from datasets import Audio, Features, Value
 
 from ..storage.guards import UnreadableFile
+from .decoding import COLUMNS
 
 
-# What a column of paths or of audio is called, in the order of preference.
-COLUMNS = tuple("audio wav path file file_path filepath audio_path audio_filepath filename file_name flac mp3".split())
 # What every stream consists of, so that streams from several kinds of sources can be one.
 STREAMED = Features({"name": Value("string"), "path": Value("string"), "bytes": Value("large_binary")})
 # Types of Arrow by their names; one whose rows are all empty is of none.

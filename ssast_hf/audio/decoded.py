@@ -45,7 +45,7 @@ class DecodedFiles:
             ValueError: If it is no readable audio.
             OSError: If there is no such file, or no room for it.
         """
-        path = self.folder / hashlib.sha256(recording["name"].encode()).hexdigest()[:32]
+        path = self.path_of(recording["name"])
         failed = path.with_suffix(".failed")
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +59,17 @@ class DecodedFiles:
                         failed.write_text(str(error), encoding="utf-8")
                         raise
         return np.fromfile(path, np.float32, end - begin, offset=BYTES_PER_SAMPLE * begin)
+
+    def path_of(self, name: str) -> Path:
+        """Where a recording is, decoded."""
+        return self.folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+
+    def remove(self, name: str):
+        """Delete a recording that is not asked for again."""
+        path = self.path_of(name)
+        for each in (path, path.with_suffix(".lock"), path.with_suffix(".failed"), path.with_suffix(".part")):
+            each.unlink(missing_ok=True)
+        self.samples.pop(name, None)
 
     def decode(self, recording: dict, path: Path):
         """Decode all of a recording, piece by piece, into a file that appears when it is whole."""

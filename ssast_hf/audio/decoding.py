@@ -9,6 +9,8 @@ from .opening import open_file, open_recording
 
 
 AUDIO_SUFFIXES = tuple(".aif .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
+# What a column of paths or of audio is called, in the order of preference.
+COLUMNS = tuple("audio wav path file file_path filepath audio_path audio_filepath filename file_name flac mp3".split())
 # Beyond these a header is damaged, or made to exhaust the memory. In Hz.
 LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000
 MOST_CHANNELS = 64

@@ -9,8 +9,9 @@ from pathlib import Path
 from reprlib import repr as shortened
 
 import fsspec
-import torch
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, concatenate_datasets
+from torch.utils.data import ConcatDataset
+from torch.utils.data import Dataset as MapDataset
 
 from ..storage.guards import UnreadableFile, reading, shortened_line
 from ..storage.urls import check_url
@@ -109,6 +110,13 @@ def stream(source: str, read, **pieces) -> IterableDataset:
     return IterableDataset.from_generator(read, features=STREAMED, gen_kwargs=pieces)
 
 
+def concatenate(parts: list):
+    """Several sources as one, all of them streams or none."""
+    if len(parts) == 1:
+        return parts[0]
+    return concatenate_datasets(parts) if isinstance(parts[0], IterableDataset) else ConcatDataset(parts)
+
+
 def nothing_in(source: str) -> ValueError:
     return ValueError(
         f"{source} holds no recordings: parquet files have no rows, or tar archives no audio file "
@@ -128,7 +136,7 @@ def check_names(paths: list[str], source: str):
             raise UnreadableFile(f"{source} names {shortened(path)}, no path in UTF-8. Correct or rename it.")
 
 
-class Recordings(torch.utils.data.Dataset):
+class Recordings(MapDataset):
     """
     Where the recordings of a `datasets.Dataset` are: items as [`as_recording`] makes them. Audio files in a table are
     views of it, not copies.

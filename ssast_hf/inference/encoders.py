@@ -1,15 +1,21 @@
 """The encoder of a saved model and its feature extractor, from a folder or the Hub, ready to compute."""
 
+import hashlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
-from ..storage.guards import reading
+from ..storage.guards import reading, reason
+from ..storage.reading import read_tensor, sha256_of, weight_files
 from ..storage.sizes import check_model_folder, read_extractor_fields
+
+
+# What heads call the weights by which they sum the layers.
+LAYER_WEIGHTS = "layer_weights"
 
 
 def load_encoder(name, device: torch.device, dtype: torch.dtype) -> tuple[SSASTModel, SSASTFeatureExtractor]:
@@ -34,7 +40,50 @@ def load_encoder(name, device: torch.device, dtype: torch.dtype) -> tuple[SSASTM
         raise ValueError(f"{name} lacks weights of an encoder, such as {missing[0]}. {remedy}")
     with reading(f"{name}/preprocessor_config.json", "that of an SSAST model", remedy):
         feature_extractor = SSASTFeatureExtractor.from_pretrained(name)
-    return model.eval().requires_grad_(False).to(device), feature_extractor
+    try:
+        return model.eval().requires_grad_(False).to(device), feature_extractor
+    except (RuntimeError, AssertionError) as error:  # the second of a PyTorch without CUDA
+        raise ValueError(
+            f"device={str(device)!r} cannot be used here ({reason(error)}). Choose another one."
+        ) from error
+
+
+def load_layer_weights(name, count: int) -> torch.Tensor:
+    """
+    The share of each of `count` hidden states in the sum that a head has learned, `(count,)`, float32.
+
+    Raises:
+        ValueError: If the model has none, or not as many.
+    """
+    weights = read_tensor(folder_of(name), LAYER_WEIGHTS)
+    if weights is None or weights.shape != (count,):
+        found = "no" if weights is None else f"{tuple(weights.shape)}"
+        raise ValueError(
+            f'{name} has {found} {LAYER_WEIGHTS}; layer="weighted" needs the {count} of a model that was fine-tuned '
+            "with use_weighted_layer_sum. Choose a layer by its number."
+        )
+    return weights.float().softmax(dim=0)
+
+
+def folder_of(name) -> Path:
+    """Where a model's files are: the folder itself, or that in the cache of the Hub."""
+    return Path(name) if Path(name).is_dir() else Path(str(cached_file(name, "config.json"))).parent
+
+
+def as_device(name) -> torch.device:
+    """A device by its name, such as `cuda:1`; ValueError if it is none."""
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be one of PyTorch, such as 'cpu' or 'cuda:0'; got {name!r}.") from error
+
+
+def sha256_of_weights(name) -> str:
+    """
+    The SHA-256 of a model's `model.safetensors`; of one that is stored in several files, of their SHA-256 in a row.
+    """
+    digests = [sha256_of(path) for path in weight_files(folder_of(name))]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class HearModel(torch.nn.Module):
 
     def embed(self, embedder: Embedder, audio: torch.Tensor, **options):
         embedder.device = self.encoder.device
-        return embedder(audio.detach().float().cpu().numpy(), **options)
+        return embedder(audio.detach().float().cpu(), **options)
 
 
 def load_model(model_file_path) -> HearModel:

@@ -88,6 +88,16 @@ def weight_shapes(folder) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def read_tensor(folder, key: str) -> torch.Tensor | None:
+    """One of the tensors that [`read_weights`] would read, alone; `None` if it is not there."""
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            with reading(path, "a whole safetensors file"), safe_open(path, framework="pt") as file:
+                if key in file.keys():  # noqa: SIM118
+                    return file.get_tensor(key)
+    return None
+
+
 def weight_files(folder) -> list[Path]:
     """
     The files that transformers loads the weights of a saved model from: `model.safetensors`, or the index and the

@@ -4,15 +4,13 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-import datasets
 import numpy as np
-from torch.utils.data import ConcatDataset
 
 from ..audio.batches import AudioDataset, AudioStream, Cropper
 from ..audio.decoded import DecodedFiles
 from ..audio.held_out import hold_out
 from ..audio.lengths import Lengths, measure
-from ..audio.recordings import load_recordings
+from ..audio.recordings import concatenate, load_recordings
 from ..audio.windows import Stretches
 from ..configuration_ssast import SSASTConfig
 from .arguments import DataArguments, RunArguments
@@ -147,12 +145,3 @@ def describe(data: DataArguments, train, validation) -> dict:
         "hours": None if data.streaming else train.seconds / 3600,
         "validation_recordings": None if validation is None else len(validation.stretches),
     }
-
-
-def concatenate(parts: list):
-    """Several sources as one."""
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], datasets.IterableDataset):
-        return datasets.concatenate_datasets(parts)
-    return ConcatDataset(parts)

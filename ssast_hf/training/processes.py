@@ -1,25 +1,16 @@
 """The processes of a run: all that were started, alone in their folder, and told by number when one is lost."""
 
 import os
-import platform
 import time
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
 
 import torch
 from accelerate.utils import gather_object
 
+from ..storage.locks import LockedFolder, is_free
 from .messages import say
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-# Transformers uploads no file that begins with an underscore.
-LOCK = "_lock"
 # How long to look for the process that was lost: a connection may close before the system has released its lock.
 SEARCH_SECONDS = 5
 
@@ -40,13 +31,12 @@ def check_launcher(world_size: int):
         )
 
 
-class FolderLock:
+class FolderLock(LockedFolder):
     """
-    Holds an output folder for one run while it is a context. Process `rank` locks byte `rank` of a file in it; the
-    system releases it whenever the process ends, and does not pass it on to workers that outlive it.
+    Holds an output folder for one run while it is a context. Process `rank` locks byte `rank`.
 
     Args:
-        folder (`str` or `Path`): The folder; made if there is none, and removed if nothing was written into it.
+        folder (`str` or `Path`): As of a [`LockedFolder`].
         rank, world_size (`int`): Which process this is, of how many.
 
     Raises:
@@ -54,10 +44,9 @@ class FolderLock:
     """
 
     def __init__(self, folder, rank: int, world_size: int):
-        self.path = Path(folder) / LOCK
+        super().__init__(folder, "--output_dir", rank)
         self.rank = rank
         self.world_size = max(world_size, 1)
-        self.file: IO | None = None
 
     def __enter__(self):
         problem = self.acquire()
@@ -68,57 +57,8 @@ class FolderLock:
             raise ValueError(problems[0])
         return self
 
-    def __exit__(self, *exception):
-        self.release()
-
-    def acquire(self) -> str | None:
-        """Lock the folder; returns who else holds it."""
-        if fcntl is None:
-            say(f"This system has no locks: see to it that no other run writes into {self.path.parent}.")
-            return None
-        while True:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                file = self.path.open("a+")
-            except OSError as error:
-                return (
-                    f"--output_dir {self.path.parent} cannot be written to ({error.strerror}). Allow it, or choose "
-                    "another one."
-                )
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self.rank)
-            except (BlockingIOError, PermissionError):
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                file.close()
-                return (
-                    f"{self.path.parent} is in use by another run ({holder}). Wait for its end, stop it, or choose "
-                    "another --output_dir."
-                )
-            except OSError as error:
-                file.close()
-                reason = error.strerror or error
-                say(f"{self.path} cannot be locked ({reason}): see to it that no other run writes there.")
-                return None
-            if self.path.exists() and os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
-                break
-            file.close()  # a run that ended just then has removed it
-        if self.rank == 0:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}\n")
-            file.flush()
-        self.file = file
-        return None
-
-    def release(self):
-        if self.file is None:
-            return
-        if self.rank == 0:
-            self.path.unlink(missing_ok=True)
-            if not any(self.path.parent.iterdir()):
-                self.path.parent.rmdir()
-        self.file.close()
-        self.file = None
+    def say(self, text: str):
+        say(text)
 
     def ended(self) -> list[int]:
         """Which other processes of the run have ended; waits a moment until there is one."""
@@ -129,16 +69,6 @@ class FolderLock:
                 return ended
             time.sleep(0.05)
         return []
-
-
-def is_free(file: IO, rank: int) -> bool:
-    """Whether no other process has locked the byte of a process."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, rank)
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, rank)
-    except OSError:
-        return False
-    return True
 
 
 @contextmanager

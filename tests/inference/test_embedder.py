@@ -8,7 +8,8 @@ import soundfile
 import torch
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining, SSASTModel
-from ssast_hf.inference import Embedder
+from ssast_hf.inference import Embedder, clips
+from ssast_hf.inference.embedder import Piece
 
 
 RATE = 16000
@@ -114,6 +115,7 @@ def test_every_kind_of_clip_gives_the_same(folder, tmp_path):
         result = embedder(table)
         assert result.keys() == {*table, "embedding"}
         np.testing.assert_allclose(result["embedding"], [expected] * 2, atol=1e-6)
+    assert len(embedder({"file": [path]}, return_times=True)["times"][0]) == 8
     assert embedder([]).shape == (0, 32)
     assert Embedder(folder, level="frame")([]) == []
 
@@ -149,6 +151,9 @@ def test_results_are_float32_whatever_the_weights_are(model, tmp_path):
         ({"window": 0.05}, r"window must be at least one patch, 0.095 seconds; got 0.05"),
         ({"hop": 1.0}, r"hop must be from one step, 0.08 s, to one window, 0.64 s; got 1.0"),
         ({"batch_size": 0}, "batch_size"),
+        ({"device": "abacus"}, "device must be one of PyTorch"),
+        ({"dtype": "int8"}, "dtype must be one of 'float32', 'bfloat16', 'float16'; got 'int8'"),
+        ({"layer": "sum"}, "layer must be one of -3 to 2; got 'sum'"),
     ],
 )
 def test_options_that_cannot_be_are_named(folder, options, message):
@@ -163,6 +168,7 @@ def test_options_that_cannot_be_are_named(folder, options, message):
         (np.zeros(4000, np.int16), "Clip 1 has the shape .* int16"),
         (np.zeros((2, 2, 10), np.float32), "Clip 1 has the shape"),
         (np.full(4000, np.nan, np.float32), "Clip 1 holds NaN"),
+        (np.full(4000, 1e30, np.float32), "Clip 1 holds NaN, infinite or absurdly large"),
         ({"sampling_rate": 16000}, "Clip 1 has 'sampling_rate'; expected array, bytes or path"),
         (None, "Clip 1"),
     ],
@@ -180,3 +186,50 @@ def test_folder_that_is_no_encoder_is_refused(folder, model, tmp_path):
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "part")
     with pytest.raises(ValueError, match=r"lacks weights of an encoder, such as encoder.layer.1"):
         Embedder(tmp_path / "part")
+
+
+def test_pieces_come_in_order_and_few_at_once(folder, monkeypatch):
+    monkeypatch.setattr("ssast_hf.inference.embedder.LOOK_AHEAD", 2)
+    embedder = Embedder(folder, batch_size=2)
+    read = []
+
+    def pieces():
+        for number, clip in enumerate(CLIPS):
+            read.append(number)
+            samples = None if number == 1 else clip[:10480]
+            yield Piece(number, embedder.windows_of(len(clip[:10480]), "clip")[0][0], samples)
+
+    for place, (piece, result) in enumerate(embedder.encode_in_order(pieces())):
+        assert piece.clip == place
+        assert len(read) <= place + 4
+        if place == 1:
+            assert not result.size
+        else:
+            np.testing.assert_allclose(embedder.join([result]), embedder(CLIPS[place][:10480]), atol=1e-6)
+
+
+def test_file_is_read_window_by_window(folder, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "long.flac", CLIPS[2], RATE)
+    soundfile.write(tmp_path / "other.wav", CLIPS[2], 22050)
+    lengths = []
+
+    def load_window(recording, sampling_rate, begin, end, *rest):
+        lengths.append(end - begin)
+        return original(recording, sampling_rate, begin, end, *rest)
+
+    original = clips.load_window
+    monkeypatch.setattr(clips, "load_window", load_window)
+    embedder = Embedder(folder, level="frame")
+    whole, _ = soundfile.read(tmp_path / "long.flac", dtype="float32")
+    np.testing.assert_allclose(embedder(tmp_path / "long.flac"), embedder(whole), atol=1e-6)
+    frames, times = embedder(tmp_path / "other.wav", return_times=True)
+    assert len(frames) == len(times)
+    assert np.corrcoef(frames.ravel(), embedder(whole, sampling_rate=22050).ravel())[0, 1] > 0.99
+    assert max(lengths) < 12000
+
+
+def test_pooling_of_a_head_is_no_pooling_of_the_encoder(folder, monkeypatch):
+    monkeypatch.setattr("ssast_hf.inference.embedder.POOLING", ("cls",))
+    with pytest.raises(ValueError, match=r"pools a clip by pooling_mode='mean', .* Pass pooling='cls'"):
+        Embedder(folder)
+    assert Embedder(folder, level="patch")(CLIPS[0]).ndim == 3

@@ -9,7 +9,7 @@ from command import finish, launch, options, run, torchrun, wait_until
 from fresh import FreshProcess
 
 from ssast_hf.cli import main
-from ssast_hf.training import processes as module
+from ssast_hf.storage import locks
 from ssast_hf.training.processes import check_launcher
 
 
@@ -91,7 +91,7 @@ def test_file_system_without_locks_is_told_once(model_dir, audio_folder, tmp_pat
     def lockf(*arguments):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(module.fcntl, "lockf", lockf)
+    monkeypatch.setattr(locks.fcntl, "lockf", lockf)
     assert main(options(model_dir, audio_folder, tmp_path / "out", max_steps=1)) == 0
     assert capsys.readouterr().err.count("cannot be locked (No locks available)") == 1
 

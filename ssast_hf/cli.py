@@ -19,12 +19,14 @@ COMMANDS = {
     "import-ast": "hub.import_ast",
     "pretrain": "training.pretrain",
     "stats": "audio.stats",
+    "explore": "inference.explore",
+    "neighbours": "inference.neighbours",
     "publish": "hub.publish",
     "convert-all": "hub.convert_all",
     "demo": "demo.demo",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
-EXTRAS = {"pretrain": "train", "stats": "train", "demo": "train"}
+EXTRAS = dict.fromkeys(("pretrain", "stats", "explore", "neighbours", "demo"), "train")
 # A command whose options a parser of its own reads, help included.
 PASSED_ON = "pretrain"
 

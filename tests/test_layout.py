@@ -23,7 +23,7 @@ ALLOWED = {
     "demo": "hub training inference audio conversion storage assets island",
     "hub": "conversion checkpoints storage assets island",
     "training": "audio checkpoints storage assets island",
-    "inference": "audio storage island",
+    "inference": "audio storage assets island",
     "audio": "storage assets island",
     "conversion": "storage assets island",
     "checkpoints": "storage island",

@@ -1,14 +1,16 @@
 """The encoder of a saved model and its feature extractor, from a folder or the Hub, ready to compute."""
 
+import hashlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTModel
 from ..storage.guards import reading
+from ..storage.reading import sha256_of, weight_files
 from ..storage.sizes import check_model_folder, read_extractor_fields
 
 
@@ -35,6 +37,15 @@ def load_encoder(name, device: torch.device, dtype: torch.dtype) -> tuple[SSASTM
     with reading(f"{name}/preprocessor_config.json", "that of an SSAST model", remedy):
         feature_extractor = SSASTFeatureExtractor.from_pretrained(name)
     return model.eval().requires_grad_(False).to(device), feature_extractor
+
+
+def sha256_of_weights(name) -> str:
+    """
+    The SHA-256 of a model's `model.safetensors`; of one that is stored in several files, of their SHA-256 in a row.
+    """
+    folder = name if Path(name).is_dir() else Path(str(cached_file(name, "config.json"))).parent
+    digests = [sha256_of(path) for path in weight_files(folder)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @contextmanager

@@ -75,7 +75,8 @@ def write_page(path: Path, model: str, steps: int, rows: list[Row], pictures: di
     guesses = {row.clip.name: row.guess.label for row in rows if row.guess is not None}
     right = sum(name == label for name, label in guesses.items())
     figures = "".join(
-        f'<figure><img src="{embedded_file(pictures[row.clip.name])}" alt="spectrograms of the {escape(row.clip.title)}">'
+        f'<figure><img src="{embedded_file(pictures[row.clip.name])}" '
+        f'alt="spectrograms of the {escape(row.clip.title)}">'
         f"<figcaption>{player(row.clip)}<br>The {escape(row.clip.title)}. It did not learn from it in these {steps} "
         f"steps. Loss {row.before:.2f} before, {row.after:.2f} after.</figcaption></figure>"
         for row in held_out

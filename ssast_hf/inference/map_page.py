@@ -52,7 +52,7 @@ class Point:
 
 
 @dataclass
-class Named:
+class Listed:
     """A clip in a table, with the number of its point if it is on the map."""
 
     name: str
@@ -70,8 +70,8 @@ def write_map_page(
     lead: str,
     points: list[Point],
     legend: list[tuple[str, str, int]],
-    duplicates: list[tuple[Named, Named, float]],
-    outliers: list[tuple[Named, str, float]],
+    duplicates: list[tuple[Listed, Listed, float]],
+    outliers: list[tuple[Listed, str, float]],
     notes: list[str],
 ):
     """

@@ -30,7 +30,15 @@ def draw_map(places: np.ndarray, groups: dict[str, tuple[str, np.ndarray]], titl
     size = float(np.clip(12000 / len(places), 6, 40))
     for name, (colour, mask) in groups.items():
         label = f"{name} ({mask.sum()})"
-        axis.scatter(*places[mask].T, s=size, color=colour, edgecolor="white", linewidth=0.4, label=label)
+        axis.scatter(
+            *places[mask].T,
+            s=size,
+            color=colour,
+            edgecolor="white",
+            linewidth=0.4,
+            label=label,
+            zorder=1 + (colour != GREY),
+        )
     axis.set(xticks=[], yticks=[], aspect="equal")
     axis.spines[:].set_color("0.8")
     axis.set_title(title, fontsize="medium")

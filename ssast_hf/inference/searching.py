@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..assets import named_model
 from ..storage.writing import check_output, written_whole
 from .embedder import Embedder
 from .encoders import sha256_of_weights
@@ -14,8 +15,9 @@ from .stored import StoredEmbeddings
 
 
 COLUMNS = ("path", "start", "end", "similarity")
-# Of the settings of parts, those of an `Embedder`.
-OPTIONS = ("level", "pooling", "layer", "window", "hop")
+# Of the settings of parts, those of an `Embedder`, and of its feature extractor.
+OPTIONS = ("level", "pooling", "layer", "window", "hop", "dtype")
+STATISTICS = ("mean", "std")
 
 
 def find_neighbours(folder, query, k: int = 10, model=None, output=None, overwrite: bool = False) -> list[str]:
@@ -65,14 +67,24 @@ def find_neighbours(folder, query, k: int = 10, model=None, output=None, overwri
 
 def embed_query(stored: StoredEmbeddings, query, model=None) -> np.ndarray:
     """The vector (D,) of an audio file, made as those that are stored; ValueError if another model would make it."""
-    name = stored.model if model is None else model
+    name = named_model(str(stored.model if model is None else model))
     options = {key: stored.settings[key] for key in OPTIONS if stored.settings.get(key) is not None}
-    embedder = Embedder(name, **options)  # which brings it from the Hub, if it is there
+    try:
+        embedder = Embedder(name, **options)  # which brings it from the Hub, if it is there
+    except OSError as error:
+        raise OSError(f"{error} If the model that made the parts is elsewhere now, name it: --model") from error
     if (sha256 := sha256_of_weights(name)) != stored.sha256:
         raise ValueError(
             f"{stored.folder} was embedded by {stored.model} with the SHA-256 {stored.sha256[:12]}, but {name} has "
             f"{sha256[:12]}. Name the model that made the parts: --model"
         )
+    for key in STATISTICS:
+        value = getattr(embedder.feature_extractor, key)
+        if stored.settings.get(key, value) != value:
+            raise ValueError(
+                f"{stored.folder} was embedded with the {key} {stored.settings[key]:g} of features, {name} has "
+                f"{value:g}. Name the model that made the parts: --model"
+            )
     return embedder(str(query)).reshape(-1, stored.size).mean(axis=0)
 
 

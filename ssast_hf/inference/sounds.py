@@ -52,10 +52,6 @@ class Sounds:
         place = os.path.relpath(os.path.abspath(path), self.page).replace(os.sep, "/")
         return f"{quote(place)}#t={start:g},{end:g}"
 
-    def __str__(self) -> str:
-        size = f"sound of {self.embedded} clips in the page"
-        return f"{size}, of {self.linked} linked, of {self.missing} not found"
-
 
 def as_mp3(path: str, start: float, end: float) -> bytes:
     """A part of an audio file, from and to seconds, as an MP3 file at 16 kHz; errors as of `load_audio`."""

@@ -128,7 +128,8 @@ class StoredEmbeddings:
                         batch = next(batches, None)
                     if batch is None:
                         break
-                    yield self.rows_of(batch, file)
+                    if batch.num_rows:
+                        yield self.rows_of(batch, file)
 
     def rows_of(self, batch: pyarrow.RecordBatch, file: Path) -> Rows:
         columns = [batch.column(batch.schema.get_field_index(name)) for name in COLUMNS]

@@ -113,7 +113,7 @@ def explore(
         write_survey(survey, sounds, Path(stored.model).name, duplicate, place)
     if known is not None:
         yield f"labels of {sum(map(bool, names))} clips, {len(set(names) - {''})} different ones"
-    yield f"{len(pairs)} pairs of duplicates (cosine {duplicate:g} or more); {len(survey.outliers)} outliers"
+    yield f"duplicates: {len(pairs)} (cosine {duplicate:g} or more); outliers: {len(survey.outliers)}"
     yield f"sound of {sounds.embedded} clips in the page, {sounds.linked} linked, {sounds.missing} not found"
     yield f"Written: {output}/{PAGE}, {PICTURE}, {DUPLICATES} and {OUTLIERS}"
 
@@ -135,7 +135,7 @@ def check_clips(clips: Rows, total: int, folder):
     if total < FEWEST:
         raise ValueError(
             f"{folder} holds {total} clip{'s' if total > 1 else ''}; a map takes at least {FEWEST}. "
-            "A single recording is drawn over time if it was embedded with --level frame."
+            "Recordings embedded with --level frame are drawn over time: --recording"
         )
     directions = normalised(clips.vectors)
     if (np.abs(directions - directions[0]) <= ROUNDING).all():
@@ -214,7 +214,7 @@ def notes_of(survey: Survey, duplicate: float) -> list[str]:
         f"{which}By {survey.method}: clips that are close to each other here are alike to the model; distances "
         f"between groups mean little. Sounds in this page are cut after {MOST_SECONDS:g} seconds.",
         f"Pairs whose vectors point the same way: cosine {duplicate:g} or more. Each clip of the map was compared "
-        f"with all. {len(survey.pairs)} pairs, at most {MOST_DUPLICATES} for a clip; all of them are in {DUPLICATES}.",
+        f"with all. {len(survey.pairs)} found, at most {MOST_DUPLICATES} for a clip; all of them are in {DUPLICATES}.",
         f"The clips of the map that are least like the {NEIGHBOURS} nearest ones: their mean cosine to these. They "
         f"are in {OUTLIERS}, too.",
     ]

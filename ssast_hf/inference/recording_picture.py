@@ -56,10 +56,10 @@ def read_spectrogram(path: str) -> tuple[np.ndarray, float]:
     with open_file(path) as file:
         num_samples, _ = read_header(file, path, rate)
     step = max(-(-num_samples // (rate // 100 * MOST_COLUMNS)), 1)  # frames of 10 ms per column
-    block = BLOCK_SECONDS * 100 // step * step * rate // 100  # whole columns
+    block = max(BLOCK_SECONDS * 100 // step, 1) * step * rate // 100  # of whole columns
     recording, shortest = {"name": path, "path": path}, extractor.num_samples(1)
     columns = []
-    for begin in range(0, num_samples, block):
+    for begin in range(0, max(num_samples, 1), block):
         if num_samples - begin < shortest and columns:
             break
         audio = load_window(recording, rate, begin, min(begin + block, num_samples), shortest)

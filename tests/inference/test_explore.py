@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_page_needs_nothing_but_linked_sounds(explored):
     assert page.addresses == []
     assert len(page.scripts) == 2
     assert re.search("default-src 'none'.*script-src 'sha256-", text, flags=re.DOTALL)
-    assert "&lt;/script&gt;&lt;b&gt;odd.flac" in text  # among the outliers
+    assert "script&gt;&lt;b&gt;odd.flac" in text  # among the outliers
     clips = json.loads(page.scripts[0])
     sounds = [clip["sound"] or "" for clip in clips]
     embedded = [sound for sound in sounds if sound.startswith("data:audio/mpeg;base64,")]
@@ -127,7 +128,7 @@ def test_page_in_a_browser(explored, tmp_path):
             browser.wait_for("tip.hidden")
         browser.point_at("button[data-clip='23']", click=True)  # of the outliers; there is no such file
         browser.wait_for("player.hidden")
-        assert browser.value("document.getElementById('name').textContent") == "odd.flac"
+        assert browser.value("document.getElementById('name').textContent") == "script><b>odd.flac"
         assert browser.complaints() == []
     finally:
         browser.close()
@@ -139,11 +140,25 @@ def test_map_is_the_same_every_time_and_keeps_like_together():
     places, method = place_on_map(vectors)
     assert method == "t-SNE"
     assert places.shape == (20, 2)
-    assert (places.min(), places.max()) == (0, 1)
+    assert (places.min(), places.max()) == pytest.approx((0, 1))
     np.testing.assert_array_equal(places, place_on_map(vectors)[0])
     distances = np.linalg.norm(places[:, None] - places[None], axis=-1)
     assert distances[:10, :10].max() < distances[:10, 10:].min()
     assert np.isfinite(place_on_map(vectors[:3])[0]).all()
+
+
+def test_umap_is_taken_where_it_is_installed(monkeypatch):
+    class UMAP:
+        def __init__(self, **options):
+            self.options = options
+
+        def fit_transform(self, points):
+            assert self.options["n_neighbors"] < len(points)
+            return points[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP))
+    places, method = place_on_map(np.random.default_rng(0).normal(size=(25, 6)))
+    assert (places.shape, method) == ((25, 2), "UMAP")
 
 
 def test_recording_is_drawn_over_time(tmp_path, capsys):

@@ -20,12 +20,14 @@ COMMANDS = {
     "pretrain": "training.pretrain",
     "stats": "audio.stats",
     "embed": "inference.embed",
+    "explore": "inference.explore",
+    "neighbours": "inference.neighbours",
     "publish": "hub.publish",
     "convert-all": "hub.convert_all",
     "demo": "demo.demo",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
-EXTRAS = {"pretrain": "train", "stats": "train", "embed": "train", "demo": "train"}
+EXTRAS = dict.fromkeys(("pretrain", "stats", "embed", "explore", "neighbours", "demo"), "train")
 # What the same command does after Ctrl-C.
 AGAIN = {"pretrain": "goes on from the last checkpoint", "embed": "embeds what is missing"}
 # A command whose options a parser of its own reads, help included.

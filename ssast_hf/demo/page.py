@@ -1,29 +1,20 @@
 """The demonstration as one HTML page that needs nothing else: pictures and sounds are in it, and it asks nobody."""
 
-import base64
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ..storage.pages import document, embedded_file
 from .clips import Clip
 from .probe import Guess
 
 
-KINDS = {".png": "image/png", ".flac": "audio/flac", ".wav": "audio/wav"}
 STYLE = """
-body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222;
-  background: #fff }
-h1, h2 { line-height: 1.2 } h1 { margin-bottom: .2rem } h2 { margin-top: 2.2rem }
-.lead { font-size: 1.1rem; color: #555; margin-top: 0 }
 .facts { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none }
 .facts li { flex: 1 1 13rem; background: #f6f1f8; border-radius: .5rem; padding: .7rem 1rem }
 .facts b { display: block; font-size: 1.5rem; color: #7b2382 }
-figure { margin: 1.2rem 0 } figcaption { color: #555 } img { max-width: 100%; height: auto }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid #ddd; vertical-align: middle }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap } audio { width: 15rem; height: 2rem }
 .right { color: #17692c } .wrong { color: #a02020 } pre { background: #f4f4f4; padding: .7rem 1rem; overflow-x: auto }
-small, .credits { color: #555; font-size: .85rem }
+.credits { color: #555; font-size: .85rem }
 """
 
 
@@ -38,13 +29,8 @@ class Row:
     guess: Guess | None
 
 
-def embedded(path: Path) -> str:
-    """A file as an address that holds it."""
-    return f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
 def player(clip: Clip) -> str:
-    return f'<audio controls preload="metadata" src="{embedded(clip.path)}" title="{escape(clip.title)}"></audio>'
+    return f'<audio controls preload="metadata" src="{embedded_file(clip.path)}" title="{escape(clip.title)}"></audio>'
 
 
 def table_row(row: Row) -> str:
@@ -89,24 +75,14 @@ def write_page(path: Path, model: str, steps: int, rows: list[Row], pictures: di
     guesses = {row.clip.name: row.guess.label for row in rows if row.guess is not None}
     right = sum(name == label for name, label in guesses.items())
     figures = "".join(
-        f'<figure><img src="{embedded(pictures[row.clip.name])}" alt="spectrograms of the {escape(row.clip.title)}">'
+        f'<figure><img src="{embedded_file(pictures[row.clip.name])}" '
+        f'alt="spectrograms of the {escape(row.clip.title)}">'
         f"<figcaption>{player(row.clip)}<br>The {escape(row.clip.title)}. It did not learn from it in these {steps} "
         f"steps. Loss {row.before:.2f} before, {row.after:.2f} after.</figcaption></figure>"
         for row in held_out
     )
     makers = "".join(f"<li>{escape(row.clip.title)}: {escape(row.clip.credit)}</li>" for row in rows)
-    document = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'">
-<title>SSAST learns from sounds</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>SSAST learns from sounds that nobody labelled</h1>
+    body = f"""<h1>SSAST learns from sounds that nobody labelled</h1>
 <p class="lead">{escape(model)} went on learning from {len(rows) - len(held_out)} recordings for {steps} steps. Most
 of each spectrogram was hidden, and it guessed what was there. Here is what became of it.</p>
 <ul class="facts">
@@ -120,7 +96,7 @@ this package</li>
 <h2>Before and after, on clips that were held out</h2>
 {figures}
 <h2>While it learned</h2>
-<figure><img src="{embedded(curve)}" alt="loss by step"></figure>
+<figure><img src="{embedded_file(curve)}" alt="loss by step"></figure>
 <h2>All clips</h2>
 <p>Nearest are the two clips whose vectors point most nearly the same way (1: the same, 0: nothing in common, seen from
 the mean of all clips). The label is that of the clip's second half.</p>
@@ -138,8 +114,5 @@ recordings sound, not roosters or dogs as such.</p>
 <h2>With your own recordings</h2>
 <pre>ssast-hf pretrain --model_name_or_path nano --train_data MY_FOLDER --output_dir continued</pre>
 <h2>Recordings</h2>
-<ul class="credits">{makers}</ul>
-</body>
-</html>
-"""
-    path.write_text(document, encoding="utf-8")
+<ul class="credits">{makers}</ul>"""
+    path.write_text(document("SSAST learns from sounds", body, STYLE), encoding="utf-8")

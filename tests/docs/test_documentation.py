@@ -45,6 +45,7 @@ MADE = {
     "training.json",
     "figures/",
     "demo/",
+    "page/",
 }
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Page -> what its blocks print, in this order, and what they leave behind.

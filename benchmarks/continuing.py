@@ -6,8 +6,8 @@ Whether continuing on recordings of one's own helps: validation loss and a linea
         --fold_column take --max_length 64 --output_dir scratch
 
 The bundled model is continued by `ssast-hf pretrain` on the clips of some folds, without their labels. The others
-(`--held_out`) are its validation data, and what a linear classifier is tested on, as `linear_probe.py` does it. Column
-`--fold_column` of the CSV, counted modulo 5, is the fold. Every combination of `--steps`, `--learning_rates`,
+(`--held_out`) are its validation data, and what a linear classifier is tested on, as `ssast-hf evaluate` does it.
+Column `--fold_column` of the CSV, counted modulo 5, is the fold. Every combination of `--steps`, `--learning_rates`,
 `--warmups` (shares of the run) and `--schedules` is a run; `default` is what the command does by itself. Results are
 added to `continuing.jsonl` in the output folder; what is there already is not run again.
 """
@@ -22,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
-from linear_probe import embed, probe
 from timing import report
 
-from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf import Embedder, SSASTFeatureExtractor
 from ssast_hf.assets import nano_model
 from ssast_hf.audio import load_audio
 from ssast_hf.cli import main as run_command
+from ssast_hf.inference.probing import Fold, probe
 
 
 FOLDS = 5
@@ -110,19 +109,21 @@ class Prober:
     """A linear classifier on the embeddings of a model, tested on the clips that were held out."""
 
     def __init__(self, paths, labels, folds, arguments):
-        self.labels, self.folds, self.arguments = labels, folds, arguments
-        self.feature_extractor = SSASTFeatureExtractor.from_pretrained(
-            nano_model(), max_length=arguments.max_length, return_attention_mask=True
-        )
-        self.clips = [load_audio(path) for path in paths]
+        self.folds, self.arguments = folds, arguments
+        longest = SSASTFeatureExtractor().num_samples(arguments.max_length)
+        self.clips = [load_audio(path)[:longest] for path in paths]
+        self.targets = np.unique(labels, return_inverse=True)[1]
 
     def accuracy(self, folder) -> float:
-        model = SSASTForPretraining.from_pretrained(folder, dtype=torch.float32)
-        model.set_input_geometry(max_length=self.arguments.max_length)
-        layers = embed(model.base_model.eval(), self.feature_extractor, self.clips)
-        accuracies, _ = probe(layers, self.labels, self.folds, self.arguments.held_out)
-        counts = [np.sum(self.folds == fold) for fold in self.arguments.held_out]
-        return float(np.average(accuracies, weights=counts))
+        embedder = Embedder(folder, pooling="mean", layer="all")
+        embedder.encoder.set_input_geometry(max_length=self.arguments.max_length)
+        features = embedder(self.clips)
+        correct = []
+        for held_out in self.arguments.held_out:
+            train, test = np.flatnonzero(self.folds != held_out), np.flatnonzero(self.folds == held_out)
+            fold = Fold(f"fold {held_out}", train, test, self.folds[train])
+            correct.append(probe(features, self.targets, fold, "ridge").predictions == self.targets[test])
+        return float(np.concatenate(correct).mean())
 
 
 if __name__ == "__main__":

@@ -22,12 +22,13 @@ COMMANDS = {
     "embed": "inference.embed",
     "explore": "inference.explore",
     "neighbours": "inference.neighbours",
+    "evaluate": "inference.evaluate",
     "publish": "hub.publish",
     "convert-all": "hub.convert_all",
     "demo": "demo.demo",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
-EXTRAS = dict.fromkeys(("pretrain", "stats", "embed", "explore", "neighbours", "demo"), "train")
+EXTRAS = dict.fromkeys("pretrain stats embed explore neighbours evaluate demo".split(), "train")
 # What the same command does after Ctrl-C.
 AGAIN = {"pretrain": "goes on from the last checkpoint", "embed": "embeds what is missing"}
 # A command whose options a parser of its own reads, help included.

@@ -17,15 +17,22 @@ TEXT = ("string", "large_string", "string_view", "null")
 BINARY = ("binary", "large_binary", "binary_view", "null")
 
 
-def find_column(columns: list[str], wanted: str | None, source) -> str:
-    """The name of the column that holds paths or audio."""
-    candidates = COLUMNS if wanted is None else (wanted,)
+def find_column(
+    columns: list[str],
+    wanted: str | None,
+    source,
+    usual: tuple[str, ...] = COLUMNS,
+    content: str = "audio or paths",
+    option: str = "--audio_column",
+) -> str:
+    """The name of the column that holds paths or audio, or something else that is usually called otherwise."""
+    candidates = usual if wanted is None else (wanted,)
     for name in candidates:
         if name in columns:
             return name
     raise UnreadableFile(
         f"{source} has the columns {', '.join(map(repr, columns))}, none of them "
-        f"{' or '.join(candidates)}. Name the one that holds audio or paths with --audio_column."
+        f"{' or '.join(candidates)}. Name the one that holds {content} with {option}."
     )
 
 
@@ -63,13 +70,25 @@ def audio_column(schema: pyarrow.Schema, wanted: str | None, source) -> tuple[st
 
 def described_audio(schema: pyarrow.Schema) -> str | None:
     """Which column a data set of the Hub describes as audio, if it has a description, and that is valid."""
+    return next((name for name, kind in described(schema).items() if kind.get("_type") == "Audio"), None)
+
+
+def described_classes(schema: pyarrow.Schema, column: str) -> list[str] | None:
+    """The names of the classes that a column of numbers stands for, if a data set of the Hub describes it so."""
+    kind = described(schema).get(column, {})
+    if isinstance(kind.get("feature"), dict):  # of a list
+        kind = kind["feature"]
+    names = kind.get("names") if kind.get("_type") == "ClassLabel" else None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def described(schema: pyarrow.Schema) -> dict[str, dict]:
+    """What a data set of the Hub says of its columns; nothing if it does not, or if that is not valid."""
     try:
         kinds = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return next(
-            (name for name, kind in kinds.items() if isinstance(kind, dict) and kind.get("_type") == "Audio"), None
-        )
+        return {name: kind for name, kind in kinds.items() if isinstance(kind, dict)}
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        return None
+        return {}
 
 
 def from_cell(value) -> dict:

@@ -51,34 +51,13 @@ def load_recordings(
         ValueError: If there is nothing to read there, or no column of audio.
         OSError: If a file or a data set on the Hub cannot be read.
     """
-    path = Path(source)
     groups = None
-    if group_column is not None and (not path.is_file() or format_of(path.name) != "manifest"):
+    kind, files = locate(source, streaming)
+    if group_column is not None and kind != "manifest":
         raise ValueError(f"--group_column {group_column}: {source} is no manifest (.json, .jsonl, .csv, .tsv).")
-    if path.is_dir():
-        kind, files = files_of_folder(path)
-    elif path.is_file():
-        kind, files = format_of(path.name), [str(path)]
-    elif "://" in source or any(character in source for character in "*?["):
-        kind = format_of(source)
-        if source.startswith(("http://", "https://")):
-            check_url(source)
-        filesystem, _, files = fsspec.get_fs_token_paths(source)
-        if "://" in source:
-            files = [filesystem.unstrip_protocol(file) for file in files]
-            if not streaming and kind != "parquet":
-                raise ValueError(
-                    f"{source} is not on this machine: stream it (pretrain --streaming), or download it first."
-                )
-        files.sort()
-        if not files:
-            raise FileNotFoundError(f"No file matches {source}.")
-    elif source.count("/") == 1 and not source.startswith((".", "/")):
+    if kind == "hub":
         rows = from_hub(source, split, config_name, audio_column, streaming)
         return rows if streaming else Recordings(rows, source)
-    else:
-        raise FileNotFoundError(f"{source} does not exist. Expected a folder, a manifest, or owner/name on the Hub.")
-
     if streaming:
         if kind == "parquet":
             return stream(source, read_tables, **table_pieces(files), wanted=audio_column)
@@ -91,7 +70,9 @@ def load_recordings(
     else:
         paths = files
         if kind == "manifest":
-            paths, groups = files_of_manifest(path, audio_column, group_column)
+            lines = read_manifest(Path(source))
+            paths = files_of_manifest(Path(source), lines, audio_column)
+            groups = None if group_column is None else cells_of(lines, group_column, source, "--group_column")
         check_names(paths, source)
         if streaming:
             columns = {"name": paths, "path": paths, "bytes": [None] * len(paths)}
@@ -100,6 +81,37 @@ def load_recordings(
     if not len(rows):
         raise nothing_in(source)
     return Recordings(rows, source, groups)
+
+
+def locate(source: str, streaming: bool = False) -> tuple[str, list[str]]:
+    """
+    What a source of recordings is, and its files: `"audio"`, `"parquet"`, `"tar"`, `"manifest"`, or `"hub"` without.
+
+    Raises:
+        ValueError, OSError: As from [`load_recordings`].
+    """
+    path = Path(source)
+    if path.is_dir():
+        return files_of_folder(path)
+    if path.is_file():
+        return format_of(path.name), [str(path)]
+    if "://" in source or any(character in source for character in "*?["):
+        kind = format_of(source)
+        if source.startswith(("http://", "https://")):
+            check_url(source)
+        filesystem, _, files = fsspec.get_fs_token_paths(source)
+        if "://" in source:
+            files = [filesystem.unstrip_protocol(file) for file in files]
+            if not streaming and kind != "parquet":
+                raise ValueError(
+                    f"{source} is not on this machine: stream it (pretrain --streaming), or download it first."
+                )
+        if not files:
+            raise FileNotFoundError(f"No file matches {source}.")
+        return kind, sorted(files)
+    if source.count("/") == 1 and not source.startswith((".", "/")):
+        return "hub", []
+    raise FileNotFoundError(f"{source} does not exist. Expected a folder, a manifest, or owner/name on the Hub.")
 
 
 def stream(source: str, read, **pieces) -> IterableDataset:
@@ -212,8 +224,8 @@ def files_of_folder(folder: Path) -> tuple[str, list[str]]:
     raise ValueError(f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}), parquet or tar file.")
 
 
-def files_of_manifest(path: Path, column: str | None, group: str | None) -> tuple[list[str], list[str] | None]:
-    """The paths in a manifest, relative ones relative to its folder, and, of a column, which group each belongs to."""
+def read_manifest(path: Path) -> list[dict]:
+    """The rows of a manifest; UnreadableFile if it is none, ValueError if it is empty."""
     expected = "rows with a path each"
     with reading(path, "a manifest", f"Expected {expected}, as JSON, JSONL, CSV or TSV."):
         text = path.read_text(encoding="utf-8-sig")
@@ -232,16 +244,31 @@ def files_of_manifest(path: Path, column: str | None, group: str | None) -> tupl
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, (dict, str)):
             raise UnreadableFile(f"{path}: row {number} is of type {type(row).__name__}; expected {expected}.")
-    rows = [row if isinstance(row, dict) else {"path": row} for row in rows]
+    return [row if isinstance(row, dict) else {"path": row} for row in rows]
+
+
+def files_of_manifest(path: Path, rows: list[dict], column: str | None, folder=None) -> list[str]:
+    """
+    The paths in the rows of a manifest. Relative ones are relative to its folder, or to one called `audio` in it if
+    none of them is found otherwise; or else to the `folder` that is given.
+    """
     column = find_column(list(rows[0]), column, path)
     if unnamed := [number for number, row in enumerate(rows, start=1) if not isinstance(row.get(column), str)]:
         raise ValueError(f"{path}: row {unnamed[0]} has no {column!r}.")
-    files = [os.path.join(path.parent, row[column]) for row in rows]
-    if not any(map(os.path.exists, files[:FEW])):
-        raise FileNotFoundError(
-            f"None of the first files that {path} names exists, such as {shortened_line(files[0])}; relative paths "
-            "are taken to be relative to the manifest's folder."
-        )
-    if group is not None and (without := [number for number, row in enumerate(rows, start=1) if group not in row]):
-        raise ValueError(f"{path}: row {without[0]} has no {group!r}, as --group_column says.")
-    return files, None if group is None else [str(row[group]) for row in rows]
+    folders = [path.parent, path.parent / "audio"] if folder is None else [Path(folder)]
+    for each in folders:
+        files = [os.path.join(each, row[column]) for row in rows]
+        if any(map(os.path.exists, files[:FEW])):
+            return files
+    first, base = os.path.join(folders[0], rows[0][column]), "the manifest's folder" if folder is None else folder
+    raise FileNotFoundError(
+        f"None of the first files that {path} names exists, such as {shortened_line(first)}; relative paths are taken "
+        f"to be relative to {base}."
+    )
+
+
+def cells_of(rows: list[dict], column: str, source, option: str) -> list[str]:
+    """What a column of a manifest says, as text; ValueError if it lacks anywhere."""
+    if without := [number for number, row in enumerate(rows, start=1) if row.get(column) is None]:
+        raise ValueError(f"{source}: row {without[0]} has no {column!r}, as {option} says.")
+    return [str(row[column]) for row in rows]

@@ -106,9 +106,16 @@ def named(recording: dict, source: str, number: int) -> dict:
 
 
 def from_hub(name: str, split: str, config_name: str | None, wanted: str | None, streaming: bool):
+    """The column of audio or paths of a data set on the Hub, called `audio`, or rows of a stream."""
+    dataset, column = open_hub(name, split, config_name, wanted, streaming)
+    dataset = called_audio(dataset.select_columns([column]), column)
+    return dataset.map(streamed, remove_columns=["audio"], features=STREAMED) if streaming else dataset
+
+
+def open_hub(name: str, split: str, config_name: str | None, wanted: str | None, streaming: bool = False):
     """
-    The column of audio or paths of a data set on the Hub, undecoded: decoding is done later, by soundfile and only as
-    far as needed. Called `audio`, or rows of a stream.
+    A data set on the Hub, and which of its columns holds audio or paths. That is undecoded: decoding is done later, by
+    soundfile and only as far as needed.
     """
     try:
         dataset = load_dataset(name, config_name, split=split, streaming=streaming)
@@ -122,8 +129,7 @@ def from_hub(name: str, split: str, config_name: str | None, wanted: str | None,
                 dataset = (dataset.decode(False) if streaming else dataset).cast_column(column, kind)
     except (OSError, datasets.exceptions.DatasetsError) as error:
         raise OSError(f"{name} is no folder here, and could not be read from the Hub: {error}") from error
-    dataset = called_audio(dataset.select_columns([column]), column)
-    return dataset.map(streamed, remove_columns=["audio"], features=STREAMED) if streaming else dataset
+    return dataset, column
 
 
 def streamed(row: dict) -> dict:

@@ -78,7 +78,8 @@ class Embedder:
         config = self.encoder.config
         self.level = one_of("level", level, LEVELS)
         if pooling is None:
-            pooling = "cls" if config.pooling_mode == "cls" else "mean"  # as `pooler_output`; the others are parts of heads
+            # As `pooler_output`; the other ways to pool are parts of heads.
+            pooling = "cls" if config.pooling_mode == "cls" else "mean"
         self.pooling = one_of("pooling", pooling, POOLING)
         count = config.num_hidden_layers + 1
         self.layer = layer if layer in ("all", "weighted") else one_of("layer", layer, range(-count, count)) % count

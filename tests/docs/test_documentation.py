@@ -43,6 +43,8 @@ MADE = {
     "sentence_bert_config.json",
     "trainer_state.json",
     "training.json",
+    "metrics.json",
+    "embeddings/",
     "figures/",
     "demo/",
     "page/",
@@ -80,6 +82,7 @@ PRINTED = {
         "torch.Size([2, 18, 128]) torch.Size([2, 18])\n",
         "torch.Size([2, 19, 128])\n",
     ],
+    "docs/evaluating.md": ["8 ['animal', 'other'] [1, 1, 0, 1, 0, 1, 1, 1]\n"],
     "docs/finetuning.md": [
         "torch.Size([8, 128])\ntorch.Size([8, 32, 128])\ntorch.Size([8, 258, 128])\nfloat32\n",
         "(12, 12)\n",

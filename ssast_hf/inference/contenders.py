@@ -1,0 +1,185 @@
+"""What is compared: encoders, pretrained or with random weights, and the baseline without any."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers.models.audio_spectrogram_transformer import ASTConfig
+
+from ..assets import named_model
+from ..configuration_ssast import SSASTConfig
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
+from ..storage.guards import reading
+from .embedder import Embedder
+from .encoders import quiet_loading
+
+
+# Clips of equal length that stock models encode together, and the seconds that models of waveforms take at once.
+BATCH_SIZE, LONGEST = 8, 30
+
+
+class SSASTContender:
+    """
+    An SSAST encoder. Its vectors are means over the patches of what is not padding, of every layer.
+
+    Args:
+        name (`str`): A folder or a name on the Hub.
+        device (`torch.device`): Where to compute.
+    """
+
+    def __init__(self, name: str, device: torch.device):
+        self.embedder = Embedder(name, pooling="mean", layer="all", device=device)
+        extractor = self.embedder.feature_extractor
+        self.sampling_rate = extractor.sampling_rate
+        self.min_samples = extractor.num_samples(self.model.config.patch_shape[1])
+
+    @property
+    def model(self) -> SSASTModel:
+        return self.embedder.encoder
+
+    def randomise(self, seed: int):
+        """Forget what it has learned."""
+        torch.manual_seed(seed)
+        self.embedder.encoder = SSASTModel(self.model.config).eval().requires_grad_(False).to(self.embedder.device)
+
+    def embed(self, waves: list[np.ndarray]) -> np.ndarray:
+        """Clips (num_samples,) at its rate -> (num_clips, num_layers, hidden_size), float32."""
+        return self.embedder(waves)
+
+    def settings(self) -> dict:
+        return {"config": self.model.config.to_dict(), "extractor": self.embedder.feature_extractor.to_dict()}
+
+
+class StockContender:
+    """
+    A stock AST, or a model of waveforms such as wav2vec2, as transformers has it. As for [`SSASTContender`].
+
+    Clips of the same length are encoded together, so that nothing is padded but what AST pads, whose tokens are left
+    out.
+    """
+
+    def __init__(self, name: str, device: torch.device, config):
+        self.is_ast = isinstance(config, ASTConfig)
+        if not self.is_ast and not (hasattr(config, "conv_kernel") and hasattr(config, "conv_stride")):
+            raise ValueError(
+                f"{name} is a model of the type {config.model_type}; expected SSAST, stock AST, or a model of "
+                "waveforms such as wav2vec2, HuBERT or WavLM."
+            )
+        with reading(name, "a model for transformers", "Copy or download it again."), quiet_loading():
+            options = dict(dtype=torch.float32, trust_remote_code=False)
+            self.model, info = AutoModel.from_pretrained(name, config=config, output_loading_info=True, **options)
+            self.extractor = AutoFeatureExtractor.from_pretrained(name, trust_remote_code=False)
+        if missing := sorted(set(info["missing_keys"]) - {"masked_spec_embed"}):
+            raise ValueError(f"{name} lacks weights of an encoder, such as {missing[0]}. Copy or download it again.")
+        self.device = device
+        self.model = self.model.eval().requires_grad_(False).to(device)
+        self.sampling_rate = self.extractor.sampling_rate
+        if self.is_ast:  # whose frames are 25 ms long, 10 ms apart, at 16 kHz
+            self.min_samples = 400 + 160 * (config.patch_size - 1)
+            self.max_samples = 400 + 160 * (self.extractor.max_length - 1)
+        else:
+            self.min_samples, self.max_samples = 1, LONGEST * self.sampling_rate
+            for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
+                self.min_samples = (self.min_samples - 1) * stride + kernel
+
+    def randomise(self, seed: int):
+        torch.manual_seed(seed)
+        self.model = AutoModel.from_config(self.model.config).float().eval().requires_grad_(False).to(self.device)
+
+    def embed(self, waves: list[np.ndarray]) -> np.ndarray:
+        pieces = [
+            (number, wave[begin : begin + self.max_samples])
+            for number, wave in enumerate(waves)
+            for begin in range(0, len(wave), self.max_samples)
+            if begin == 0 or len(wave) - begin >= self.min_samples
+        ]
+        pieces.sort(key=lambda piece: len(piece[1]))
+        sums: list = [0.0] * len(waves)
+        counts = np.zeros(len(waves))
+        while pieces:
+            size = len(pieces[0][1])
+            batch = [piece for piece in pieces[:BATCH_SIZE] if len(piece[1]) == size]
+            pieces = pieces[len(batch) :]
+            tokens = self.tokens([wave for _, wave in batch], size)
+            for (number, _), each in zip(batch, tokens.sum(dim=2).transpose(0, 1).cpu().numpy(), strict=True):
+                sums[number] = sums[number] + each
+                counts[number] += tokens.shape[2]
+        return np.stack([total / count for total, count in zip(sums, counts, strict=True)]).astype(np.float32)
+
+    @torch.inference_mode()
+    def tokens(self, waves: list[np.ndarray], size: int) -> torch.Tensor:
+        """All layers of clips of `size` samples, (layers, B, tokens, D), without what is padding or no sound."""
+        inputs = self.extractor(waves, sampling_rate=self.sampling_rate, return_tensors="pt")["input_values"]
+        outputs = self.model(inputs.to(self.device), output_hidden_states=True, return_dict=True)
+        states = torch.stack([*outputs.hidden_states[:-1], outputs.last_hidden_state]).float()
+        if not self.is_ast:
+            return states
+        config = self.model.config
+        columns = (inputs.shape[1] - config.patch_size) // config.time_stride + 1
+        whole = ((size - 400) // 160 + 1 - config.patch_size) // config.time_stride + 1
+        return states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))[:, :, :, :whole].flatten(2, 3)
+
+    def settings(self) -> dict:
+        return {"config": self.model.config.to_dict(), "extractor": self.extractor.to_dict()}
+
+
+class MelStatistics:
+    """The baseline: mean and standard deviation over time of each log-mel bin."""
+
+    def __init__(self):
+        self.extractor = SSASTFeatureExtractor()
+        self.sampling_rate = self.extractor.sampling_rate
+        self.min_samples = self.extractor.num_samples(1)
+
+    def embed(self, waves: list[np.ndarray]) -> np.ndarray:
+        rows = []
+        options = dict(sampling_rate=self.sampling_rate, padding=False, truncation=False)
+        for wave in waves:
+            features = np.asarray(self.extractor(wave, **options)["input_values"][0])
+            rows.append(np.concatenate((features.mean(axis=0), features.std(axis=0))))
+        return np.stack(rows)[:, None].astype(np.float32)
+
+    def settings(self) -> dict:
+        return {"extractor": self.extractor.to_dict()}
+
+
+def load_contender(name: str, device: torch.device):
+    """
+    An encoder by the name of its folder or on the Hub.
+
+    Raises:
+        ValueError: If it is none that can be used.
+        OSError: If there is no such folder or repository.
+    """
+    name = named_model(name)
+    if not Path(name).is_dir() and (name.count("/") != 1 or name.startswith((".", "/"))):
+        raise FileNotFoundError(f"{name} is neither a folder nor a repository on the Hub (owner/name).")
+    with reading(name, "a model for transformers", "Copy or download it again."):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    return SSASTContender(name, device) if isinstance(config, SSASTConfig) else StockContender(name, device, config)
+
+
+def sha256_of_model(contender) -> str:
+    """The SHA-256 of an encoder's weights, in the order of their names, as they are in the memory."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(contender.model.state_dict().items()):
+        digest.update(f"{key} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def sha256_of_settings(contender) -> str:
+    """The SHA-256 of what makes embeddings besides weights, without what only names it."""
+    settings = {
+        part: {
+            key: value
+            for key, value in sorted(fields.items())
+            if not key.startswith("_") and key not in ("transformers_version", "dtype", "torch_dtype")
+        }
+        for part, fields in contender.settings().items()
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,154 @@
+"""The comparison of frozen encoders, from labels to the report."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..audio.splits import check_apart, contents
+from ..storage.guards import reading
+from .contenders import MelStatistics, load_contender, sha256_of_model, sha256_of_settings
+from .embedder import one_of
+from .encoders import default_device
+from .evaluation_data import describe, load_parts, make_folds, named_parts, unusable_in, without
+from .evaluation_report import write_report
+from .kept_embeddings import embed_all
+from .measuring import measure_features
+
+
+MEL_STATISTICS = "log-mel statistics"
+# Defaults of options, and the least that they may be.
+NUMBERS = {"draws": (10, 2), "random_seeds": (3, 0), "min_per_class": (2, 1), "num_folds": (5, 2), "seed": (0, 0)}
+SIZES = (1, 2, 4, 8, 16, 32)
+# In the output folder.
+EMBEDDINGS = "embeddings"
+
+
+def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterator[str]:
+    """
+    Compare frozen encoders on labelled recordings and write `metrics.json`, `report.md` and `label_efficiency.png`.
+
+    Args:
+        models (`list[str]`): Folders or names on the Hub.
+        data (`str`): As the source of [`load_labelled`].
+        output_dir (`str`): Where to write; embeddings that are there already are used.
+        options: Those of the command line that were given, see `evaluate.py`.
+
+    Yields:
+        `str`: What is found, line by line.
+
+    Raises:
+        ValueError: If labels, recordings or a model cannot be used, before the work begins.
+        OSError: If something cannot be read or written.
+    """
+    command = command_line(models, data, output_dir, options)
+    settings, names = check_options(options), names_of(models)
+    folder = Path(output_dir)
+    parts = load_parts(data, options, settings)
+    folds = make_folds(parts, options, settings)
+    with reading("--device", "a device of PyTorch", "Expected cpu, cuda:0 or the like."):
+        device = torch.device(options["device"]) if "device" in options else default_device()
+    contenders = dict(zip(names, [load_contender(name, device) for name in models], strict=True))
+    baseline, total = MelStatistics(), sum(map(len, parts))
+    parts = without(parts, unusable_in(parts, [baseline, *contenders.values()]), settings, folder)
+    check_apart(named_parts(parts))
+    tests = f"{len(folds)} test{'s' * (len(folds) != 1)}"
+    yield f"{sum(map(len, parts))} recordings, {len(parts[0].names)} classes, {tests}."
+
+    def embed(contender, name: str, weights: str):
+        identity = {"model": name, "weights_sha256": weights, "settings_sha256": sha256_of_settings(contender)}
+        return embed_all(contender, name, identity, parts, digests, folder / EMBEDDINGS / slug_of(name))
+
+    # The baseline first: it decodes everything, and so finds what is damaged before the models begin.
+    digests = [digest for part in parts for digest in contents(part)]
+    features, bad = embed(baseline, MEL_STATISTICS, "none")
+    if bad:
+        parts = without(parts, bad, settings, folder)
+        digests = [digest for part in parts for digest in contents(part)]
+        features, bad = embed(baseline, MEL_STATISTICS, "none")
+    if len(digests) < total:
+        folds = make_folds(parts, options, settings)
+    targets = np.concatenate([part.targets() for part in parts])
+    groups = [group for part in parts for group in part.groups or ()] or None
+
+    def measure(name: str, features: list[np.ndarray]) -> dict:
+        return measure_features(name, features, targets, folds, groups, settings)
+
+    of_baseline = measure(MEL_STATISTICS, [features])
+    results = []
+    for name, contender in contenders.items():
+        weights = sha256_of_model(contender)
+        features, bad = embed(contender, name, weights)
+        results.append(measure(name, [whole(features, bad)]) | {"sha256": weights})
+        yield line_of(results[-1])
+        random = []
+        for seed in range(settings["random_seeds"]):
+            contender.randomise(seed)
+            random.append(whole(*embed(contender, f"{name}, random weights {seed}", f"random, seed {seed}")))
+        if random:
+            results.append(measure(f"{name}, random weights", random))
+            yield line_of(results[-1])
+    results.append(of_baseline)
+    yield line_of(of_baseline)
+    facts = describe(parts, folds, options, settings) | {"skipped": total - len(digests)}
+    yield from write_report(folder, command, facts, results)
+
+
+def check_options(options: dict) -> dict:
+    """The options of the comparison with their defaults; ValueError if one makes no sense."""
+    settings = {
+        "probe": one_of("--probe", options.get("probe", "ridge"), ("ridge", "logistic")),
+        "on_bad_file": one_of("--on_bad_file", options.get("on_bad_file", "error"), ("error", "skip")),
+        "sizes": sorted(set(options.get("sizes", SIZES))),
+    }
+    if min(settings["sizes"], default=0) < 1:
+        raise ValueError(f"--sizes must be at least 1, got {min(settings['sizes'], default=0)}.")
+    for name, (usual, least) in NUMBERS.items():
+        settings[name] = options.get(name, usual)
+        if settings[name] < least:
+            raise ValueError(f"--{name} must be at least {least}, got {settings[name]}.")
+    if options.get("folds") and not options.get("fold_column"):
+        raise ValueError("--folds needs --fold_column: which of its folds to test.")
+    if options.get("folds") and options.get("test_data"):
+        raise ValueError("--folds says what to test, and so does --test_data; give one of them.")
+    return settings
+
+
+def whole(features: np.ndarray | None, bad: dict[int, str]) -> np.ndarray:
+    """Features of all recordings; ValueError if one that could be read before cannot be now."""
+    if features is None:
+        raise ValueError(f"{next(iter(bad.values()))}. It could be read before.")
+    return features
+
+
+def line_of(result: dict) -> str:
+    """What was found, for people who wait."""
+    linear, neighbours = result["probe"], result["neighbours"]["accuracy"]
+    low, high = linear["interval"]
+    return (
+        f"{result['name']}: linear probe {linear['accuracy']:.3f} ({low:.3f} to {high:.3f}), nearest neighbours "
+        f"{neighbours:.3f}"
+    )
+
+
+def names_of(models: list[str]) -> list[str]:
+    """What models are called in the report: the last part of their names, if that is enough to tell them apart."""
+    if len(set(models)) < len(models):
+        raise ValueError("A model is named twice.")
+    short = [Path(name).name or name for name in models]
+    return short if len(set(short)) == len(short) else models
+
+
+def slug_of(name: str) -> str:
+    """A name for a folder."""
+    return "".join(character if character.isalnum() or character in "._" else "-" for character in name)
+
+
+def command_line(models: list[str], data: str, output_dir: str, options: dict) -> str:
+    """The command, as it can be given again."""
+    words = ["ssast-hf", "evaluate", *models, "--data", data, "--output_dir", output_dir]
+    for name, value in options.items():
+        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return shlex.join(words)

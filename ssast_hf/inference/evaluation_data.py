@@ -1,0 +1,106 @@
+"""What encoders are compared on: recordings, labels and folds that are fit for it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..audio.labelled import LabelledData, LabelOptions, load_labelled
+from ..audio.splits import by_fold, check_split, make_split, stratified_folds, unusable
+from .probing import Fold
+
+
+# In the output folder.
+SKIPPED = "skipped_files.txt"
+
+
+def load_parts(data: str, options: dict, settings: dict) -> list[LabelledData]:
+    """What is trained on, with folds, and what is tested on if that is data of its own."""
+    names = "audio_column label_column group_column fold_column audio_dir label_csv label_separator".split()
+    given = {name: options.get(name) for name in names}
+    label_options = LabelOptions(**given, config_name=options.get("dataset_config_name"))
+    train = load_labelled(data, label_options, options.get("dataset_split", "train"))
+    if train.folds is None:
+        counts = np.unique(train.targets(), return_counts=True)[1]
+        count = max(min(settings["num_folds"], int(counts.min()) // settings["min_per_class"]), 2)
+        made = stratified_folds(train, count, settings["seed"])
+        train = replace(train, folds=[str(1 + fold) for fold in made])
+    if (source := options.get("test_data")) is None:
+        return [train]
+    test = load_labelled(source, replace(label_options, fold_column=None), options.get("test_split", "test"))
+    return [train, make_split("the test", train, test).test]
+
+
+def make_folds(parts: list[LabelledData], options: dict, settings: dict) -> list[Fold]:
+    """What is tested and how choices are made, by indices into all parts; ValueError if that would be worthless."""
+    data, fewest, inner = parts[0], settings["min_per_class"], np.array(parts[0].folds)
+    if len(parts) > 1:
+        check_split(make_split("the test", *parts), fewest)
+        return [Fold("the test", np.arange(len(data)), len(data) + np.arange(len(parts[1])), inner)]
+    folds = []
+    for split in by_fold(data, options.get("folds") or "all"):
+        check_split(split, fewest)
+        train, test = (np.searchsorted(data.rows, part.rows) for part in (split.train, split.test))
+        folds.append(Fold(split.name, train, test, inner[train]))
+    return folds
+
+
+def named_parts(parts: list[LabelledData]) -> dict[str, LabelledData]:
+    """What must not share a recording, by the words for it."""
+    if len(parts) > 1:
+        return {"what to train on": parts[0], "what to test on": parts[1]}
+    folds = np.array(parts[0].folds)
+    return {f"fold {fold}": parts[0].select(folds == fold) for fold in np.unique(folds)}
+
+
+def unusable_in(parts: list[LabelledData], contenders: list) -> dict[int, str]:
+    """Recordings that some contender cannot use, by their index in all parts, and why."""
+    shortest: dict[int, int] = {}
+    for contender in contenders:
+        rate = contender.sampling_rate
+        shortest[rate] = max(shortest.get(rate, 0), contender.min_samples)
+    reasons: dict[int, str] = {}
+    first = 0
+    for part in parts:
+        for rate, min_samples in shortest.items():
+            reasons |= {first + i: reason for i, reason in unusable(part, rate, min_samples).items()}
+        first += len(part)
+    return reasons
+
+
+def without(parts: list[LabelledData], reasons: dict[int, str], settings: dict, folder: Path) -> list[LabelledData]:
+    """The data without unusable recordings, which are listed in the folder; a ValueError if that is not asked for."""
+    if not reasons:
+        return parts
+    if settings["on_bad_file"] == "error":
+        raise ValueError(
+            f"{reasons[min(reasons)]}. {len(reasons)} of {sum(map(len, parts))} recordings cannot be used; "
+            "--on_bad_file skip goes on without them."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / SKIPPED).open("a", encoding="utf-8") as file:
+        file.write("".join(f"{reasons[i]}\n" for i in sorted(reasons)))
+    kept, first = [], 0
+    for part in parts:
+        kept.append(part.select(np.array([first + i not in reasons for i in range(len(part))], dtype=bool)))
+        first += len(part)
+    return kept
+
+
+def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settings: dict) -> dict:
+    """What was compared on, and how, for the report."""
+    if len(parts) > 1:
+        how = "trained on --data, tested on --test_data"
+    elif options.get("fold_column"):
+        how = f"folds of the column {options['fold_column']!r}, each tested once"
+    else:
+        grouped = f", no {options['group_column']} divided" if options.get("group_column") else ""
+        how = f"{len(folds)} folds of all classes alike{grouped}, each tested once"
+    return {
+        "sources": [part.source for part in parts],
+        "recordings": [len(part) for part in parts],
+        "classes": parts[0].names,
+        "split": how,
+        "folds": [fold.name for fold in folds],
+        "settings": settings,
+    }

@@ -1,0 +1,94 @@
+"""All figures of one kind of features: of all labels, and of few."""
+
+import numpy as np
+from sklearn.metrics import f1_score
+from tqdm import tqdm
+
+from .intervals import bootstrap_interval, t_interval
+from .probing import Fold, Probed, few_labels, probe
+
+
+def measure_features(
+    name: str,
+    seeds: list[np.ndarray],
+    targets: np.ndarray,
+    folds: list[Fold],
+    groups: list[str] | None,
+    settings: dict,
+) -> dict:
+    """
+    Args:
+        name (`str`): What the features are called.
+        seeds (`list[np.ndarray]`): Of all clips, (num_clips, num_layers, D); of random models several.
+        targets (`np.ndarray`): Classes, int64 `(num_clips,)`.
+        folds (`list[Fold]`): What is tested.
+        groups (`list[str]`, *optional*): Which group each clip belongs to.
+        settings (`dict`): As from [`check_options`].
+
+    Returns:
+        `dict`: What `metrics.json` says of them.
+    """
+    kind, count = settings["probe"], len(seeds) * len(folds)
+    probed = {}
+    with tqdm(total=2 * count, desc=f"{name}, probes", disable=None, leave=False) as bar:
+        for what in (kind, "neighbours"):
+            probed[what] = [[probe(each, targets, fold, what) for fold in counted(folds, bar)] for each in seeds]
+    return {
+        "name": name,
+        "num_layers": seeds[0].shape[1],
+        "width": seeds[0].shape[2],
+        "probe": summary(probed[kind], targets, folds, groups, settings["seed"]),
+        "neighbours": summary(probed["neighbours"], targets, folds, groups, settings["seed"]),
+        "label_efficiency": label_efficiency(name, seeds, targets, folds, probed[kind], settings),
+    }
+
+
+def summary(probed: list[list[Probed]], targets: np.ndarray, folds: list[Fold], groups: list[str] | None, seed: int):
+    """Figures of a classifier, by seed of the features and fold."""
+    tested = np.concatenate([fold.test for fold in folds])
+    predictions = [np.concatenate([each.predictions for each in of_folds]) for of_folds in probed]
+    correct = np.mean([each == targets[tested] for each in predictions], axis=0)
+    ends = np.cumsum([len(fold.test) for fold in folds])[:-1]
+    choices = [each for of_folds in probed for each in of_folds]
+    return {
+        "accuracy": float(correct.mean()),
+        "interval": bootstrap_interval(correct, None if groups is None else [groups[i] for i in tested], seed),
+        "macro_f1": float(np.mean([f1_score(targets[tested], each, average="macro") for each in predictions])),
+        "per_fold": [float(part.mean()) for part in np.split(correct, ends)],
+        "layers": [each.layer for each in choices],
+        "strengths": [each.strength for each in choices],
+    }
+
+
+def label_efficiency(
+    name: str,
+    seeds: list[np.ndarray],
+    targets: np.ndarray,
+    folds: list[Fold],
+    probed: list[list[Probed]],
+    settings: dict,
+) -> dict[str, dict]:
+    """Accuracy with so many examples of each class as every class has to train on."""
+    least = min(np.unique(targets[fold.train], return_counts=True)[1].min() for fold in folds)
+    sizes = [size for size in settings["sizes"] if size <= least]
+    kind, seed, results = settings["probe"], settings["seed"], {}
+    with tqdm(total=len(sizes) * settings["draws"], desc=f"{name}, few labels", disable=None, leave=False) as bar:
+        for size in sizes:
+            draws = []
+            for draw in counted(range(settings["draws"]), bar):
+                accuracies = [
+                    # Drawn alike for all features that are compared.
+                    few_labels(each, targets, fold, of_fold, kind, size, (seed, size, draw, number))
+                    for each, of_folds in zip(seeds, probed, strict=True)
+                    for number, (fold, of_fold) in enumerate(zip(folds, of_folds, strict=True))
+                ]
+                draws.append(float(np.mean(accuracies)))
+            interval = t_interval(np.array(draws))
+            results[str(size)] = {"accuracy": float(np.mean(draws)), "interval": interval, "draws": draws}
+    return results
+
+
+def counted(items, bar):
+    for item in items:
+        yield item
+        bar.update()

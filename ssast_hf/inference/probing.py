@@ -1,0 +1,113 @@
+"""What frozen embeddings tell about labels: simple classifiers, chosen on the training folds alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, RidgeClassifierCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+# Of the ridge classifier the weight of the squares, of the logistic one its inverse; and numbers of neighbours.
+ALPHAS, INVERSES, NEIGHBOURS = np.logspace(-2, 5, 15), np.logspace(-4, 2, 7), (1, 5, 10)
+ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Fold:
+    """
+    Args:
+        name (`str`): For messages.
+        train, test (`np.ndarray`): Indices of clips.
+        inner (`np.ndarray`): To which part of what is trained on each of `train` belongs; choices are made by leaving
+            out one after the other.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    inner: np.ndarray
+
+
+@dataclass(frozen=True)
+class Probed:
+    """
+    What a classifier made of the test clips of a fold.
+
+    Args:
+        predictions (`np.ndarray`): Classes of the test clips, in their order.
+        layer (`int`): Chosen on the training folds: 0 for the embeddings, then one per layer.
+        strength (`float`): Chosen there, too: of regularisation, or the number of neighbours.
+    """
+
+    predictions: np.ndarray
+    layer: int
+    strength: float
+
+
+def candidates(kind: str) -> list:
+    """Classifiers of one kind to choose from; linear ones choose how strongly they are regularised when fitted."""
+    if kind == "ridge":
+        return [RidgeClassifierCV(ALPHAS)]  # by leaving out one example
+    if kind == "logistic":
+        return [GridSearchCV(LogisticRegression(max_iter=ITERATIONS), {"C": INVERSES}, cv=3)]
+    return [KNeighborsClassifier(count, metric="cosine") for count in NEIGHBOURS]
+
+
+def strength_of(fitted) -> float:
+    """What a fitted classifier has chosen."""
+    if isinstance(fitted, GridSearchCV):
+        return float(fitted.best_params_["C"])
+    return float(getattr(fitted, "alpha_", None) or fitted.n_neighbors)
+
+
+def with_strength(kind: str, strength: float):
+    """A linear classifier of a strength that is known."""
+    linear = RidgeClassifier(strength) if kind == "ridge" else LogisticRegression(C=strength, max_iter=ITERATIONS)
+    return make_pipeline(StandardScaler(), linear)
+
+
+def probe(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> Probed:
+    """
+    Choose the layer, and the classifier, by cross-validation within what is trained on; fit it there, and test it.
+
+    Args:
+        features (`np.ndarray` of shape `(num_clips, num_layers, D)`): Embeddings of all clips.
+        targets (`np.ndarray` of shape `(num_clips,)`): Classes.
+        fold ([`Fold`]): What is trained on and what is tested.
+        kind (`str`): `"ridge"`, `"logistic"` or `"neighbours"`.
+    """
+    x, y = features[fold.train], targets[fold.train]
+    if len(np.unique(fold.inner)) > 1:
+        inner = PredefinedSplit(np.unique(fold.inner, return_inverse=True)[1])
+    else:
+        inner = StratifiedKFold(min(5, np.unique(y, return_counts=True)[1].min()), shuffle=True, random_state=0)
+    fewest = min(len(train) for train, _ in inner.split(x[:, 0], y))
+    best_score, best, layer = -1.0, None, 0
+    for candidate in candidates(kind):
+        if getattr(candidate, "n_neighbors", 1) > fewest:
+            continue
+        classifier = make_pipeline(StandardScaler(), candidate)
+        for number in range(features.shape[1]):
+            score = cross_val_score(classifier, x[:, number], y, cv=inner).mean()
+            if score > best_score:
+                best_score, best, layer = score, classifier, number
+    fitted = clone(best).fit(x[:, layer], y)
+    return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]))
+
+
+def few_labels(
+    features: np.ndarray, targets: np.ndarray, fold: Fold, chosen: Probed, kind: str, size: int, seed: tuple[int, ...]
+) -> float:
+    """
+    Test accuracy of a linear classifier that is fitted to `size` examples of each class, drawn by `seed`; of the layer
+    and the strength that were chosen with all of them.
+    """
+    random, train = np.random.default_rng(seed), fold.train
+    classes = np.unique(targets[train])
+    drawn = np.concatenate([random.choice(train[targets[train] == each], size, replace=False) for each in classes])
+    fitted = with_strength(kind, chosen.strength).fit(features[drawn, chosen.layer], targets[drawn])
+    return float((fitted.predict(features[fold.test, chosen.layer]) == targets[fold.test]).mean())

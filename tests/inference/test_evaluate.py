@@ -1,0 +1,204 @@
+"""`ssast-hf evaluate`: frozen encoders side by side on tiny clips of noise and tones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
+    HubertConfig,
+    HubertModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WavLMConfig,
+    WavLMModel,
+)
+
+from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.cli import main
+from ssast_hf.inference.contenders import load_contender
+from ssast_hf.inference.intervals import bootstrap_interval, t_interval
+from ssast_hf.inference.probing import Fold, few_labels, probe
+
+
+RATE, LENGTH = 16000, 3000
+OPTIONS = "--random_seeds 1 --draws 2 --sizes 1 2 --device cpu".split()
+
+
+@pytest.fixture
+def table(tmp_path):
+    """24 clips in three classes, which differ in pitch, and in three folds."""
+    (tmp_path / "audio").mkdir()
+    random, rows = np.random.default_rng(0), ["filename,category,fold"]
+    for i in range(24):
+        label = i % 3
+        wave = 0.3 * np.sin(np.arange(LENGTH) * 0.1 * (1 + 3 * label)) + 0.05 * random.standard_normal(LENGTH)
+        soundfile.write(tmp_path / "audio" / f"{i}.wav", wave, RATE)
+        rows.append(f"{i}.wav,{'abc'[label]},{i // 3 % 3}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "labels.csv"
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save_pretrained(tmp_path / "tiny")
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def evaluate(folder, table, *options) -> int:
+    output = table.parent / "out"
+    return main(["evaluate", str(folder), "--data", str(table), "--output_dir", str(output), *OPTIONS, *options])
+
+
+def test_report_compares_a_model_with_its_baselines_and_goes_on(folder, table, capsys, monkeypatch):
+    output = table.parent / "out"
+    assert evaluate(folder, table, "--fold_column", "fold") == 0
+    printed = capsys.readouterr().out
+    assert "24 recordings, 3 classes, 3 tests." in printed
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert [each["name"] for each in metrics["results"]] == ["tiny", "tiny, random weights", "log-mel statistics"]
+    statistics = metrics["results"][-1]
+    assert statistics["probe"]["accuracy"] == 1.0  # the pitch tells
+    assert statistics["neighbours"]["accuracy"] == 1.0
+    assert list(statistics["label_efficiency"]) == ["1", "2"]
+    low, high = metrics["results"][0]["probe"]["interval"]
+    assert low <= metrics["results"][0]["probe"]["accuracy"] <= high
+    assert metrics["results"][0]["probe"]["layers"][0] in (0, 1, 2)
+    report = (output / "report.md").read_text()
+    assert metrics["command"] in report
+    assert "cross-validation within the training folds" in report
+    assert (output / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
+
+    # Again nothing is embedded, and the figures are the same.
+    monkeypatch.setattr("ssast_hf.inference.contenders.SSASTContender.embed", None)
+    assert evaluate(folder, table, "--fold_column", "fold") == 0
+    assert json.loads((output / "metrics.json").read_text())["results"] == metrics["results"]
+
+
+def test_embeddings_of_other_weights_are_refused(folder, table, model, capsys):
+    assert evaluate(folder, table, "--folds", "0", "--fold_column", "fold") == 0
+    with torch.no_grad():
+        model.base_model.layernorm.bias.add_(1)
+    model.save_pretrained(folder)
+    assert evaluate(folder, table, "--fold_column", "fold") == 1
+    assert "has embeddings of another weights sha256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda text: text, ["--label_column", "species"], "none of them species"),
+        (lambda text: text.replace("0.wav,a,0", "0.wav,,0"), [], "labels.csv, column 'category', row 1: no label"),
+        (lambda text: text.replace("0.wav,a,0", "0.wav,a;b,0"), [], "row 1: 2 labels, 'a', 'b'"),
+        (lambda text: text.replace("0.wav,a,0", "0.wav,d,0"), ["--fold_column", "fold"], "class 'd' has no examples"),
+        (lambda text: text, ["--fold_column", "take"], "--fold_column take"),
+        (lambda text: text, ["--fold_column", "fold", "--folds", "7"], "no fold '7'"),
+        (lambda text: text, ["--draws", "1"], "--draws must be at least 2"),
+        (lambda text: text, ["--fold_column", "fold", "--group_column", "category"], "the group 'a' is both"),
+    ],
+)
+def test_wrong_labels_are_told_before_a_model_is_loaded(change, options, message, table, capsys):
+    table.write_text(change(table.read_text()))
+    assert main(["evaluate", "nowhere", "--data", str(table), "--output_dir", str(table.parent / "o"), *options]) == 1
+    assert message in capsys.readouterr().err
+    assert not (table.parent / "o").exists()
+
+
+def test_unusable_recordings_are_told_or_left_out(folder, table, capsys):
+    audio = table.parent / "audio"
+    soundfile.write(audio / "5.wav", np.zeros(100), RATE)
+    assert evaluate(folder, table, "--fold_column", "fold") == 1
+    assert "5.wav) is shorter than a patch: 0.00625 s" in capsys.readouterr().err
+    assert not (table.parent / "out").exists()
+    assert evaluate(folder, table, "--fold_column", "fold", "--on_bad_file", "skip", "--random_seeds", "0") == 0
+    assert "23 recordings" in capsys.readouterr().out
+    assert "5.wav" in (table.parent / "out" / "skipped_files.txt").read_text()
+
+
+def test_the_same_recording_in_two_folds_is_told(folder, table, capsys):
+    (table.parent / "audio" / "0.wav").write_bytes((table.parent / "audio" / "4.wav").read_bytes())
+    assert evaluate(folder, table, "--fold_column", "fold") == 1
+    error = capsys.readouterr().err
+    assert "The same recording is in fold 0 and in fold 1" in error
+    assert "0.wav" in error
+    assert "4.wav" in error
+
+
+def test_stock_models_are_pooled_over_what_is_sound(tmp_path):
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    config = ASTConfig(**sizes, num_mel_bins=32, max_length=64, patch_size=8, frequency_stride=8, time_stride=8)
+    ASTModel(config).save_pretrained(tmp_path / "ast")
+    ASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "ast")
+    sizes |= dict(conv_dim=(8, 8), conv_kernel=(10, 3), conv_stride=(5, 2))
+    sizes |= dict(num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
+    for name, model in {
+        "wav2vec2": Wav2Vec2Model(Wav2Vec2Config(**sizes)),
+        "hubert": HubertModel(HubertConfig(**sizes)),
+        "wavlm": WavLMModel(WavLMConfig(**sizes)),
+    }.items():
+        model.save_pretrained(tmp_path / name)
+        Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / name)
+    random = np.random.default_rng(0)
+    waves = [random.standard_normal(size).astype(np.float32) for size in (3000, 5000, 3000, 25000)]
+    for name in ("ast", "wav2vec2", "hubert", "wavlm"):
+        contender = load_contender(str(tmp_path / name), torch.device("cpu"))
+        together = contender.embed(waves)
+        assert together.shape == (4, 3, 16)
+        alone = np.concatenate([contender.embed([wave]) for wave in waves])
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+        before = contender.embed(waves[:1])
+        contender.randomise(1)
+        assert not np.allclose(contender.embed(waves[:1]), before)
+    # Of AST: the patches that lie in the clip.
+    ast = load_contender(str(tmp_path / "ast"), torch.device("cpu"))
+    inputs = ast.extractor(waves[0], sampling_rate=RATE, return_tensors="pt")["input_values"]
+    with torch.no_grad():
+        state = ast.model(inputs).last_hidden_state[0, 2:].unflatten(0, (4, 8))
+    columns = ((3000 - 400) // 160 + 1) // 8
+    np.testing.assert_allclose(ast.embed(waves[:1])[0, -1], state[:, :columns].mean((0, 1)), atol=1e-5)
+    assert load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu")).min_samples == 20
+
+
+def test_layer_is_chosen_on_the_training_folds_alone():
+    """Of two layers one tells the classes apart when trained on, the other only in the test."""
+    random = np.random.default_rng(0)
+    targets, folds = np.arange(60) % 2, np.arange(60) // 20
+    features = random.standard_normal((60, 2, 4)).astype(np.float32)
+    train, test = np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
+    features[train, 1, 0] += 8 * targets[train]
+    features[test, 0, 0] += 8 * targets[test]
+    fold = Fold("fold 0", train, test, folds[train])
+    for kind in ("ridge", "logistic", "neighbours"):
+        assert probe(features, targets, fold, kind).layer == 1
+    features[test, 1, 0] += 8 * targets[test]
+    probed = probe(features, targets, fold, "ridge")
+    assert (probed.predictions == targets[test]).all()
+    drawn = [few_labels(features, targets, fold, probed, "ridge", 4, (0, draw)) for draw in (0, 0, 1)]
+    assert drawn[0] == drawn[1]
+    assert min(drawn) > 0.8
+
+
+def test_intervals():
+    low, high = bootstrap_interval(np.array([1.0] * 80 + [0.0] * 20), None, 0)
+    assert (low, high) == pytest.approx((0.72, 0.88), abs=0.02)
+    groups = [str(i // 20) for i in range(100)]
+    low, high = bootstrap_interval(np.array([1.0] * 80 + [0.0] * 20), groups, 0)
+    assert low < 0.6
+    assert t_interval(np.array([0.4, 0.6])) == pytest.approx((0.5 - 12.706 * 0.1, 0.5 + 12.706 * 0.1), abs=1e-3)
+
+
+def test_every_model_has_a_name(tmp_path):
+    from ssast_hf.inference.evaluation import names_of
+
+    assert names_of(["a/one", "b/two"]) == ["one", "two"]
+    assert names_of(["a/one", "b/one"]) == ["a/one", "b/one"]
+    with pytest.raises(ValueError, match="twice"):
+        names_of([str(Path("a")), "a"])

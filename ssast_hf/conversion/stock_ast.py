@@ -5,6 +5,7 @@ The encoders have the same tensors by the same names; what differs is the shape 
 classifier, and what a stock checkpoint has no place for.
 """
 
+import copy
 from pathlib import Path
 
 import torch
@@ -237,17 +238,21 @@ def narrow_kernel(state: dict[str, torch.Tensor], max_length: int) -> dict:
 def model_from_stock(state, config: SSASTConfig) -> tuple[SSASTForPretraining, list[str]]:
     """A pretraining model with the encoder of a stock checkpoint, and which tensors are fresh or dropped."""
     with torch.device("meta"):  # of any size, until the shapes are checked
-        shapes = SSASTForPretraining(config).state_dict()
+        model = SSASTForPretraining(config)
+    shapes = model.state_dict()
     fresh = [key for key in shapes if key.endswith(".mask_token") or not key.startswith(ENCODER)]
     dropped = [key for key in state if key.startswith("classifier.")]
     check_keys(state, {key: tensor for key, tensor in shapes.items() if key not in fresh}, ignore=dropped)
+    # What is fresh is that of a model with a single layer: the others would take memory for nothing.
+    shallow = copy.deepcopy(config)
+    shallow.num_hidden_layers = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = SSASTForPretraining(config)
-    expected = model.state_dict()
+        initial = SSASTForPretraining(shallow).state_dict()
     dtype = state[ENCODER + "embeddings.cls_token"].dtype
-    model.load_state_dict({key: state.get(key, tensor).to(dtype) for key, tensor in expected.items()}, assign=True)
-    report = [f"fresh    {key} {tuple(expected[key].shape)}" for key in fresh]
+    tensors = {key: initial[key] if key in fresh else state[key] for key in shapes}
+    model.load_state_dict({key: tensor.to(dtype) for key, tensor in tensors.items()}, assign=True)
+    report = [f"fresh    {key} {tuple(shapes[key].shape)}" for key in fresh]
     return model, report + [f"dropped  {key}" for key in dropped]
 
 

@@ -71,10 +71,11 @@ def embed_on_ray(
             gpus_per_actor = 1 if ray.cluster_resources().get("GPU") else 0
         blocks = min(len(missing), MOST_BLOCKS)
         parts = ray.data.from_items([{"part": part} for part in missing], override_num_blocks=blocks)
+        shared = ray.put(job)  # kept here: actors that are started again read it again
         done = parts.map_batches(
             PartMaker,
             batch_size=1,
-            fn_constructor_args=([ray.put(job)],),
+            fn_constructor_args=([shared],),
             compute=ray.data.ActorPoolStrategy(size=num_actors),
             num_gpus=gpus_per_actor,
             num_cpus=None if gpus_per_actor else 1,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from transformers.utils import logging
 
 from ..assets import named_model
 from .embedder import Embedder
@@ -26,6 +27,7 @@ class PartMaker:
     def __init__(self, job):
         self.job: Job = ray_package().get(job[0])
         os.chdir(self.job.working_folder)
+        logging.disable_progress_bar()
         self.embedder = Embedder(named_model(self.job.origin.model), **self.job.options)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -64,7 +66,7 @@ def embed_on_ray(
     ray = ray_package()
     is_own = not ray.is_initialized()
     if is_own:
-        ray.init(address=address, configure_logging=False)
+        ray.init(address=address, include_dashboard=None if address else False, configure_logging=False)
     ray.data.DataContext.get_current().enable_progress_bars = False  # there is one already
     try:
         if gpus_per_actor is None:

@@ -176,8 +176,9 @@ class Embedder:
     def encode_all(self, pieces: list[Piece]) -> list[np.ndarray]:
         """What is kept of each of a few pieces; of one without samples nothing, an empty array."""
         results = [np.zeros(0, dtype=np.float32)] * len(pieces)
-        whole = [number for number, piece in enumerate(pieces) if piece.samples is not None]
-        for batch in batches_of([len(pieces[number].samples) for number in whole], self.batch_size):
+        lengths = {number: len(piece.samples) for number, piece in enumerate(pieces) if piece.samples is not None}
+        whole = list(lengths)
+        for batch in batches_of(list(lengths.values()), self.batch_size):
             numbers = [whole[place] for place in batch]
             for number, result in zip(numbers, self.encode([pieces[number] for number in numbers]), strict=True):
                 results[number] = result

@@ -97,8 +97,10 @@ def main():
     arguments = parser.parse_args()
     paths, labels = read_labels(arguments.clips, arguments.label_column)
     encoder = SSASTEncoder(arguments.model, layer=arguments.layer)
-    results = mteb.evaluate(encoder, LabelledClips(paths, labels), cache=None, encode_kwargs={"batch_size": 256})
-    (scores,) = results[0].scores["train"]
+    results = mteb.evaluate(
+        encoder, LabelledClips(paths, labels), cache=None, co2_tracker=False, encode_kwargs={"batch_size": 256}
+    )
+    (scores,) = results.task_results[0].scores["train"]
     print(
         f"{len(paths)} clips of {len(set(labels))} classes: accuracy {scores['accuracy']:.3f}, F1 {scores['f1']:.3f}"
     )

@@ -353,7 +353,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         clip at a time, because the intermediate results of a batch would not fit into the processor's cache.
         """
         length, shift = self._samples(FRAME_LENGTH_MS), self._samples(FRAME_SHIFT_MS)
-        waveform = waveform - waveform.mean()  # of the whole clip, even if it is cut
+        # Of the whole clip, even if it is cut. The threads of a processor share a long sum, and more threads round it
+        # differently: in float64 that is lost when the mean is rounded to float32.
+        precise = torch.float64 if waveform.device.type == "cpu" else torch.float32
+        waveform = waveform - waveform.mean(dtype=precise).float()
         if max_frames is not None:
             waveform = waveform[: self.num_samples(max_frames)]
         frames = waveform.unfold(0, length, shift)

@@ -223,3 +223,14 @@ def test_pad_pads_frames_as_a_call_does():
     np.testing.assert_array_equal(padded["attention_mask"], expected["attention_mask"])
     cut = extractor.pad({"input_values": alone}, padding="max_length", max_length=20, truncation=True)
     assert [len(values) for values in cut["input_values"]] == [20, 20]
+
+
+def test_features_do_not_depend_on_the_number_of_threads():
+    waveform = np.random.default_rng(5).uniform(-0.3, 0.3, 160000).astype(np.float32)
+    threads, features = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        features.append(SSASTFeatureExtractor()(waveform, 16000, return_tensors="pt")["input_values"])
+    torch.set_num_threads(threads)
+    assert torch.equal(features[0], features[1])
+    assert torch.equal(features[0], features[2])

@@ -12,7 +12,7 @@ def add_arguments(parser):
     parser.add_argument("--recording", metavar="PATH", help="draw this recording over time instead (frame level)")
     parser.add_argument("--max_clips", type=int, help="clips on the map, drawn at random if there are more (2000)")
     parser.add_argument("--duplicate", type=float, help="the cosine from which on clips are listed as equal (0.9999)")
-    parser.add_argument("--max_megabytes", type=float, help="sound within the page; the rest is linked (16)")
+    parser.add_argument("--max_megabytes", type=float, help="sound within the page; the rest is linked (8)")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run wrote there")
 
 

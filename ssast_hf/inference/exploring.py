@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..storage.writing import check_output, written_whole
 from .findings import NEIGHBOURS, Outlier, Pair, Part, duplicates_of, groups_of, outliers_of
@@ -57,7 +58,7 @@ def explore(
     recording: str | None = None,
     max_clips: int = 2000,
     duplicate: float = 0.9999,
-    max_megabytes: float = 16,
+    max_megabytes: float = 8,
     overwrite: bool = False,
 ) -> Iterator[str]:
     """
@@ -73,7 +74,7 @@ def explore(
         recording (`str`, *optional*): A path in the parts that is drawn over time instead of the map.
         max_clips (`int`, defaults to 2000): Clips on the map, drawn at random if there are more.
         duplicate (`float`, defaults to 0.9999): The cosine from which on two clips are listed as duplicates.
-        max_megabytes (`float`, defaults to 16): Sound that is put into the page; the rest is linked.
+        max_megabytes (`float`, defaults to 8): Sound that is put into the page; the rest is linked.
         overwrite (`bool`, defaults to `False`): Whether what an earlier run wrote there is replaced.
 
     Yields:
@@ -101,8 +102,8 @@ def explore(
         yield f"Written: {output}/{RECORDING}"
         return
 
-    names = [""] * clips.count if known is None else labels_of(clips.paths, known, labels, folder)
-    yield f"{clips.count} of {total} clips, embedded by {stored.model} at the level {stored.level}"
+    names = [""] * clips.num_rows if known is None else labels_of(clips.paths, known, labels, folder)
+    yield f"{clips.num_rows} of {total} clips, embedded by {stored.model} at the level {stored.level}"
     found = find_nearest(clips.vectors, stored.clips(), MOST_DUPLICATES, own=numbers)
     places, method = place_on_map(clips.vectors)
     pairs = duplicates_of(found, clips, numbers, duplicate)
@@ -120,13 +121,13 @@ def explore(
 
 def drawn(stored: StoredEmbeddings, most: int) -> tuple[Rows, np.ndarray, int]:
     """Clips for a map, their numbers among all, and how many there are; the same clips every time."""
-    total = stored.num_rows if stored.level == "clip" else stored.means.count
+    total = stored.num_rows if stored.level == "clip" else stored.means.num_rows
     numbers = np.sort(np.random.default_rng(0).choice(total, min(most, total), replace=False))
     kept, begin = [], 0
     for rows in stored.clips():
-        here = numbers[(begin <= numbers) & (numbers < begin + rows.count)]
+        here = numbers[(begin <= numbers) & (numbers < begin + rows.num_rows)]
         kept.append(rows.take(here - begin))
-        begin += rows.count
+        begin += rows.num_rows
     return joined(kept), numbers, total
 
 
@@ -140,8 +141,8 @@ def check_clips(clips: Rows, total: int, folder):
     directions = normalised(clips.vectors)
     if (np.abs(directions - directions[0]) <= ROUNDING).all():
         raise ValueError(
-            f"All {clips.count} embeddings in {folder} point the same way, so there is nothing to map: the recordings "
-            "are the same (silence?), or the model has collapsed."
+            f"All {clips.num_rows} embeddings in {folder} point the same way, so there is nothing to map: the "
+            "recordings are the same (silence?), or the model has collapsed."
         )
 
 
@@ -161,20 +162,21 @@ def draw_recording_of(stored: StoredEmbeddings, path: str, output):
 
 def write_survey(survey: Survey, sounds: Sounds, model: str, duplicate: float, folder: Path):
     """Everything that is written of a map."""
-    title = f"{survey.clips.count} clips by {survey.method}, embedded by {model}"
+    title = f"{survey.clips.num_rows} clips by {survey.method}, embedded by {model}"
     groups = groups_of(survey.labels)
     draw_map(survey.places, groups, title, folder / PICTURE)
     points = points_of(survey, groups, sounds)
     place_of = {int(number): place for place, number in enumerate(survey.numbers)}
+
+    def listed(pair: Pair, which: int) -> Listed:
+        return Listed(pair.parts[which].title, place_of.get(pair.numbers[which]))
+
     write_map_page(
         folder / PAGE,
         title,
         points,
         [(name, colour, int(mask.sum())) for name, (colour, mask) in groups.items()],
-        [
-            (*(Listed(part.title, place_of.get(i)) for i, part in zip(*pair[:2], strict=True)), pair.similarity)
-            for pair in survey.pairs
-        ],
+        [(listed(pair, 0), listed(pair, 1), pair.similarity) for pair in survey.pairs],
         [(Listed(points[place].name, place), points[place].label, mean) for place, mean in survey.outliers],
         notes_of(survey, duplicate),
     )
@@ -188,16 +190,17 @@ def write_survey(survey: Survey, sounds: Sounds, model: str, duplicate: float, f
 def points_of(survey: Survey, groups: dict, sounds: Sounds) -> list[Point]:
     """All clips of the map for the page. Sounds of duplicates and outliers are put into it first."""
     clips, found = survey.clips, survey.found
-    colours = np.full(clips.count, "", object)
+    colours = np.full(clips.num_rows, "", object)
     for colour, mask in groups.values():
         colours[mask] = colour
     listed = [number for pair in survey.pairs for number in pair.numbers]
     first = [*np.flatnonzero(np.isin(survey.numbers, listed)), *(place for place, _ in survey.outliers)]
-    others = np.random.default_rng(0).permutation(clips.count)  # from all over the data
-    addresses = {int(i): None for i in [*first, *others]}
-    addresses |= {i: sounds.address(*survey.part(i)) for i in addresses}
+    others = np.random.default_rng(0).permutation(clips.num_rows)  # from all over the data
+    order = dict.fromkeys(int(i) for i in [*first, *others])
+    with tqdm(order, desc="sounds", unit="clip", dynamic_ncols=True) as bar:
+        addresses = {i: sounds.address(*survey.part(i)) for i in bar}
     points = []
-    for i in range(clips.count):
+    for i in range(clips.num_rows):
         near = zip(found.paths[i], found.starts[i], found.ends[i], found.similarities[i], strict=True)
         nearest = [(Part(*part).title, round(float(s), 4)) for *part, s in near if np.isfinite(s)][:NEIGHBOURS]
         x, y = map(float, survey.places[i])
@@ -208,7 +211,7 @@ def points_of(survey: Survey, groups: dict, sounds: Sounds) -> list[Point]:
 
 def notes_of(survey: Survey, duplicate: float) -> list[str]:
     """What to know about the map, the duplicates and the outliers."""
-    count = survey.clips.count
+    count = survey.clips.num_rows
     which = f"{count} of {survey.total} clips, drawn at random. " if count < survey.total else ""
     return [
         f"{which}By {survey.method}: clips that are close to each other here are alike to the model; distances "

@@ -86,7 +86,7 @@ def write_map_page(
         outliers (`list`): Clips, their labels, and their mean similarity to the nearest ones.
         notes (`list[str]`): What to know about the map, the duplicates and the outliers, one text each.
     """
-    size = float(np.clip(900 / np.sqrt(len(points)) / 6, 3.5, 8))
+    size = float(np.clip(100 / np.sqrt(len(points)), 3.5, 8))
     circles = "".join(
         f'<circle data-clip="{i}" cx="{MARGIN + point.x * (SIDE - 2 * MARGIN):.1f}" '
         f'cy="{SIDE - MARGIN - point.y * (SIDE - 2 * MARGIN):.1f}" r="{size:.1f}" fill="{point.colour}"/>'

@@ -21,8 +21,8 @@ def place_on_map(vectors: np.ndarray) -> tuple[np.ndarray, str]:
         vectors (`np.ndarray` of shape `(num_clips, D)`): At least 3.
 
     Returns:
-        Places `(num_clips, 2)`, float32, in the middle of [0, 1] with the same scale on both axes, and the method:
-        UMAP if umap-learn is installed, else t-SNE.
+        Places `(num_clips, 2)`, float32, both axes from 0 to 1, and the method: UMAP if umap-learn is
+        installed, else t-SNE.
     """
     from sklearn.decomposition import PCA
 
@@ -39,8 +39,10 @@ def place_on_map(vectors: np.ndarray) -> tuple[np.ndarray, str]:
 
         perplexity = max(1, min(PERPLEXITY, (count - 1) / 3))
         places = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(points)
-    low, high = places.min(axis=0), places.max(axis=0)
-    return ((places - (low + high) / 2) / (high - low).max() + 0.5).astype(np.float32), method
+    # Both axes fill the map: only which clips are close means anything.
+    places = places - places.min(axis=0)
+    reach = places.max(axis=0)
+    return (places / np.where(reach > 0, reach, 1)).astype(np.float32), method
 
 
 def by_umap(points: np.ndarray) -> np.ndarray | None:

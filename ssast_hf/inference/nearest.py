@@ -50,14 +50,14 @@ def find_nearest(queries: np.ndarray, batches: Iterable[Rows], k: int, own: np.n
     for rows in batches:
         similarities = np.clip(queries @ normalised(rows.vectors).T, -1, 1)
         if own is not None:
-            here = np.flatnonzero((begin <= own) & (own < begin + rows.count))
+            here = np.flatnonzero((begin <= own) & (own < begin + rows.num_rows))
             similarities[here, own[here] - begin] = -np.inf
-        best = np.argpartition(-similarities, min(k, rows.count) - 1, axis=1)[:, :k]
+        best = np.argpartition(-similarities, min(k, rows.num_rows) - 1, axis=1)[:, :k]
         values = np.take_along_axis(similarities, best, axis=1)
         numbers = np.where(np.isfinite(values), best + begin, -1)
         new = Found(values, numbers, rows.paths[best], rows.starts[best], rows.ends[best])
         both = [np.concatenate(columns, axis=1) for columns in zip(found, new, strict=True)]
         order = np.argsort(-both[0], axis=1, kind="stable")[:, :k]
         found = Found(*(np.take_along_axis(column, order, axis=1) for column in both))
-        begin += rows.count
+        begin += rows.num_rows
     return found

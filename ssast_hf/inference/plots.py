@@ -30,8 +30,9 @@ def draw_map(places: np.ndarray, groups: dict[str, tuple[str, np.ndarray]], titl
     size = float(np.clip(12000 / len(places), 6, 40))
     for name, (colour, mask) in groups.items():
         label = f"{name} ({mask.sum()})"
-        style = dict(edgecolor="white", linewidth=0.4, zorder=1 if colour == GREY else 2)
-        axis.scatter(*places[mask].T, s=size, color=colour, label=label, **style)
+        x, y = places[mask].T
+        order = 1 if colour == GREY else 2
+        axis.scatter(x, y, s=size, color=colour, label=label, edgecolor="white", linewidth=0.4, zorder=order)
     axis.set(xticks=[], yticks=[], xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
     axis.spines[:].set_color("0.8")
     axis.set_title(title, fontsize="medium")

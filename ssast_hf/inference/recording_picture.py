@@ -35,7 +35,7 @@ def draw_over_time(path: str, rows: Rows, picture: Path):
     if len(starts) < 2:
         raise ValueError(f"{path} has a single time step; similarity over time takes two or more.")
     sums = np.zeros((len(starts), rows.vectors.shape[1] + 2))
-    np.add.at(sums, places, np.column_stack([rows.vectors, (rows.starts + rows.ends) / 2, np.ones(rows.count)]))
+    np.add.at(sums, places, np.column_stack([rows.vectors, (rows.starts + rows.ends) / 2, np.ones(rows.num_rows)]))
     steps = sums[:, :-1] / sums[:, -1:]  # of several patches, the mean
     # Several steps are one moment, if there are many.
     pieces = np.array_split(steps, min(len(steps), MOST_MOMENTS))
@@ -58,7 +58,7 @@ def read_spectrogram(path: str) -> tuple[np.ndarray, float]:
     step = max(-(-num_samples // (rate // 100 * MOST_COLUMNS)), 1)  # frames of 10 ms per column
     block = max(BLOCK_SECONDS * 100 // step, 1) * step * rate // 100  # of whole columns
     recording, shortest = {"name": path, "path": path}, extractor.num_samples(1)
-    columns = []
+    columns: list[np.ndarray] = []
     for begin in range(0, max(num_samples, 1), block):
         if num_samples - begin < shortest and columns:
             break

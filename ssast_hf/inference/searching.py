@@ -55,7 +55,7 @@ def find_neighbours(folder, query, k: int = 10, model=None, output=None, overwri
     else:
         raise FileNotFoundError(f"{query} is neither a file nor a path in the parts of {folder}.")
     others = (rows.take(~np.isin(rows.paths, list(names))) for rows in stored.rows())
-    found = find_nearest(vector[None], (rows for rows in others if rows.count), k)
+    found = find_nearest(vector[None], (rows for rows in others if rows.num_rows), k)
     table = table_of(found)
     if not table:
         raise ValueError(f"{folder} holds nothing but {query}.")

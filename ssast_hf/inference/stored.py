@@ -34,7 +34,7 @@ class Rows(NamedTuple):
         return Rows(*(column[which] for column in self))
 
     @property
-    def count(self) -> int:
+    def num_rows(self) -> int:
         return len(self.paths)
 
 
@@ -169,7 +169,7 @@ class StoredEmbeddings:
         for rows in self.rows():
             # Rows of a path come one after the other, so that these are few.
             changes = np.flatnonzero(rows.paths[1:] != rows.paths[:-1]) + 1
-            for part in np.split(np.arange(rows.count), changes):
+            for part in np.split(np.arange(rows.num_rows), changes):
                 path, start, end = rows.paths[part[0]], rows.starts[part].min(), rows.ends[part].max()
                 total = np.append(rows.vectors[part].sum(axis=0, dtype=np.float64), len(part))
                 if path not in places:

@@ -24,7 +24,7 @@ def test_parts_are_read_piece_by_piece_in_their_order(tmp_path, monkeypatch):
     parts = StoredEmbeddings(tmp_path)
     assert (parts.num_rows, parts.size, parts.level, parts.settings["pooling"]) == (11, 6, "clip", "mean")
     pieces = list(parts.rows())
-    assert [piece.count for piece in pieces] == [3, 3, 1, 3, 1]
+    assert [piece.num_rows for piece in pieces] == [3, 3, 1, 3, 1]
     everything = stored.joined(pieces)
     assert everything.paths.tolist() == [row[0] for row in both]
     assert everything.ends.tolist() == [row[2] for row in both]

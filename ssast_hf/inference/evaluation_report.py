@@ -99,7 +99,7 @@ def page(command: str, facts: dict, versions: dict[str, str], results: list[dict
         "know more than the few examples do. All features get the same draws. Intervals are of Student's "
         "distribution over the draws; the test clips are the same in all of them.",
         "- Intervals with all labels: test clips, or groups of them if there are, drawn again 1000 times.",
-        f"- Random weights: the same network before any training, mean of {settings['random_seeds']} seeds. Log-mel "
+        f"- Random weights: the same network before any training (seeds: {settings['random_seeds']}). Log-mel "
         "statistics: mean and standard deviation of each mel bin over time.",
         *(
             f"- {each['name']}: SHA-256 of the weights as loaded {each['sha256']}"
@@ -124,7 +124,7 @@ def row_of(result: dict) -> str:
         f"{linear['macro_f1']:.3f}",
         f"{neighbours['accuracy']:.3f}",
         span(neighbours["interval"]),
-        " ".join(map(str, linear["layers"])),
+        "-" if result["num_layers"] == 1 else " ".join(map(str, linear["layers"])),
         " ".join(f"{value:.3f}" for value in linear["per_fold"]),
     ]
     return f"| {' | '.join(cells)} |"

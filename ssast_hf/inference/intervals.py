@@ -26,9 +26,7 @@ def bootstrap_interval(correct: np.ndarray, groups: list[str] | None, seed: int)
 
 
 def t_interval(values: np.ndarray) -> tuple[float, float]:
-    """Of the mean of some draws, by Student's distribution; nothing is known of a single one."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
+    """Of the mean of two or more accuracies, by Student's distribution; within 0 and 1."""
     mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
     half = student.ppf(0.975, len(values) - 1) * error
-    return float(mean - half), float(mean + half)
+    return max(float(mean - half), 0.0), min(float(mean + half), 1.0)

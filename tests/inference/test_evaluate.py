@@ -192,7 +192,8 @@ def test_intervals():
     groups = [str(i // 20) for i in range(100)]
     low, high = bootstrap_interval(np.array([1.0] * 80 + [0.0] * 20), groups, 0)
     assert low < 0.6
-    assert t_interval(np.array([0.4, 0.6])) == pytest.approx((0.5 - 12.706 * 0.1, 0.5 + 12.706 * 0.1), abs=1e-3)
+    assert t_interval(np.array([0.49, 0.51])) == pytest.approx((0.5 - 12.706 * 0.01, 0.5 + 12.706 * 0.01), abs=1e-3)
+    assert t_interval(np.array([0.1, 0.9])) == (0.0, 1.0)
 
 
 def test_every_model_has_a_name(tmp_path):

@@ -47,12 +47,11 @@ def make_source(kind: str, tmp_path, files) -> str:
         rows = [json.dumps({"file": str(f), "target": c}) for f, c in zip(files, LABELS, strict=True)]
         path.write_text("\n".join(rows))
         return str(path)
-    features = datasets.Features(
-        {"audio": datasets.Audio(decode=False), "label": datasets.ClassLabel(names=["ant", "bee", "cow"])}
-    )
     audio = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
     rows = {"audio": audio, "label": [["ant", "bee", "cow"].index(label) for label in LABELS]}
-    datasets.Dataset.from_dict(rows, features).to_parquet(str(tmp_path / "table.parquet"))
+    table = datasets.Dataset.from_dict(rows).cast_column("audio", datasets.Audio(decode=False))
+    table = table.cast_column("label", datasets.ClassLabel(names=["ant", "bee", "cow"]))
+    table.to_parquet(str(tmp_path / "table.parquet"))
     return str(tmp_path / "table.parquet")
 
 

@@ -119,7 +119,7 @@ def check_options(options: dict) -> dict:
 def whole(features: np.ndarray | None, bad: dict[int, str]) -> np.ndarray:
     """Features of all recordings; ValueError if one that could be read before cannot be now."""
     if features is None:
-        raise ValueError(f"{next(iter(bad.values()))}. It could be read before.")
+        raise ValueError(f"{next(iter(bad.values())).rstrip('.')}. It could be read before.")
     return features
 
 

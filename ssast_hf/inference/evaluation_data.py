@@ -74,7 +74,7 @@ def without(parts: list[LabelledData], reasons: dict[int, str], settings: dict, 
         return parts
     if settings["on_bad_file"] == "error":
         raise ValueError(
-            f"{reasons[min(reasons)]}. {len(reasons)} of {sum(map(len, parts))} recordings cannot be used; "
+            f"{reasons[min(reasons)].rstrip('.')}. {len(reasons)} of {sum(map(len, parts))} recordings cannot be used; "
             "--on_bad_file skip goes on without them."
         )
     folder.mkdir(parents=True, exist_ok=True)

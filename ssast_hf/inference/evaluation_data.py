@@ -73,17 +73,17 @@ def without(parts: list[LabelledData], reasons: dict[int, str], settings: dict, 
     if not reasons:
         return parts
     if settings["on_bad_file"] == "error":
+        first, total = reasons[min(reasons)].rstrip("."), sum(map(len, parts))
         raise ValueError(
-            f"{reasons[min(reasons)].rstrip('.')}. {len(reasons)} of {sum(map(len, parts))} recordings cannot be used; "
-            "--on_bad_file skip goes on without them."
+            f"{first}. {len(reasons)} of {total} recordings cannot be used; --on_bad_file skip goes on without them."
         )
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / SKIPPED).open("a", encoding="utf-8") as file:
         file.write("".join(f"{reasons[i]}\n" for i in sorted(reasons)))
-    kept, first = [], 0
+    kept, start = [], 0
     for part in parts:
-        kept.append(part.select(np.array([first + i not in reasons for i in range(len(part))], dtype=bool)))
-        first += len(part)
+        kept.append(part.select(np.array([start + i not in reasons for i in range(len(part))], dtype=bool)))
+        start += len(part)
     return kept
 
 

@@ -347,6 +347,7 @@ def classifier_folder(config, path, **changes):
 
 def test_classifier_exports_with_its_labels(config, tmp_path):
     fields = {"pooling_mode": "cls", "problem_type": "multi_label_classification"}
+    fields["label2id"] = {"dog": 0, "rain": 1, "rooster": 2}
     model = classifier_folder(config, tmp_path / "ssast", classifier_layer_norm_eps=1e-6, **fields)
     report = convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")
     assert "logits change by at most" in report[-1]

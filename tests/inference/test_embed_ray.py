@@ -67,7 +67,8 @@ def test_lost_actor_loses_no_row(audio, tmp_path):
 
 def test_embedder_is_what_ray_maps(tmp_path):
     paths = [str(path) for path in bundled_clips()]
-    ray.init(num_cpus=2, include_dashboard=False, configure_logging=False)
+    # Those who write need some, too.
+    ray.init(num_cpus=4, include_dashboard=False, configure_logging=False)
     try:
         table = ray.data.from_items([{"path": path} for path in paths])
         models = {"fn_constructor_args": (str(nano_model()),), "compute": ray.data.ActorPoolStrategy(size=2)}

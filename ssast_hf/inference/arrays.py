@@ -39,7 +39,7 @@ def write_arrays(folder: Path, target: Path):
         columns["path"] = columns["path"].astype(str)
         columns["embedding"] = np.concatenate([embeddings_of(table) for table in tables])
         with written_whole(target) as unfinished, unfinished.open("wb") as file:
-            np.savez(file, **columns)
+            np.savez(file, **columns)  # type: ignore[arg-type]  # mypy thinks of its options
             file.flush()
             os.fsync(file.fileno())
         return

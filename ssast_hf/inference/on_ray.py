@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from transformers.utils import logging
 
 from ..assets import named_model
 from .embedder import Embedder
@@ -26,6 +27,7 @@ class PartMaker:
     def __init__(self, job):
         self.job: Job = ray_package().get(job[0])
         os.chdir(self.job.working_folder)
+        logging.disable_progress_bar()
         self.embedder = Embedder(named_model(self.job.origin.model), **self.job.options)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -64,17 +66,18 @@ def embed_on_ray(
     ray = ray_package()
     is_own = not ray.is_initialized()
     if is_own:
-        ray.init(address=address, configure_logging=False)
+        ray.init(address=address, include_dashboard=None if address else False, configure_logging=False)
     ray.data.DataContext.get_current().enable_progress_bars = False  # there is one already
     try:
         if gpus_per_actor is None:
             gpus_per_actor = 1 if ray.cluster_resources().get("GPU") else 0
         blocks = min(len(missing), MOST_BLOCKS)
         parts = ray.data.from_items([{"part": part} for part in missing], override_num_blocks=blocks)
+        shared = ray.put(job)  # kept here: actors that are started again read it again
         done = parts.map_batches(
             PartMaker,
             batch_size=1,
-            fn_constructor_args=([ray.put(job)],),
+            fn_constructor_args=([shared],),
             compute=ray.data.ActorPoolStrategy(size=num_actors),
             num_gpus=gpus_per_actor,
             num_cpus=None if gpus_per_actor else 1,

@@ -152,8 +152,8 @@ def size_of_parts(folder: Path, recordings, source: str) -> int:
         sample = [recordings[place] for place in places]
     else:
         sample = [as_recording(row, source, number) for number, row in enumerate(islice(recordings, SAMPLE))]
-    seconds = np.mean([measure_one(recording, 1000)[0] / 1000 for recording in sample])
-    return int(np.clip(PART_SECONDS / max(seconds, 1e-3), 1, LARGEST_PART))
+    seconds = float(np.mean([measure_one(recording, 1000)[0] / 1000 for recording in sample]))
+    return min(max(int(PART_SECONDS / max(seconds, 1e-3)), 1), LARGEST_PART)
 
 
 def parts_there(job: Job) -> dict[int, Extent]:

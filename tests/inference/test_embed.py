@@ -55,7 +55,7 @@ def embed(model_dir, audio, tmp_path):
     def run(*options, sources=audio, model=model_dir, output="out", size=2, status=0) -> Path:
         output = tmp_path / output
         command = ["embed", sources, "--model", model, "--output", output, "--num_workers", 0, *options]
-        command += ["--recordings_per_part", size] if size else []
+        command += [] if size is None else ["--recordings_per_part", size]
         assert main(list(map(str, command))) == status
         return output
 

@@ -17,6 +17,7 @@ mixed clips: the lowest, and the lowest after the mean over the clips was taken 
 import argparse
 import importlib.util
 import tempfile
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def main():
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
     sets = {"mixed": cut(arguments.clips, SHORTEST), "equal": cut(arguments.clips, LONGEST)}
     print(f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}, stock features by {stock_library()}")
     with tempfile.TemporaryDirectory() as scratch:

@@ -77,7 +77,7 @@ def test_many_clips_together_give_the_same_numbers(extractor, at_once, monkeypat
     torch.testing.assert_close(together, expected, rtol=0, atol=1e-4)
     tensors = [torch.from_numpy(samples) for samples in clips]
     for one, other in zip(extractor._filter_banks_together(tensors, None), tensors, strict=True):
-        torch.testing.assert_close(one, extractor._filter_banks(other, None), rtol=0, atol=1e-4)
+        torch.testing.assert_close(one, extractor._filter_banks(other, None), rtol=0, atol=2e-3)
 
 
 def test_max_length_of_a_call(extractor):

@@ -1,6 +1,7 @@
 """Audio files in, waveforms out."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -100,20 +101,28 @@ def decode_audio(file, name: str, sampling_rate: int, begin: int = 0, end: int |
     Mono float32 samples of an open audio file at `sampling_rate`, on request from sample `begin` to before `end`;
     `name` is for messages.
     """
-    soundfile, soxr = audio_packages()
+    _, soxr = audio_packages()
+    with opened(file, name) as sound:
+        rate = sound.samplerate
+        # More than it takes, since resampling rounds.
+        wanted = sound.frames if end is None else (end - begin) * rate // sampling_rate + 2
+        enter(sound, min(begin * rate // sampling_rate, sound.frames))
+        audio = read_mono(sound, wanted)
+        audio = audio if rate == sampling_rate or not len(audio) else soxr.resample(audio, rate, sampling_rate)
+    return audio if end is None else audio[: end - begin]
+
+
+@contextmanager
+def opened(file, name: str):
+    """An open audio file as libsndfile reads it, with what goes wrong as UnreadableFile; `name` is for messages."""
+    soundfile, _ = audio_packages()
     with reading(name, "a readable audio file", "Repair or remove it."):
         try:
             with soundfile.SoundFile(file) as sound:
                 check_header(sound, name)
-                rate = sound.samplerate
-                # More than it takes, since resampling rounds.
-                wanted = sound.frames if end is None else (end - begin) * rate // sampling_rate + 2
-                enter(sound, min(begin * rate // sampling_rate, sound.frames))
-                audio = read_mono(sound, wanted)
+                yield sound
         except soundfile.LibsndfileError as error:
             raise UnreadableFile(f"{name} is no readable audio file ({error.error_string})") from error
-        audio = audio if rate == sampling_rate or not len(audio) else soxr.resample(audio, rate, sampling_rate)
-    return audio if end is None else audio[: end - begin]
 
 
 def enter(sound, place: int):
@@ -136,9 +145,7 @@ def read_header(file, name: str, sampling_rate: int) -> tuple[int, bool]:
     """
     How many samples at `sampling_rate` an open audio file has, and whether reading can begin anywhere in it at once.
     """
-    soundfile, _ = audio_packages()
-    with reading(name, "a readable audio file", "Repair or remove it."), soundfile.SoundFile(file) as sound:
-        check_header(sound, name)
+    with opened(file, name) as sound:
         return sound.frames * sampling_rate // sound.samplerate, not is_mp3(sound)
 
 

@@ -93,12 +93,13 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
 def parts_of(column: LabelColumn, index: int, marks: tuple[str, ...], whole: set | None) -> list[str]:
     """The names of the classes in one cell, each once."""
     cell = column.cells[index]
+    parts: list[str | None]
     if isinstance(cell, (list, tuple)):
         parts = [text_of(part) for part in cell]
     else:
         text = text_of(cell)
         is_whole = text is None or text in (column.keys or ())
-        parts = [text] if is_whole else split(str(text), marks, whole)
+        parts = [text] if is_whole else [*split(str(text), marks, whole)]
     found = list(dict.fromkeys(part for part in parts if part is not None))
     if column.keys is None:
         return found

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ SKIPPED = "skipped_files.txt"
 def load_parts(data: str, options: dict, settings: dict) -> list[LabelledData]:
     """What is trained on, with folds, and what is tested on if that is data of its own."""
     names = "audio_column label_column group_column fold_column audio_dir label_csv label_separator".split()
-    given = {name: options.get(name) for name in names}
+    given: dict[str, Any] = {name: options.get(name) for name in names}
     label_options = LabelOptions(**given, config_name=options.get("dataset_config_name"))
     train = load_labelled(data, label_options, options.get("dataset_split", "train"))
     if train.folds is None:

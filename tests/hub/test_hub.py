@@ -89,7 +89,7 @@ def test_staged_folder_holds_what_a_stranger_needs_and_nothing_else(folder, tmp_
     assert "![curves.png](curves.png)" in card
     assert is_untouched(card)
     config = json.loads((tmp_path / "staged" / "config.json").read_text())
-    assert len(config["auto_map"]) == 5
+    assert len(config["auto_map"]) == 8
     assert config["architectures"] == ["SSASTForPretraining"]
     stored = [load_file(path / "model.safetensors") for path in (folder, tmp_path / "staged")]
     assert all(torch.equal(stored[0][name], stored[1][name]) for name in stored[0])

@@ -7,7 +7,13 @@ import pytest
 import soundfile
 import torch
 
-from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining, SSASTModel
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForPretraining,
+    SSASTModel,
+)
 from ssast_hf.inference import Embedder, clips
 from ssast_hf.inference.embedder import Piece
 
@@ -228,8 +234,9 @@ def test_file_is_read_window_by_window(folder, tmp_path, monkeypatch):
     assert max(lengths) < 12000
 
 
-def test_pooling_of_a_head_is_no_pooling_of_the_encoder(folder, monkeypatch):
-    monkeypatch.setattr("ssast_hf.inference.embedder.POOLING", ("cls",))
-    with pytest.raises(ValueError, match=r"pools a clip by pooling_mode='mean', .* Pass pooling='cls'"):
-        Embedder(folder)
-    assert Embedder(folder, level="patch")(CLIPS[0]).ndim == 3
+def test_pooling_of_a_head_is_no_pooling_of_the_encoder(folder, tmp_path):
+    config = SSASTConfig.from_pretrained(folder, pooling_mode="attentive")
+    SSASTForAudioClassification.from_pretrained(folder, config=config).save_pretrained(tmp_path / "head")
+    SSASTFeatureExtractor.from_pretrained(folder).save_pretrained(tmp_path / "head")
+    expected = Embedder(folder, pooling="mean")(CLIPS[0])
+    np.testing.assert_allclose(Embedder(tmp_path / "head")(CLIPS[0]), expected, rtol=0, atol=1e-6)

@@ -28,7 +28,7 @@ from ssast_hf import Embedder, SSASTFeatureExtractor
 from ssast_hf.assets import nano_model
 from ssast_hf.audio import load_audio
 from ssast_hf.cli import main as run_command
-from ssast_hf.inference.probing import Fold, probe
+from ssast_hf.inference.evaluating.probing import Fold, probe
 
 
 FOLDS = 5

@@ -30,7 +30,11 @@ COMMANDS = {
 # Commands that need more than the package's requirements, and the extra that brings it.
 EXTRAS = dict.fromkeys("pretrain stats embed explore neighbours evaluate demo".split(), "train")
 # What the same command does after Ctrl-C.
-AGAIN = {"pretrain": "goes on from the last checkpoint", "embed": "embeds what is missing"}
+AGAIN = {
+    "pretrain": "goes on from the last checkpoint",
+    "embed": "embeds what is missing",
+    "evaluate": "embeds what is missing",
+}
 # A command whose options a parser of its own reads, help included.
 PASSED_ON = "pretrain"
 

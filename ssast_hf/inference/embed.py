@@ -28,6 +28,6 @@ def add_arguments(parser):
 
 
 def run(arguments: dict) -> list[str]:
-    from .run_embedding import embed
+    from .embedding.run import embed
 
     return embed(**arguments)

@@ -31,6 +31,6 @@ def add_arguments(parser):
 
 
 def run(arguments: dict):
-    from .evaluation import evaluate
+    from .evaluating.run import evaluate
 
     return evaluate(**arguments)

@@ -17,6 +17,6 @@ def add_arguments(parser):
 
 
 def run(arguments: dict):
-    from .exploring import explore
+    from .exploring.run import explore
 
     return explore(**arguments)

@@ -11,6 +11,6 @@ def add_arguments(parser):
 
 
 def run(arguments: dict) -> list[str]:
-    from .searching import find_neighbours
+    from .exploring.searching import find_neighbours
 
     return find_neighbours(**arguments)

@@ -18,7 +18,7 @@ from ssast_hf import cli
 from ssast_hf.assets import nano_model
 from ssast_hf.checkpoints.download import cache_path
 from ssast_hf.checkpoints.records import released_checkpoints
-from ssast_hf.inference.parts import MODEL, SETTINGS, SHA256
+from ssast_hf.inference.embedding.parts import MODEL, SETTINGS, SHA256
 
 
 PACKAGE = Path(ssast_hf.__file__).parent

@@ -261,7 +261,7 @@ def test_long_mp3_is_decoded_once(embed, model_dir, audio, monkeypatch):
     expected = Embedder(model_dir)(audio / "9.mp3")
     np.testing.assert_allclose(rows_of(output)["embedding"][-1], expected, atol=1e-4)
     assert not list(output.glob(".decoded*"))
-    monkeypatch.setattr("ssast_hf.inference.reading.room_in", lambda folder: 0)
+    monkeypatch.setattr("ssast_hf.inference.embedding.reading.room_in", lambda folder: 0)
     np.testing.assert_allclose(rows_of(embed(output="full"))["embedding"][-1], expected, atol=1e-4)
 
 

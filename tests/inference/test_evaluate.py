@@ -22,9 +22,9 @@ from transformers import (
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.cli import main
-from ssast_hf.inference.contenders import load_contender
-from ssast_hf.inference.intervals import bootstrap_interval, t_interval
-from ssast_hf.inference.probing import Fold, few_labels, probe
+from ssast_hf.inference.evaluating.contenders import load_contender
+from ssast_hf.inference.evaluating.intervals import bootstrap_interval, t_interval
+from ssast_hf.inference.evaluating.probing import Fold, few_labels, probe
 
 
 RATE, LENGTH = 16000, 3000
@@ -77,7 +77,7 @@ def test_report_compares_a_model_with_its_baselines_and_goes_on(folder, table, c
     assert (output / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
 
     # Again nothing is embedded, and the figures are the same.
-    monkeypatch.setattr("ssast_hf.inference.contenders.SSASTContender.embed", None)
+    monkeypatch.setattr("ssast_hf.inference.evaluating.contenders.SSASTContender.embed", None)
     assert evaluate(folder, table, "--fold_column", "fold") == 0
     assert json.loads((output / "metrics.json").read_text())["results"] == metrics["results"]
 
@@ -197,7 +197,7 @@ def test_intervals():
 
 
 def test_every_model_has_a_name(tmp_path):
-    from ssast_hf.inference.evaluation import names_of
+    from ssast_hf.inference.evaluating.run import names_of
 
     assert names_of(["a/one", "b/two"]) == ["one", "two"]
     assert names_of(["a/one", "b/one"]) == ["a/one", "b/one"]

@@ -16,8 +16,8 @@ from stored_parts import write_part
 
 from ssast_hf.assets import bundled_clips
 from ssast_hf.cli import main
-from ssast_hf.inference.exploring import explore
-from ssast_hf.inference.mapping import place_on_map
+from ssast_hf.inference.exploring.mapping import place_on_map
+from ssast_hf.inference.exploring.run import explore
 
 
 def clip_rows(folder) -> list[tuple]:

@@ -11,7 +11,7 @@ from ssast_hf import Embedder, SSASTFeatureExtractor
 from ssast_hf.assets import bundled_clips, nano_model
 from ssast_hf.cli import main
 from ssast_hf.inference.encoders import sha256_of_weights
-from ssast_hf.inference.searching import find_neighbours
+from ssast_hf.inference.exploring.searching import find_neighbours
 
 
 CLIPS = [str(path) for path in bundled_clips()]
@@ -46,7 +46,7 @@ def test_file_finds_itself_under_another_name(parts, tmp_path, capsys):
 
 
 def test_path_in_the_parts_needs_no_model(parts, monkeypatch):
-    monkeypatch.setattr("ssast_hf.inference.searching.Embedder", None)
+    monkeypatch.setattr("ssast_hf.inference.exploring.searching.Embedder", None)
     lines = find_neighbours(parts, CLIPS[0])
     assert len(lines) == len(CLIPS)  # the head, and all but itself
     assert not any(line.startswith(CLIPS[0]) for line in lines)

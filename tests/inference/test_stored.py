@@ -6,9 +6,9 @@ import pytest
 from pyarrow import parquet
 from stored_parts import write_part
 
-from ssast_hf.inference import stored
-from ssast_hf.inference.nearest import find_nearest
-from ssast_hf.inference.stored import StoredEmbeddings
+from ssast_hf.inference.embedding import stored
+from ssast_hf.inference.embedding.stored import StoredEmbeddings
+from ssast_hf.inference.exploring.nearest import find_nearest
 
 
 def rows(count: int, seed: int = 0, size: int = 6) -> list[tuple]:

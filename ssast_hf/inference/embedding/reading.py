@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from ..audio.decoded import BYTES_PER_SAMPLE, DecodedFiles, room_in
-from ..audio.decoding import read_header
-from ..audio.opening import open_recording
-from .clips import AudioFile
-from .embedder import LOOK_AHEAD, Embedder
-from .stitching import Window
+from ...audio.decoded import BYTES_PER_SAMPLE, DecodedFiles, room_in
+from ...audio.decoding import read_header
+from ...audio.opening import open_recording
+from ..clips import AudioFile
+from ..embedder import LOOK_AHEAD, Embedder
+from ..stitching import Window
 
 
 # Headers are read before their recordings are needed: by so many threads, and so many.

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..assets import named_model
-from ..storage.writing import check_output, written_whole
-from .embedder import Embedder
-from .encoders import sha256_of_weights
+from ...assets import named_model
+from ...storage.writing import check_output, written_whole
+from ..embedder import Embedder
+from ..embedding.stored import StoredEmbeddings
+from ..encoders import sha256_of_weights
 from .nearest import Found, find_nearest
-from .stored import StoredEmbeddings
 
 
 COLUMNS = ("path", "start", "end", "similarity")

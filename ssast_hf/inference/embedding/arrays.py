@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pyarrow import parquet
 
-from ..storage.writing import written_whole
+from ...storage.writing import written_whole
 from .parts import numbers_in, path_of
 
 

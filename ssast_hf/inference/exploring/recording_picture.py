@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.decoding import load_window, read_header
-from ..audio.opening import open_file
-from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ...audio.decoding import load_window, read_header
+from ...audio.opening import open_file
+from ...feature_extraction_ssast import SSASTFeatureExtractor
+from ..embedding.stored import Rows
 from .nearest import normalised
 from .plots import draw_recording
-from .stored import Rows
 
 
 # Columns of the spectrogram and moments, at most: more than a picture shows.

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..audio.decoding import load_window
-from ..audio.labelled import LabelledData
-from ..storage.guards import reading
-from ..storage.reading import read_json
-from ..storage.writing import written_whole
+from ...audio.decoding import load_window
+from ...audio.labelled import LabelledData
+from ...storage.guards import reading
+from ...storage.reading import read_json
+from ...storage.writing import written_whole
 
 
 # Clips that are read, embedded and written together.

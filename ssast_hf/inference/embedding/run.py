@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..assets import named_model
-from ..audio.decoding import audio_packages
-from ..audio.lengths import measure_one
-from ..audio.recordings import as_recording, concatenate, load_recordings
-from ..storage.locks import LockedFolder
+from ...assets import named_model
+from ...audio.decoding import audio_packages
+from ...audio.lengths import measure_one
+from ...audio.recordings import as_recording, concatenate, load_recordings
+from ...storage.locks import LockedFolder
+from ..embedder import Embedder
+from ..encoders import sha256_of_weights
 from .arrays import SUFFIXES, files_of, write_arrays
-from .embedder import Embedder
-from .encoders import sha256_of_weights
 from .on_ray import embed_on_ray, ray_package
 from .parts import Extent, Origin, check_origin, numbers_in, path_of, read_origin, remove_unfinished
 from .work import SKIPPED_LIST, Job, check_place, embed_parts, told_when_full

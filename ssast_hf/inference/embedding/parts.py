@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
-from ..storage.guards import reading
-from ..storage.writing import written_whole
+from ...storage.guards import reading
+from ...storage.writing import written_whole
 
 
 # Keys of a part's metadata.

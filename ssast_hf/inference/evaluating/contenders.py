@@ -9,13 +9,13 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.models.audio_spectrogram_transformer import ASTConfig
 
-from ..assets import named_model
-from ..configuration_ssast import SSASTConfig
-from ..feature_extraction_ssast import SSASTFeatureExtractor
-from ..modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
-from ..storage.guards import reading
-from .embedder import Embedder
-from .encoders import quiet_loading
+from ...assets import named_model
+from ...configuration_ssast import SSASTConfig
+from ...feature_extraction_ssast import SSASTFeatureExtractor
+from ...modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
+from ...storage.guards import reading
+from ..embedder import Embedder
+from ..encoders import quiet_loading
 
 
 # Clips of equal length that stock models encode together, and the seconds that models of waveforms take at once.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..assets import FOLDER
-from ..storage.pages import document
+from ...assets import FOLDER
+from ...storage.pages import document
 
 
 SIDE = 640  # of the map, in its own units

@@ -4,12 +4,9 @@ import csv
 import os
 from pathlib import Path
 
-from ..audio.columns import COLUMNS
-from ..storage.guards import UnreadableFile, reading
-
-
-# What a column of labels is called, in the order of preference.
-LABELS = ("label", "labels", "category", "class", "class_name", "target")
+from ...audio.columns import find_column
+from ...audio.labels import CLASS_COLUMNS
+from ...storage.guards import reading
 
 
 def read_labels(table, wanted: str | None = None) -> dict[str, str]:
@@ -36,8 +33,8 @@ def read_labels(table, wanted: str | None = None) -> dict[str, str]:
         reader = csv.DictReader(file, delimiter="\t" if str(table).lower().endswith(".tsv") else ",")
         rows = list(reader)
         names = list(reader.fieldnames or ())
-    path_column = column_of(names, COLUMNS, table, "paths")
-    label_column = column_of(names, LABELS if wanted is None else (wanted,), table, "labels (--label_column)")
+    path_column = find_column(names, None, table)
+    label_column = find_column(names, wanted, table, CLASS_COLUMNS, "labels", "--label_column")
     labels: dict[str, str] = {}
     ambiguous = set()
     for row in rows:
@@ -52,16 +49,6 @@ def read_labels(table, wanted: str | None = None) -> dict[str, str]:
     for name in ambiguous:
         del labels[name]
     return labels
-
-
-def column_of(names: list[str], candidates, table, what: str) -> str:
-    for name in candidates:
-        if name in names:
-            return name
-    raise UnreadableFile(
-        f"{table} has the columns {', '.join(map(repr, names)) or 'none'}, none of them {' or '.join(candidates)}; "
-        f"one of them must hold {what}."
-    )
 
 
 def labels_of(paths, labels: dict[str, str], table, folder) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.labelled import LabelledData, LabelOptions, load_labelled
-from ..audio.splits import by_fold, check_split, make_split, stratified_folds, unusable
+from ...audio.labelled import LabelledData, LabelOptions, load_labelled
+from ...audio.splits import by_fold, check_split, make_split, stratified_folds, unusable
 from .probing import Fold
 
 

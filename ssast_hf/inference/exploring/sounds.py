@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..audio.decoding import audio_packages, decode_audio
-from ..audio.opening import open_file
-from ..storage.pages import embedded
+from ...audio.decoding import audio_packages, decode_audio
+from ...audio.opening import open_file
+from ...storage.pages import embedded
 
 
 SAMPLING_RATE = 16000

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..audio.splits import check_apart, contents
-from ..storage.guards import reading
+from ...audio.splits import check_apart, contents
+from ...storage.guards import reading
+from ..embedder import one_of
+from ..encoders import default_device
 from .contenders import MelStatistics, load_contender, sha256_of_model, sha256_of_settings
-from .embedder import one_of
-from .encoders import default_device
-from .evaluation_data import describe, load_parts, make_folds, named_parts, unusable_in, without
-from .evaluation_report import write_report
+from .data import describe, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import embed_all
 from .measuring import measure_features
+from .report import write_report
 
 
 MEL_STATISTICS = "log-mel statistics"

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..storage.writing import check_output, written_whole
+from ...storage.writing import check_output, written_whole
+from ..embedding.stored import Rows, StoredEmbeddings, joined
 from .findings import NEIGHBOURS, Outlier, Pair, Part, duplicates_of, groups_of, outliers_of
 from .labels import labels_of, read_labels
 from .map_page import Listed, Point, write_map_page
@@ -17,7 +18,6 @@ from .nearest import Found, find_nearest, normalised
 from .plots import draw_map
 from .recording_picture import draw_over_time
 from .sounds import MOST_SECONDS, Sounds
-from .stored import Rows, StoredEmbeddings, joined
 
 
 PAGE, PICTURE, RECORDING = "index.html", "map.png", "recording.png"

@@ -11,7 +11,7 @@ import transformers
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..storage.writing import written_whole
+from ...storage.writing import written_whole
 
 
 METRICS, REPORT, PICTURE = "metrics.json", "report.md", "label_efficiency.png"

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
-from ..storage.guards import UnreadableFile, reading
+from ...storage.guards import UnreadableFile, reading
+from .parts import MODEL, SETTINGS, SHA256
 
 
 PARTS = "part-*.parquet"
 COLUMNS = ("path", "start", "end", "embedding")
-MODEL, SHA256, SETTINGS = b"ssast_hf.model", b"ssast_hf.model_sha256", b"ssast_hf.settings"
 # Rows that are in memory at once: 12 MB of a base model's.
 ROWS_READ = 4096
 REMEDY = "Remove it, and run embed again."

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from transformers.utils import logging
 
-from ..assets import named_model
-from .embedder import Embedder
+from ...assets import named_model
+from ..embedder import Embedder
 from .parts import path_of, read_origin
 from .work import Job, embed_parts
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.bad_files import BadFiles
-from ..audio.recordings import as_recording
-from ..configuration_ssast import SSASTConfig
-from ..storage.guards import FULL
-from .embedder import Embedder, Piece
+from ...audio.bad_files import BadFiles
+from ...audio.recordings import as_recording
+from ...configuration_ssast import SSASTConfig
+from ...storage.guards import FULL
+from ..embedder import Embedder, Piece
+from ..stitching import Window
 from .parts import Extent, Origin, PartWriter, new_part, numbers_in, path_of, schema_of
 from .reading import Item, Task, WindowReader, read_windows
-from .stitching import Window
 
 
 # Programs that read a folder of parquet files leave out what begins with an underscore.

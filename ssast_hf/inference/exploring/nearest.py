@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .stored import Rows
+from ..embedding.stored import Rows
 
 
 class Found(NamedTuple):

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..embedding.stored import Rows
 from .nearest import Found
 from .plots import COLOURS, GREY, PLAIN
-from .stored import Rows
 
 
 # Clips that each one is compared with for outliers.

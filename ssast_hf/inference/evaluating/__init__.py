@@ -1,0 +1,1 @@
+"""What `ssast-hf evaluate` does: frozen encoders side by side on labelled recordings."""

@@ -1,0 +1,1 @@
+"""What is found in parts of embeddings: maps, neighbours, a recording over time."""

@@ -178,12 +178,11 @@ def test_a_new_head_leaves_the_weights_of_layers_alone(config, tmp_path):
         assert name.startswith("objective.") or torch.equal(other.state_dict()[name], tensor), name
 
 
-@pytest.mark.parametrize("model_class", [SSASTForXVector, SSASTForCTC])
-def test_compiles_for_shapes_that_change(config, model_class):
+def test_compiles_for_shapes_that_change(config):
     torch.compiler.reset()  # forget the shapes of other tests
-    model = build(model_class, config, **LAYERS)
+    model = build(SSASTForXVector, config, **LAYERS)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
-    for batch_size, num_frames in ((2, 64), (3, 64), (3, 40)):
+    for batch_size, num_frames in ((2, 64), (3, 40)):
         inputs = torch.randn(batch_size, num_frames, 32), torch.ones(batch_size, num_frames)
         torch.testing.assert_close(run(compiled, *inputs).logits, run(model, *inputs).logits)
 

@@ -229,7 +229,8 @@ def list_of(target: Path) -> Path:
 
 
 def report_of(seconds: float, count: int, count_before: int, folder: Path, target: Path | None) -> list[str]:
-    report = [f"{count:,} recordings, {seconds / 3600:.4g} hours: {target or folder}"]
+    length = f"{seconds / 3600:.4g} hours" if seconds >= 3600 else f"{seconds:.4g} s"
+    report = [f"{count:,} recordings, {length}: {target or folder}"]
     if count_before:
         report.append(f"{count_before:,} others were there already")
     skipped = list_of(target) if target else folder / SKIPPED_LIST

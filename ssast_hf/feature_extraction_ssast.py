@@ -264,7 +264,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
     def _warn_of_cut_clips(self, clips: list[torch.Tensor], max_length: int):
         """A warning, once, that names the first clip, (num_samples,), of which frames are dropped, and how many."""
         for i, clip in enumerate(clips):
-            num_frames = (len(clip) - self._samples(FRAME_LENGTH_MS)) // self._samples(FRAME_SHIFT_MS) + 1
+            num_frames = self.num_frames(len(clip))
             if num_frames > max_length and "cut" not in _TOLD:
                 _TOLD.add("cut")
                 seconds, kept = (FRAME_SHIFT_MS / 1000 * count for count in (num_frames, max_length))
@@ -342,6 +342,10 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         """The samples that `num_frames` frames of a spectrogram take."""
         return (num_frames - 1) * self._samples(FRAME_SHIFT_MS) + self._samples(FRAME_LENGTH_MS)
 
+    def num_frames(self, num_samples):
+        """The frames of a clip of `num_samples`, an integer or a tensor of them: those that lie within it."""
+        return (num_samples - self._samples(FRAME_LENGTH_MS)) // self._samples(FRAME_SHIFT_MS) + 1
+
     def _samples(self, milliseconds: int) -> int:
         return int(self.sampling_rate * milliseconds * 0.001)
 
@@ -392,15 +396,13 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         at_once = max(FRAMES_AT_ONCE // self.max_length, 1)
         parts = zip(waveforms.split(at_once), num_samples.split(at_once), strict=True)
         features = torch.cat([self._batch_filter_banks(*part, self.max_length) for part in parts])
-        num_frames = (num_samples - self._samples(FRAME_LENGTH_MS)) // self._samples(FRAME_SHIFT_MS) + 1
-        is_padding = torch.arange(self.max_length, device=features.device) >= num_frames.unsqueeze(1)
+        is_padding = torch.arange(self.max_length, device=features.device) >= self.num_frames(num_samples).unsqueeze(1)
         features = features.masked_fill_(is_padding.unsqueeze(2), self.padding_value)
         return self._finish(features, self.max_length)
 
     def _filter_banks_together(self, clips: list[torch.Tensor], max_frames: int | None) -> list[torch.Tensor]:
         """As [`_filter_banks`] for several clips, of one device; most frames of a batch should not be padding."""
-        shift = self._samples(FRAME_SHIFT_MS)
-        counts = [(len(clip) - self._samples(FRAME_LENGTH_MS)) // shift + 1 for clip in clips]
+        counts = [self.num_frames(len(clip)) for clip in clips]
         counts = counts if max_frames is None else [min(count, max_frames) for count in counts]
         at_once = max(FRAMES_AT_ONCE // max(counts), 1)
         features: list[torch.Tensor] = []

@@ -333,18 +333,13 @@ class Collator:
 
     def waveforms(self, clips: list[np.ndarray]) -> dict:
         """All of one length, so that the device sees the same shapes again and again."""
-        num_frames, num_samples = self.feature_extractor.max_length, self.feature_extractor.num_samples
-        waveforms = torch.zeros(len(clips), num_samples(num_frames))
+        num_frames = self.feature_extractor.max_length
+        waveforms = torch.zeros(len(clips), self.feature_extractor.num_samples(num_frames))
         for waveform, clip in zip(waveforms, clips, strict=True):
             waveform[: len(clip)] = torch.from_numpy(clip)
         lengths = torch.tensor([len(clip) for clip in clips])
-        # A frame is audio if all of it is.
-        ends = torch.tensor([num_samples(i + 1) for i in range(num_frames)])
-        return {
-            "waveforms": waveforms,
-            "num_samples": lengths,
-            "attention_mask": (ends <= lengths.unsqueeze(1)).long(),
-        }
+        is_audio = torch.arange(num_frames) < self.feature_extractor.num_frames(lengths).unsqueeze(1)
+        return {"waveforms": waveforms, "num_samples": lengths, "attention_mask": is_audio.long()}
 
 
 def with_features(batch: dict, feature_extractor) -> dict:

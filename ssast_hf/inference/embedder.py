@@ -193,20 +193,15 @@ class Embedder:
                 results[number] = result
         return results
 
-    def num_frames(self, num_samples: int) -> int:
-        """Frames of the spectrogram of a clip."""
-        shift = self.feature_extractor.num_samples(2) - self.feature_extractor.num_samples(1)
-        return (num_samples - self.feature_extractor.num_samples(1)) // shift + 1
-
     def is_long(self, num_samples: int) -> bool:
         """Whether a clip takes several windows."""
-        return self.encoder.config.time_grid(self.num_frames(num_samples)) > self.window_steps
+        return self.encoder.config.time_grid(self.feature_extractor.num_frames(num_samples)) > self.window_steps
 
     def times_of(self, num_samples: int) -> np.ndarray:
         """The centres of the steps of a clip in seconds, also at rates of which 10 ms are no whole samples."""
         extractor, config = self.feature_extractor, self.encoder.config
         shift = (extractor.num_samples(2) - extractor.num_samples(1)) / extractor.sampling_rate
-        return config.frame_times(self.num_frames(num_samples)) * (shift / config.frame_seconds[0])
+        return config.frame_times(self.feature_extractor.num_frames(num_samples)) * (shift / config.frame_seconds[0])
 
     def windows_of(self, num_samples: int, name: str) -> list[tuple[Window, int, int]]:
         """The windows of a clip, each with the samples that it begins and ends at; ValueError if it is too short."""
@@ -217,7 +212,9 @@ class Embedder:
                 f"{name} has {num_samples} samples; one patch takes {shortest} at "
                 f"{self.feature_extractor.sampling_rate} Hz. Drop or lengthen it."
             )
-        windows = plan_windows(config.time_grid(self.num_frames(num_samples)), self.window_steps, self.hop_steps)
+        windows = plan_windows(
+            config.time_grid(self.feature_extractor.num_frames(num_samples)), self.window_steps, self.hop_steps
+        )
         if len(windows) == 1:
             return [(windows[0], 0, num_samples)]
         shift = (samples_of(2) - samples_of(1)) * config.time_stride

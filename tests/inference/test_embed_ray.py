@@ -14,7 +14,7 @@ from ssast_hf.assets import bundled_clips, nano_model
 from ssast_hf.cli import main
 
 
-ray = pytest.importorskip("ray")
+ray = pytest.importorskip("ray", reason="Ray is in the extra `ray` alone, which not every machine can install")
 ACTOR = "PartMaker"
 
 

@@ -100,7 +100,7 @@ def test_page_needs_nothing_but_linked_sounds(explored):
     assert clips[12]["nearest"][0] == ["clip 13.flac", 1.0]
 
 
-@pytest.mark.skipif(CHROMIUM is None or sys.platform != "linux", reason="no Chromium here")
+@pytest.mark.skipif(CHROMIUM is None or sys.platform != "linux", reason="needs Chromium, on Linux: no package")
 def test_page_in_a_browser(explored, tmp_path):
     """Points are there, the pointer over one names it, and a click plays it: sound in the page as well as linked."""
     folder, _ = explored

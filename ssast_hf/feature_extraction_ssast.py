@@ -445,7 +445,9 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
 
 def check_padding(padding):
     """ValueError unless clips can be padded so."""
-    if padding not in ("max_length", "longest", "do_not_pad", True, False):
+    # 0 and 1 are equal to the last two, but nobody means them.
+    is_known = isinstance(padding, (str, bool)) and padding in ("max_length", "longest", "do_not_pad", True, False)
+    if not is_known:
         raise ValueError(f'padding must be "max_length", "longest" or False, got {padding!r}.')
 
 

@@ -234,3 +234,9 @@ def test_features_do_not_depend_on_the_number_of_threads():
     torch.set_num_threads(threads)
     assert torch.equal(features[0], features[1])
     assert torch.equal(features[0], features[2])
+
+
+@pytest.mark.parametrize("padding", [0, 1, "0", None])
+def test_stored_padding_of_another_type_is_refused(padding):
+    with pytest.raises(ValueError, match="padding must be"):
+        SSASTFeatureExtractor(padding=padding)

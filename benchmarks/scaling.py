@@ -108,7 +108,7 @@ def time_table(rates: dict | None) -> str:
 def found(rates: dict | None, size: str, patch: str, step: str | None) -> dict:
     """The row of a step in the JSON of `gpu.py`; nothing if there is none."""
     rows = [] if rates is None else rates.get("speed", [])
-    return next((row for row in rows if (row["model"], row["step"]) == (f"{size} {patch}", step)), {})
+    return next((row for row in rows if (row.get("model"), row.get("step")) == (f"{size} {patch}", step)), {})
 
 
 def make_config(size: str, patch: str, decoder: int = 0) -> SSASTConfig:
@@ -131,8 +131,12 @@ def num_parameters(size: str) -> int:
 
 def bytes_per_clip(config: SSASTConfig, bf16: bool, checkpointing: bool) -> float:
     """What one more clip makes a step keep for the way back, in bytes."""
-    with FakeTensorMode():
+    with torch.device("meta"):
         model = SSASTForPretraining(config).train()
+    with FakeTensorMode():
+        model.load_state_dict(
+            {name: torch.empty(each.shape) for name, each in model.state_dict().items()}, assign=True
+        )
         plain = kept(model, 2, bf16) - kept(model, 1, bf16)
         if not checkpointing:
             return plain

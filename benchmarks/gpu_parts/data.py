@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -43,7 +44,7 @@ def measure_features(setting: Setting) -> list[dict]:
     return [{"features": name, "batch": batch, "clips/s": batch / seconds} for name, seconds in medians.items()]
 
 
-def measure_command(setting: Setting) -> dict:
+def measure_command(setting: Setting) -> list[dict]:
     """`ssast-hf pretrain` on FLAC files of 10 s: clips per second, and the share of time without data."""
     batch, steps, workers = (2, FIRST_STEPS + 3, 0) if setting.is_quick else (64, FIRST_STEPS + 50, 8)
     watch = Watch(setting)
@@ -64,12 +65,12 @@ def measure_command(setting: Setting) -> dict:
         }
         options |= {"bf16": True, "torch_compile": True} if setting.is_cuda else {"use_cpu": True}
         options |= {"max_length": 64, "window_seconds": 0.6} if setting.is_quick else {}
-        with watch, contextlib.redirect_stdout(None):
+        with watch, contextlib.redirect_stdout(sys.stderr):
             status = main(["pretrain", *(text for pair in options.items() for text in (f"--{pair[0]}", str(pair[1])))])
     if status:
         raise RuntimeError(f"the command ended with {status}")
     row = {"command": f"pretrain, {options['model_size']}", "workers": workers, "batch": batch}
-    return row | {"clips/s": batch * watch.steps / watch.seconds, "waiting": watch.waiting / watch.seconds}
+    return [row | {"clips/s": batch * watch.steps / watch.seconds, "waiting": watch.waiting / watch.seconds}]
 
 
 class Watch:

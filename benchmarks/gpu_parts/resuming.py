@@ -81,7 +81,7 @@ def train(output: Path, device: str, steps: int):
     }
     # On a CPU all is deterministic already, and nothing has to stay as it is set there.
     options |= {"full_determinism": True} if device != "cpu" else {}
-    with contextlib.redirect_stdout(None):
+    with contextlib.redirect_stdout(sys.stderr):
         status = main(["pretrain", *(text for name, value in options.items() for text in (f"--{name}", str(value)))])
     if status:
         raise RuntimeError(f"the command ended with {status}")

@@ -1,6 +1,7 @@
 """How fast a training step is, with what share of the device's own rate, and how many clips fit into its memory."""
 
 import sys
+from functools import partial
 
 import torch
 from pretraining_step import (
@@ -28,7 +29,7 @@ COMPILED = ("one pass, bf16, compiled", "visible only, bf16, compiled")
 BATCH_SIZES = {BASELINE: 16, "one pass": 64, "visible only": 128}
 MANY = 1 << 14
 # What the sections after this one take.
-RESERVE = 120.0
+RESERVE = 150.0
 QUICK = dict(num_hidden_layers=1, max_length=64)
 
 
@@ -68,50 +69,43 @@ def measure_step(setting: Setting, size: str, patch: str, name: str, rate: float
     del state
     flops = count_flops(model, make_input(config, 1, setting.device), settings)
     batch = 2 if setting.is_quick else BATCH_SIZES[name if name == BASELINE else name.split(",")[0]]
-    while True:
-        try:
-            step = make_step(model, make_input(config, batch, setting.device), **(settings or {}))
-            if setting.is_cuda:
-                torch.cuda.reset_peak_memory_stats()
-            repeats = 1 if setting.is_quick else 10
-            seconds = interleaved_medians({name: step}, repeats, warmup=repeats // 2)[name]
-            break
-        except torch.OutOfMemoryError:
-            if batch == 1:
-                return {"batch": 1, "note": "does not fit"}
-            batch //= 2
-            model.zero_grad()
-            torch.cuda.empty_cache()
+    make = partial(timed_step, setting, model, config, settings)
+    while (seconds := make(batch)) is None:
+        if batch == 1:
+            return {"batch": 1, "note": "does not fit"}
+        batch //= 2
     row = {"batch": batch, "clips/s": batch / seconds, "of matmul": batch * flops / seconds / rate}
     if setting.is_cuda:
         row["peak bytes"] = torch.cuda.max_memory_allocated()
         if not (settings or {}).get("compiled"):  # it would be compiled again for each batch
-            row["largest batch"] = largest_batch(model, config, settings, batch)
-        del step, model
+            row["largest batch"] = largest_batch(make, batch)
         torch.compiler.reset()
-        torch.cuda.empty_cache()
     return row
 
 
-def largest_batch(model, config, settings: dict | None, fitting: int) -> int:
-    """The largest batch that fits into the memory of the GPU, within a sixteenth."""
-
-    def fits(batch: int) -> bool:
+def timed_step(setting: Setting, model, config, settings: dict | None, batch: int, repeats: int = 10) -> float | None:
+    """Seconds of a step, the median of several after half as many; `None` if so many clips do not fit."""
+    repeats = 1 if setting.is_quick else repeats
+    if setting.is_cuda:
+        model.zero_grad()
         torch.cuda.empty_cache()
-        try:
-            make_step(model, make_input(config, batch, "cuda"), **(settings or {}))()
-        except torch.OutOfMemoryError:
-            model.zero_grad()
-            return False
-        return True
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        step = make_step(model, make_input(config, batch, setting.device), **(settings or {}))
+        return interleaved_medians({"steps": step}, repeats, warmup=repeats // 2)["steps"]
+    except torch.OutOfMemoryError:
+        return None  # what is in the memory goes with this call
 
+
+def largest_batch(make, fitting: int) -> int:
+    """The largest batch for which `make` has seconds, within a sixteenth; so many clips fit."""
     too_many = 2 * fitting
-    while too_many < MANY and fits(too_many):
+    while too_many < MANY and make(too_many, repeats=1) is not None:
         fitting, too_many = too_many, 2 * too_many
     while too_many - fitting > max(fitting // 16, 1):
         middle = (fitting + too_many) // 2
-        if fits(middle):
-            fitting = middle
-        else:
+        if make(middle, repeats=1) is None:
             too_many = middle
+        else:
+            fitting = middle
     return fitting

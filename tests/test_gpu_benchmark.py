@@ -12,7 +12,9 @@ ROOT = Path(ssast_hf.__file__).parents[1]
 CODE = f"""
 import sys
 sys.path[:0] = [{str(ROOT / "benchmarks")!r}, {str(ROOT / "tests")!r}]
-import gpu, scaling
+import gpu, pretraining_step, scaling
+config, _, state = pretraining_step.make_models("tiny", "16x16", "cpu", num_hidden_layers=2, max_length=128)
+pretraining_step.check_same_loss_of_all_patches(state, config, pretraining_step.make_input(config, 3, "cpu"))
 status = gpu.main(["--device", "cpu", "--quick", "--output", "gpu.json"])
 scaling.MODELS = scaling.MODELS[2:3]
 scaling.bytes_per_clip = lambda *arguments: 1e9 / 16

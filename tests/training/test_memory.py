@@ -78,7 +78,7 @@ def test_gpu_without_bfloat16_is_refused(monkeypatch):
     for is_supported in (True, False):
         monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda emulated, result=is_supported: result)
         check_bfloat16(False, use_cpu=False)
-        check_bfloat16(True, use_cpu=is_supported)
+        check_bfloat16(True, use_cpu=not is_supported)
     with pytest.raises(ValueError, match=r"--bf16: An Old One has no bfloat16\. Pass --fp16 in its place"):
         check_bfloat16(True, use_cpu=False)
 

@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from ssast_hf import SSASTConfig, SSASTForPretraining
+from ssast_hf.modeling_ssast import SSASTPreTrainedModel
 
 
 MODELS = (("base", "16x16"), ("base", "128x2"), ("tiny", "16x16"), ("tiny", "128x2"))
@@ -133,7 +134,7 @@ def num_parameters(size: str) -> int:
 def bytes_per_clip(config: SSASTConfig, bf16: bool, checkpointing: bool) -> float:
     """What one more clip makes a step keep for the way back, in bytes."""
     # There are no numbers that could be drawn.
-    with FakeTensorMode(), mock.patch.object(SSASTForPretraining, "_init_weights"):
+    with FakeTensorMode(), mock.patch.object(SSASTPreTrainedModel, "_init_weights"):
         model = SSASTForPretraining(config).train()
         plain = kept(model, 2, bf16) - kept(model, 1, bf16)
         if not checkpointing:

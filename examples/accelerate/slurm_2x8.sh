@@ -3,6 +3,7 @@
 #   sbatch examples/accelerate/slurm_2x8.sh --model_name_or_path ... --train_data ... --output_dir FOLDER_OF_ALL_MACHINES
 # Two minutes before its time is up, and when another job needs its place, SLURM sends a signal to every process. The
 # run then saves a checkpoint and ends with 75, and this script puts the job back into the queue.
+# Launched on a processor with stand-ins for srun and scontrol, not on a cluster.
 #SBATCH --job-name=ssast
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=8

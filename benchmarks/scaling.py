@@ -66,7 +66,7 @@ def state_table() -> str:
     for size in dict.fromkeys(size for size, _ in MODELS):
         count = num_parameters(size)
         rows += [[size, f"{count / 1e6:.1f}", way, *(gigabytes(each(count, n)) for n in CARDS)] for way, each in WAYS]
-    return markdown(["model", "million parameters", "divided by", *(f"{n} cards, GB each" for n in CARDS)], rows)
+    return markdown(["model", "million parameters", "divided by", *(f"{cards(n)}, GB each" for n in CARDS)], rows)
 
 
 # Bytes on each of n cards. DDP has one more copy of the gradients, to send. ZeRO-2 has weights of bfloat16 everywhere,
@@ -104,7 +104,7 @@ def time_table(rates: dict | None) -> str:
             times = [NOT_MEASURED if rate is None else duration(HOURS * 3600 / CLIP / rate / n) for n in CARDS]
             rows.append([f"{size} {patch}", step, NOT_MEASURED if rate is None else f"{rate:.0f}", *times])
     card = "a card" if rates is None else rates["device"]
-    return markdown(["model", "step", f"clips/s of {card}", *(f"{HOURS} h of audio, {n} cards" for n in CARDS)], rows)
+    return markdown(["model", "step", f"clips/s of {card}", *(f"{HOURS} h of audio, {cards(n)}" for n in CARDS)], rows)
 
 
 def found(rates: dict | None, size: str, patch: str, step: str | None) -> dict:
@@ -165,6 +165,10 @@ def kept(model, batch_size: int, bf16: bool) -> int:
 def markdown(headings: list[str], rows: list[list[str]]) -> str:
     head, *body = ("| " + " | ".join(cells) + " |" for cells in (headings, *rows))
     return "\n".join([head, "|" + "---|" * len(headings), *body])
+
+
+def cards(count: int) -> str:
+    return "1 card" if count == 1 else f"{count} cards"
 
 
 def gigabytes(count: float) -> str:

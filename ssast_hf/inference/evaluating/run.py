@@ -9,8 +9,8 @@ import torch
 
 from ...audio.splits import check_apart, contents
 from ...storage.guards import reading
-from ..embedder import one_of
 from ..encoders import default_device
+from ..windowed import one_of
 from .contenders import MelStatistics, load_contender, sha256_of_model, sha256_of_settings
 from .data import describe, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import embed_all

@@ -165,7 +165,8 @@ class Predictor(WindowedModel):
         The scores of each window, float32: of a clip `(num_labels,)`; of the steps that are kept `(steps, num_labels)`
         for events, and for text the best token and its probability, `(steps, 2)`.
         """
-        scores = self.scores(self.head.logits([piece.samples for piece in pieces if piece.samples is not None])).cpu().numpy()
+        logits = self.head.logits([piece.samples for piece in pieces if piece.samples is not None])
+        scores = self.scores(logits).cpu().numpy()
         if self.kind not in (TEXT, EVENTS):
             return list(scores)
         windows = [piece.window for piece in pieces]

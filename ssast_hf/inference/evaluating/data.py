@@ -99,7 +99,7 @@ def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settin
         grouped = f", no {options['group_column']} divided" if options.get("group_column") else ""
         how = f"{len(folds)} folds of all classes alike{grouped}, each tested once"
     targets = np.concatenate([part.targets() for part in parts])
-    more = {}
+    more: dict[str, Any] = {}
     if settings["task"] == "multilabel":
         more["shares"] = [float(share) for share in targets.mean(axis=0)]
         # What a ranking by chance comes to.

@@ -87,8 +87,8 @@ def plot_labels(results: list[dict], names: list[str], path: Path):
     axis = figure.subplots()
     for number, result in enumerate(results):
         values = np.array(result["probe"]["per_label"], dtype=float)[order]
-        style = dict(marker="o" if is_model(result) else "x", linestyle="", markersize=5)
-        axis.plot(values, np.arange(len(order)), color=COLOURS[number % len(COLOURS)], label=result["name"], **style)
+        marker, colour = "o" if is_model(result) else "x", COLOURS[number % len(COLOURS)]
+        axis.scatter(values, np.arange(len(order)), s=25, marker=marker, color=colour, label=result["name"])
     axis.set_yticks(np.arange(len(order)), [names[i] for i in order])
     axis.set(xlabel="average precision of a linear probe", xlim=(0, 1.02))
     axis.set_title("Frozen encoders", fontsize="medium")

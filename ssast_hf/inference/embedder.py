@@ -7,7 +7,7 @@ from ..configuration_ssast import SSASTConfig
 from .clips import check_mono, is_batch, is_table, rows_of, to_clip
 from .encoders import as_device, default_device, load_encoder, load_layer_weights
 from .pooling import join, keep
-from .windowed import Piece, WindowedModel, batch_size_on, one_of
+from .windowed import Piece, WindowedModel, one_of
 
 
 LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls")
@@ -68,7 +68,7 @@ class Embedder(WindowedModel):
         self.layer = layer if layer in ("all", "weighted") else one_of("layer", layer, range(-count, count)) % count
         if layer == "weighted":
             self.layer_weights = load_layer_weights(model, count).to(self.device)
-        self.batch_size = batch_size_on(self.device, batch_size)
+        self.choose_batches(batch_size, self.device)
         self.window_steps, self.hop_steps = self.steps_of(window, hop)
 
     @property

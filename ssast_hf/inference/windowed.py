@@ -12,10 +12,10 @@ from .bucketing import batches_of
 from .stitching import Window, plan_windows
 
 
-# Threads of a processor that one window keeps busy. Alone it stays in the cache, and no rounding depends on others.
+# Threads of a processor that are kept busy by what is as long as one window; more does not stay in the cache.
 THREADS_PER_WINDOW = 4
-# Windows that are encoded together on accelerators, by default.
-LARGE_BATCH_SIZE = 64
+# Windows that are encoded together by default; on a processor only if they are short.
+BATCH_SIZE_ON_CPU, BATCH_SIZE = 8, 64
 # Batches that are read before the first of them is encoded, so that windows of like lengths are together.
 LOOK_AHEAD = 16
 
@@ -36,12 +36,14 @@ class WindowedModel:
         feature_extractor ([`SSASTFeatureExtractor`]): Says how many samples make a frame.
         window_steps, hop_steps (`int`): Columns of patches of a window, and from one to the next.
         batch_size (`int`): Most windows that are encoded together.
+        most_steps (`int`, *optional*): Their steps in all.
     """
 
     feature_extractor: SSASTFeatureExtractor
     window_steps: int
     hop_steps: int
     batch_size: int
+    most_steps: int | None
 
     @property
     def config(self) -> SSASTConfig:
@@ -54,7 +56,19 @@ class WindowedModel:
 
     def batches(self, lengths: list[int]) -> Iterator[list[int]]:
         """Which windows of so many steps go together."""
-        return batches_of(lengths, self.batch_size, self.config.grid_shape[1])
+        return batches_of(lengths, self.batch_size, self.config.grid_shape[1], self.most_steps)
+
+    def choose_batches(self, batch_size: int | str, device: torch.device):
+        """How many windows are encoded together at most; ValueError if it is no number."""
+        self.most_steps = None
+        if batch_size == "auto" and device.type == "cpu":
+            few = max(torch.get_num_threads() // THREADS_PER_WINDOW, 1)
+            batch_size, self.most_steps = BATCH_SIZE_ON_CPU * few, self.config.grid_shape[1] * few
+        elif batch_size == "auto":
+            batch_size = BATCH_SIZE
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f'batch_size must be "auto" or an integer from 1 up; got {batch_size!r}.')
+        self.batch_size = batch_size
 
     def steps_of(self, window: float | None, hop: float | None) -> tuple[int, int]:
         """The size of windows, and how far apart they are, in columns of patches."""
@@ -120,16 +134,6 @@ class WindowedModel:
         shift = (samples_of(2) - samples_of(1)) * config.time_stride
         size = samples_of((self.window_steps - 1) * config.time_stride + config.patch_shape[1])
         return [(window, window.start * shift, window.start * shift + size) for window in windows]
-
-
-def batch_size_on(device: torch.device, batch_size: int | str) -> int:
-    """How many windows are encoded together; ValueError if it is no number."""
-    if batch_size == "auto":
-        few = max(torch.get_num_threads() // THREADS_PER_WINDOW, 1)
-        batch_size = few if device.type == "cpu" else LARGE_BATCH_SIZE
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f'batch_size must be "auto" or an integer from 1 up; got {batch_size!r}.')
-    return batch_size
 
 
 def one_of(name: str, value, allowed):

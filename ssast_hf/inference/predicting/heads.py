@@ -78,13 +78,13 @@ class SSASTHead:
         """Whether it was trained on clips that all have the same length by padding, which it sees."""
         return not self.has_mask and self.feature_extractor.padding == "max_length"
 
-    def batches(self, lengths: list[int], size: int) -> Iterator[list[int]]:
-        """Which windows of so many steps go together, at most `size`, so that none changes another."""
+    def batches(self, lengths: list[int], size: int, most_steps: int | None) -> Iterator[list[int]]:
+        """As from [`batches_of`], so that no window changes another."""
         if self.has_mask:
-            return batches_of(lengths, size, self.config.grid_shape[1])
+            return batches_of(lengths, size, self.config.grid_shape[1], most_steps)
         least = max(self.config.time_grid(self.feature_extractor.max_length), 1) if self.pads_all else 0
         # Beyond that, only those of equal length.
-        return batches_of([max(length, least) for length in lengths], size, least)
+        return batches_of([max(length, least) for length in lengths], size, least, most_steps)
 
     def logits(self, waves: list[np.ndarray]) -> torch.Tensor:
         """Of windows (num_samples,) that go together: (B, num_labels) or (B, steps, num_labels), float32."""
@@ -137,8 +137,9 @@ class StockHead:
             sampling_rate=self.extractor.sampling_rate, num_mel_bins=config.num_mel_bins, max_length=self.longest
         )
 
-    def batches(self, lengths: list[int], size: int) -> Iterator[list[int]]:
-        return batches_of([self.config.grid_shape[1]] * len(lengths), size, self.config.grid_shape[1])
+    def batches(self, lengths: list[int], size: int, most_steps: int | None) -> Iterator[list[int]]:
+        length = self.config.grid_shape[1]
+        return batches_of([length] * len(lengths), size, length, most_steps)
 
     def logits(self, waves: list[np.ndarray]) -> torch.Tensor:
         inputs = self.extractor(waves, sampling_rate=self.extractor.sampling_rate, return_tensors="pt")

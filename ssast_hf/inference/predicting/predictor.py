@@ -11,7 +11,7 @@ from ...storage.guards import reading
 from ..clips import check_mono, is_batch, to_clip
 from ..embedder import DTYPES
 from ..encoders import as_device, default_device, quiet_loading
-from ..windowed import Piece, WindowedModel, batch_size_on, one_of
+from ..windowed import Piece, WindowedModel, one_of
 from .answers import Answer, ClipAnswers, EventAnswers, TextAnswers, TimeLine
 from .heads import EVENTS, LABELS, NUMBERS, SPEAKERS, TEXT, load_head
 
@@ -88,7 +88,7 @@ class Predictor(WindowedModel):
         self.top_k, self.threshold = top_k, threshold
         self.unit = one_of("timestamps", timestamps or UNITS[0], UNITS)
         self.tokenizer = load_tokenizer(model, self.head.model) if self.kind == TEXT else None
-        self.batch_size = batch_size_on(device, batch_size)
+        self.choose_batches(batch_size, device)
         if window is None:
             shift, length = self.config.frame_seconds
             window = (max(self.head.longest, self.config.patch_shape[1]) - 1) * shift + length
@@ -157,7 +157,7 @@ class Predictor(WindowedModel):
         return ClipAnswers(line, self.names, self.top_k, self.threshold)
 
     def batches(self, lengths: list[int]):
-        return self.head.batches(lengths, self.batch_size)
+        return self.head.batches(lengths, self.batch_size, self.most_steps)
 
     @torch.inference_mode()
     def encode(self, pieces: list[Piece]) -> list[np.ndarray]:

@@ -110,7 +110,8 @@ def predict(
         items = (Item(0, number, recordings[number]) for number in range(len(recordings)))
         with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             table = Table(path, file)
-            seconds, empty, bad = 0.0, 0, {}
+            seconds, empty = 0.0, 0
+            bad: list[tuple[str, str]] = []  # of a file that is named twice, two
             windows = read_windows(reader, items, predictor, num_workers)
             for task, problem, count in shown(write_rows(predictor, windows, table), len(recordings)):
                 reader.finish(task.name)
@@ -120,18 +121,16 @@ def predict(
                 elif on_bad_file == "error":
                     raise ValueError(f"{problem.rstrip('.')}. (--on_bad_file skip goes on without it.)")
                 else:
-                    bad[task.name] = problem
+                    bad.append((task.name, problem))
         if len(bad) == len(recordings):
-            raise ValueError(
-                f"None of the {len(recordings)} recordings can be used. The first: {next(iter(bad.values()))}"
-            )
+            raise ValueError(f"None of the {len(recordings)} recordings can be used. The first: {bad[0][1]}")
     report = [f"{len(recordings) - len(bad):,} recordings, {seconds:,.4g} s, {table.count:,} rows: {target}"]
     if empty:
         report.append(f"{empty:,} of them without an answer" + above(predictor))
     skipped_list.unlink(missing_ok=True)  # of an earlier run
     if bad:
         with written_whole(skipped_list) as path:
-            lines = "".join(f"{line_of(*each)}\n" for each in bad.items())
+            lines = "".join(f"{line_of(*each)}\n" for each in bad)
             path.write_text(lines, encoding="utf-8", errors="surrogateescape")
         report.append(f"{len(bad):,} could not be used: see {skipped_list}")
     return report

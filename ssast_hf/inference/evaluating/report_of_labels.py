@@ -52,6 +52,8 @@ def body(facts: dict, results: list[dict]) -> list[str]:
         "so this mAP is coarse.",
         "- mAP and area under the ROC curve: scikit-learn's. Each fold is ranked for itself, since scores of probes "
         "that were trained on other folds do not compare, and the figures are means over folds.",
+        "- A clip that is drawn twice stands beside itself in the ranking, which makes mAP look better: intervals are "
+        "moved by the mean of that difference.",
         "- Few labels are not measured: a recording has several labels at once, so no draw has the same number of "
         "examples of each.",
     ]

@@ -18,6 +18,8 @@ LAST_SHARE = 0.1
 # Those that do not ask how long a run is.
 CONSTANT = ("constant", "constant_with_warmup", "reduce_lr_on_plateau")
 MOST_WARMUP = 1000
+# How metrics end of which less is better.
+LOWER_IS_BETTER = ("loss", "error", "error_rate")
 # Warm-up where nobody knows how long the run will be.
 ENDLESS_WARMUP = 20
 
@@ -50,7 +52,7 @@ def resolve_defaults(arguments: RunArguments, config: SSASTConfig, is_continued:
     if asked["metric_for_best_model"] is None:
         has_accuracy = is_plateau and config.objective != "generative"
         arguments.metric_for_best_model = "accuracy" if has_accuracy else "loss"
-    arguments.greater_is_better = not str(arguments.metric_for_best_model).endswith("loss")
+    arguments.greater_is_better = not str(arguments.metric_for_best_model).endswith(LOWER_IS_BETTER)
     if is_plateau and not arguments.lr_scheduler_kwargs:
         mode = "max" if arguments.greater_is_better else "min"
         arguments.lr_scheduler_kwargs = {"mode": mode, "factor": 0.5, "patience": 2}

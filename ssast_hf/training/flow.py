@@ -13,7 +13,7 @@ class Flow(TrainerCallback):
     Seeds processes, validates first and last, warms up where the schedule does not, and ends a run that has to stop.
 
     Args:
-        trainer ([`SSASTTrainer`]): Whose training it is.
+        trainer ([`RunTrainer`]): Whose training it is.
     """
 
     def __init__(self, trainer):

@@ -1,0 +1,95 @@
+"""What is measured: figures of a test by scikit-learn, and within which intervals they are."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    roc_auc_score,
+)
+
+
+# Figures by name, of the clips of these indices.
+Measure = Callable[[np.ndarray], dict[str, float]]
+# How often a test is drawn anew, to see how much its figures depend on which clips are in it; and, since that takes
+# time, of how many numbers at most.
+DRAWS, FEWEST_DRAWS, NUMBERS = 1000, 50, 5e8
+
+
+def of_classes(scores: np.ndarray, targets: np.ndarray) -> Measure:
+    """Of scores (clips, classes) and classes (clips,)."""
+    said = scores.argmax(axis=1)
+
+    def measure(clips: np.ndarray) -> dict[str, float]:
+        there = np.unique(targets[clips])
+        return {
+            "accuracy": float(accuracy_score(targets[clips], said[clips])),
+            "macro_f1": float(f1_score(targets[clips], said[clips], average="macro", labels=there, zero_division=0)),
+        }
+
+    return measure
+
+
+def of_several(scores: np.ndarray, targets: np.ndarray) -> Measure:
+    """Of scores and 0 or 1, (clips, classes); of the classes that some clips have and some have not."""
+
+    def measure(clips: np.ndarray) -> dict[str, float]:
+        shares = targets[clips].mean(axis=0)
+        pairs = [(targets[clips, i], scores[clips, i]) for i in np.flatnonzero((shares > 0) & (shares < 1))]
+        if not pairs:
+            return {"mean_average_precision": float("nan"), "roc_auc": float("nan")}
+        return {
+            "mean_average_precision": float(np.mean([average_precision_score(*pair) for pair in pairs])),
+            "roc_auc": float(np.mean([roc_auc_score(*pair) for pair in pairs])),
+        }
+
+    return measure
+
+
+def of_numbers(scores: np.ndarray, targets: np.ndarray) -> Measure:
+    """Of numbers (clips, 1) and (clips,)."""
+    said = scores.reshape(-1)
+
+    def measure(clips: np.ndarray) -> dict[str, float]:
+        pair = targets[clips], said[clips]
+        return {
+            "mean_absolute_error": float(mean_absolute_error(*pair)),
+            "mean_squared_error": float(mean_squared_error(*pair)),
+            "r2": float(r2_score(*pair)) if len(set(pair[0].tolist())) > 1 else float("nan"),
+        }
+
+    return measure
+
+
+def intervals(
+    measure: Measure, count: int, groups: list[str] | None, seed: int, size: int = 1
+) -> dict[str, list[float]]:
+    """
+    Between which two values 95 % of each figure are, of clips, or whole groups of them, drawn with replacement.
+
+    Args:
+        measure ([`Measure`]): Makes the figures.
+        count (`int`): How many clips there are.
+        groups (`list[str]`, *optional*): Which group each belongs to.
+        seed (`int`): Source of randomness.
+        size (`int`, defaults to 1): How many numbers a clip has; of many there are fewer draws.
+    """
+    units = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
+    members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))[:-1])
+    random = np.random.default_rng(seed)
+    figures = []
+    for _ in range(int(np.clip(NUMBERS / (count * size), FEWEST_DRAWS, DRAWS))):
+        drawn = random.integers(len(members), size=len(members))
+        figures.append(measure(np.concatenate([members[i] for i in drawn])))
+    result = {}
+    for name in figures[0]:
+        values = np.array([each[name] for each in figures])
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, (2.5, 97.5)) if len(values) else (np.nan, np.nan)
+        result[name] = [float(low), float(high)]
+    return result

@@ -41,7 +41,7 @@ class Clock:
         return targets
 
     def events(self, is_there: np.ndarray) -> list[Event]:
-        """What lasts how long, from the beginning of a recording, by which class is there, (num_steps, num_classes)."""
+        """What lasts how long in a recording, by which class is there at each step, (num_steps, num_classes)."""
         found = []
         edges = np.diff(np.pad(is_there.astype(np.int8), ((1, 1), (0, 0))), axis=0)
         for i, name in enumerate(self.names):

@@ -1,8 +1,11 @@
 """The model of a fine-tuning run, from the options that name it: its encoder loaded, or with random weights."""
 
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers.utils import logging
 
 from ... import heads_ssast
 from ...checkpoints.records import released_name
@@ -104,11 +107,11 @@ def leaves_as_stock(pooling_mode: str | None) -> bool:
     return pooling_mode == "cls"
 
 
-def load(name: str, head: type, fields: dict):
+def load(name: str, head: Any, fields: dict):
     """A model with the encoder that is there; says what is new."""
     if Path(name).is_dir():
         check_model_folder(name)
-    with reading(name, "a model that this command can begin from", REMEDY):
+    with told_here(), reading(name, "a model that this command can begin from", REMEDY):
         model, info = head.from_pretrained(
             name,
             dtype=torch.float32,
@@ -128,6 +131,17 @@ def load(name: str, head: type, fields: dict):
     elif new and head is not SSASTModel:
         say(f"{name} has no such head, so it is new: {', '.join(key for key in new if not key.startswith(prefix))}.")
     return model
+
+
+@contextmanager
+def told_here():
+    """Without transformers' tables of what is new: it is told below, in a line."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def head_parts(model: SSASTHeadModel) -> list[str]:

@@ -88,8 +88,9 @@ def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> di
         **({"padding": "longest", "truncation": False} if task.fits_whole else {}),
     )
     cropper = Cropper(extractor, model.config.patch_shape[1], arguments.seed)
-    hop = extractor.num_samples(model.config.time_grid(model.config.max_length) * model.config.time_stride + 1)
-    hop = hop - extractor.num_samples(1) if job.task.task == "frames" else None
+    # Of a recording in windows, the time steps follow each other without a gap.
+    frames = model.config.time_grid(model.config.max_length) * model.config.time_stride
+    hop = extractor.num_samples(frames + 1) - extractor.num_samples(1) if job.task.task == "frames" else None
     clips = {
         name: LabelledClips(part, cropper, task.labels(part, extractor), name == "train", hop)
         for name, part in split.parts.items()

@@ -99,7 +99,7 @@ def how_chosen(trainer, job, outcome: Outcome, split: Split) -> str:
     on = {
         "validation": f"by validation on {len(part)} other recordings",
         "test": "on the data that they are tested on, as the original's script does, so the figure flatters",
-        "test folds": "on the fold that they are tested on; the mean over folds is of one epoch, see the folds' report",
+        "test folds": "on the fold that they are tested on; the folds' report has the mean of one epoch",
     }[job.chosen_by if job.trials is None else "validation"]
     if average is not None:
         epochs = f"{average.added[0]} to {average.added[-1]}" if average.added else "none"
@@ -116,6 +116,7 @@ def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) ->
     """The first lines of the page."""
     args, task = trainer.args, job.task
     model = trainer.accelerator.unwrap_model(trainer.model)
+    config = model.config
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     total = sum(parameter.numel() for parameter in model.parameters())
     source = "random weights" if task.init_from_scratch else "its weights"
@@ -135,8 +136,8 @@ def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) ->
         "",
         results["chosen"],
         "",
-        f"- model: {job.start}, {source}; {total:,} parameters, {trained:,} of them trained; frequency and time stride "
-        f"{model.config.frequency_stride} and {model.config.time_stride}, {model.config.max_length} frames",
+        f"- model: {job.start}, {source}; {total:,} parameters, {trained:,} of them trained",
+        f"- patches every {config.frequency_stride} mel bins and {config.time_stride} frames, of {config.max_length}",
         f"- data: {split.train.source}, {split.name}: recordings: {parts}",
         f"- steps: {trainer.state.global_step}, of {args.train_batch_size} clips x {args.gradient_accumulation_steps} "
         f"accumulated x {max(args.world_size, 1)} processes; learning rate {args.learning_rate:g}; seed {args.seed}",

@@ -3,7 +3,7 @@ Fine-tune a model on labelled audio, choose the best weights by validation, and 
 
     ssast-hf finetune --model_name_or_path nano --train_data sounds/ --output_dir out
     ssast-hf finetune --model_name_or_path nano --train_data esc10.csv --fold_column fold --output_dir out
-    ssast-hf finetune --model_name_or_path nano --task speaker --train_data clips.csv --trials pairs.csv --output_dir out
+    ssast-hf finetune --model_name_or_path nano --task speaker --train_data a.csv --trials b.csv --output_dir out
     torchrun --nproc_per_node 2 -m ssast_hf finetune ...
 
 The same command again goes on where it stopped. `--help-all` shows the other options, those of transformers'

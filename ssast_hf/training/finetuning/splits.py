@@ -96,7 +96,7 @@ def checked(split: Split, trials: Trials | None, limits: Limits, arguments: Labe
     parts = {name: without_unusable(part, limits, arguments) for name, part in without_shared(split).parts.items()}
     if shares_test:
         parts["validation"] = parts["test"]
-    split = replace(split, **parts)
+    split = Split(split.name, parts["train"], parts["test"], parts.get("validation"))
     check_split(without_shared(split), arguments.min_per_class)
     check_apart(without_shared(split).parts | ({} if trials is None else {"trials": trials.recordings}))
     return split
@@ -130,9 +130,10 @@ def without_unusable(part: LabelledData, limits: Limits, arguments: LabelledArgu
 def too_long(part: LabelledData, limits: Limits) -> dict[int, str]:
     """Recordings that would have to be cut, by index, and why they cannot be."""
     samples = measure(part.recordings, limits.sampling_rate).samples
-    seconds = limits.max_samples / limits.sampling_rate
+    longest = limits.max_samples or 0
+    seconds = longest / limits.sampling_rate
     return {
         i: f"{part.place(i)} has {samples[i] / limits.sampling_rate:.4g} s, and its text cannot be cut to the "
         f"{seconds:.4g} s that the model takes (see --max_length)"
-        for i in np.flatnonzero(samples > limits.max_samples).tolist()
+        for i in np.flatnonzero(samples > longest).tolist()
     }

@@ -32,7 +32,7 @@ class Task:
     head = "SSASTForAudioClassification"
     best = "accuracy"  # by which figure of a validation the result is chosen
     fits_whole = False  # whether a recording has to be used as a whole
-    tokenizer = None
+    tokenizer: Any = None
 
     def __init__(self, loss: str = "cross_entropy", smoothing: float = 0.0):
         self.is_binary = loss == "binary_cross_entropy"
@@ -253,7 +253,7 @@ class Frames(Task):
 
     def by_class(self, scores, targets, test) -> list[list[str]]:
         said = [self.heard(*pair) for pair in zip(scores, targets, strict=True)]
-        counts = sum(counts_of(*pair, self.names) for pair in zip(said, test.events, strict=True))
+        counts = np.sum([counts_of(*pair, self.names) for pair in zip(said, test.events, strict=True)], axis=0)
         events = [sum(event[2] == name for each in test.events for event in each) for name in self.names]
         figures = [f1_of(row) for row in counts]
         rows = [

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class FinetuningTrainer(RunTrainer):
             loss = self.task.loss(outputs.logits, labels)
         else:
             outputs = model(**inputs, labels=labels)
-            loss = outputs.pop("loss")
+            loss = outputs.loss
         return (loss, {"loss": loss, "logits": outputs[self.returned]}) if return_outputs else loss
 
     # Optimizer
@@ -88,21 +89,18 @@ class FinetuningTrainer(RunTrainer):
         # When it is made, and not before: wrapped models may have other parameters.
         if self.optimizer is None:
             model = next(iter(args), None) or self.model
-            optimizer, options = (
-                adam(self.args) if self.args.use_adam else self.get_optimizer_cls_and_kwargs(self.args)
-            )
+            choose = adam if self.args.use_adam else self.get_optimizer_cls_and_kwargs
+            optimizer, options = choose(self.args)
             factors = (self.args.head_lr_factor, self.args.layer_decay)
-            groups = parameter_groups(
-                self.accelerator.unwrap_model(model), self.args.learning_rate, *factors,
-                weight_decay=self.args.weight_decay,
-            )  # fmt: skip
+            plain = self.accelerator.unwrap_model(model)
+            groups = parameter_groups(plain, self.args.learning_rate, *factors, weight_decay=self.args.weight_decay)
             self.optimizer_cls_and_kwargs = optimizer, options | {"params": groups}
         return super().create_optimizer(*args, **kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
-        if self.lr_scheduler is None and self.args.lr_step_decay is not None:
+        if not self._created_lr_scheduler and self.args.lr_step_decay is not None:
             optimizer = self.optimizer if optimizer is None else optimizer
-            self.lr_scheduler = step_schedule(
+            self.lr_scheduler: Any = step_schedule(
                 optimizer,
                 self.steps_per_epoch(),
                 int(self.args.warmup_steps),

@@ -72,7 +72,7 @@ def load_trials(source: str, audio_dir=None) -> Trials:
     found = Recordings(Dataset.from_dict({"path": list(row_of)}), source)
     recordings = LabelledData(found, [""] * len(row_of), [], source, np.array(list(row_of.values())))
     numbers = [np.array([index[file] for file in each]) for each in pairs]
-    return Trials(recordings, *numbers, np.array(is_same))
+    return Trials(recordings, numbers[0], numbers[1], np.array(is_same))
 
 
 def cosines(trials: Trials, embeddings: np.ndarray) -> np.ndarray:

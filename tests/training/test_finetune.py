@@ -1,0 +1,108 @@
+"""The fine-tuning command, from labelled files to a tested model."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from command import finish, kill_after, run, weights
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, AutoModelForAudioXVector
+
+from ssast_hf.cli import main
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Two classes that are easy to tell apart, twelve clips each."""
+    random = np.random.default_rng(0)
+    times = np.arange(9000) / 16000
+    for name, pitch in (("low", 300), ("high", 3000)):
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        for i in range(12):
+            tone = np.sin(2 * np.pi * (pitch + 20 * i) * times) + 0.1 * random.standard_normal(len(times))
+            soundfile.write(tmp_path / "sounds" / name / f"{name}-{i}.wav", 0.3 * tone[: 5000 + 300 * i], 16000)
+    return tmp_path / "sounds"
+
+
+def table(sounds, columns: str, rows) -> str:
+    """A table of the sounds; `rows` makes what stands behind each path, of its number."""
+    files = sorted(sounds.rglob("*.wav"))
+    lines = [f"{path.relative_to(sounds.parent)},{rows(i)}" for i, path in enumerate(files)]
+    (sounds.parent / "sounds.csv").write_text("\n".join([f"path,{columns}", *lines]) + "\n")
+    return str(sounds.parent / "sounds.csv")
+
+
+def options(model_dir, data, output_dir, **changes) -> list[str]:
+    values = {
+        "model_name_or_path": model_dir,
+        "train_data": data,
+        "output_dir": output_dir,
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "dataloader_num_workers": 0,
+        "report_to": "none",
+        "use_cpu": True,
+    } | changes
+    return ["finetune", *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
+
+
+def results_in(folder) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(options(model_dir, sounds, out, num_train_epochs=8)) == 0
+    said = capsys.readouterr()
+    assert "has no such head, so it is new" in said.err
+    assert "test accuracy 1 " in said.out
+    result = results_in(out)
+    assert result["test"]["accuracy"] == {"value": 1.0, "interval_95": [1.0, 1.0]}
+    assert (result["count"], len(result["validation"])) == (6, 8)
+    report = (out / "report.md").read_text()
+    for words in ("chosen by validation on 4 other recordings: accuracy", "| low | 1.000 | 1.000 | 1.000 | 3 |"):
+        assert words in report
+    for name in ("confusion.png", "curves.png"):
+        assert f"]({name})" in report
+        assert (out / name).stat().st_size > 5000
+    model = AutoModelForAudioClassification.from_pretrained(out)
+    assert model.config.id2label == {0: "high", 1: "low"}
+    assert model.config.problem_type == "single_label_classification"
+    extractor = AutoFeatureExtractor.from_pretrained(out)
+    assert extractor.return_attention_mask
+    assert extractor.mean != AutoFeatureExtractor.from_pretrained(model_dir).mean  # that of these sounds
+    # The same command has nothing left to do, and finds the same.
+    assert main(options(model_dir, sounds, out, num_train_epochs=8)) == 0
+    assert "No step is left to make." in capsys.readouterr().err
+    assert results_in(out) == result
+
+
+def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path):
+    """With all that draws random numbers, rates that differ, and a mean of weights that is kept in checkpoints."""
+    changes = {
+        "mask_frequency": 8,
+        "mask_time": 8,
+        "mixup": 0.5,
+        "noise_and_roll": True,
+        "balance_classes": True,
+        "layer_decay": 0.5,
+        "head_lr_factor": 3,
+        "lr_step_decay": 0.5,
+        "lr_step_from": 1,
+        "average_last_epochs": 2,
+        "label_smoothing_factor": 0.1,
+    }
+    arguments = [options(model_dir, sounds, tmp_path / name, **changes) for name in ("unbroken", "killed")]
+    finish(run(arguments[0], tmp_path))
+    processes = run(arguments[1], tmp_path)
+    kill_after(processes, tmp_path / "killed" / "checkpoint-8")
+    assert "Going on from" in finish(run(arguments[1], tmp_path))
+    one, other = (weights(tmp_path / name) for name in ("unbroken", "killed"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert results_in(tmp_path / "unbroken") == results_in(tmp_path / "killed")
+    # The result is the mean after the last two epochs.
+    last = [weights(tmp_path / "unbroken" / f"checkpoint-{step}") for step in (8, 12)]
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)

@@ -65,10 +65,14 @@ def count_steps(arguments: RunArguments, clips: int | None) -> int | None:
         return None
     if arguments.max_steps > 0 or clips is None:
         return arguments.max_steps
+    return math.ceil(arguments.num_train_epochs * steps_per_epoch(arguments, clips))
+
+
+def steps_per_epoch(arguments: RunArguments, clips: int) -> int:
+    """How many steps an epoch of so many clips has."""
     rounded = math.floor if arguments.dataloader_drop_last else math.ceil
     batches = rounded(clips / (arguments.train_batch_size * max(arguments.world_size, 1)))
-    per_epoch = max(math.ceil(batches / arguments.gradient_accumulation_steps), 1)
-    return math.ceil(arguments.num_train_epochs * per_epoch)
+    return max(math.ceil(batches / arguments.gradient_accumulation_steps), 1)
 
 
 def warmup_of(wanted: float | None, steps: int | None) -> int:

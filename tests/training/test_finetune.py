@@ -106,3 +106,49 @@ def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path):
     last = [weights(tmp_path / "unbroken" / f"checkpoint-{step}") for step in (8, 12)]
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)
+
+
+def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
+    data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
+    changes = {"fold_column": "fold", "num_train_epochs": 1, "pooling_mode": "cls"}
+    assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
+    assert "over 2 folds" in capsys.readouterr().out
+    result = results_in(tmp_path / "out")
+    values = [fold["test"]["accuracy"]["value"] for fold in result["folds"].values()]
+    assert result["test"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    config = AutoModelForAudioClassification.from_pretrained(tmp_path / "out" / "fold-0").config
+    # So that it leaves as stock AST without a change.
+    assert config.classifier_layer_norm_eps == config.layer_norm_eps
+    assert not AutoFeatureExtractor.from_pretrained(tmp_path / "out" / "fold-1").return_attention_mask
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "labels", "figures"),
+    [
+        ("multilabel", "label", ["a", "a;b", "b"], {"mean_average_precision", "roc_auc"}),
+        ("regression", "label", ["0.5", "1.5", "-2"], {"mean_absolute_error", "mean_squared_error", "r2"}),
+        ("frames", "onset,offset,event_label", ["0,0.2,a", "0.1,0.3,b", ",,"], {"segment_f1", "event_f1"}),
+    ],
+)
+def test_other_labels(model_dir, sounds, tmp_path, task, columns, labels, figures):
+    data = table(sounds, columns, lambda i: labels[i % 3])
+    changes = {"task": task, "num_train_epochs": 1, "min_per_class": 1}
+    assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
+    assert results_in(tmp_path / "out")["test"].keys() == figures
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "## The worst mistakes\n\n| recording |" in report
+    assert ("## Classes" in report) == (task != "regression")
+
+
+def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path):
+    files = sorted(path.relative_to(tmp_path) for path in sounds.rglob("*-1?.wav"))  # two of each
+    rows = [f"{a},{b},{int(a.parent == b.parent)}" for i, a in enumerate(files) for b in files[i + 1 :]]
+    (tmp_path / "trials.csv").write_text("\n".join(["first,second,label", *rows]) + "\n")
+    lines = sorted(sounds.rglob("*-?.wav"))
+    (tmp_path / "train.csv").write_text("path,speaker\n" + "\n".join(f"{path},{path.parent.name}" for path in lines))
+    changes = {"task": "speaker", "trials": tmp_path / "trials.csv"}
+    assert main(options(model_dir, tmp_path / "train.csv", tmp_path / "out", **changes)) == 0
+    result = results_in(tmp_path / "out")
+    assert result["test"].keys() == {"equal_error_rate", "min_dcf"}
+    assert result["count"] == len(rows)
+    assert AutoModelForAudioXVector.from_pretrained(tmp_path / "out").config.num_labels == 2

@@ -23,10 +23,11 @@ class WeightAverage(TrainerCallback):
         trainer ([`FinetuningTrainer`]): Whose weights.
         epochs (`int`): How many epochs.
         total (`int`): How many the run has.
+        steps (`int`): How many steps each has.
     """
 
-    def __init__(self, trainer, epochs: int, total: int):
-        self.trainer = trainer
+    def __init__(self, trainer, epochs: int, total: int, steps: int):
+        self.trainer, self.steps = trainer, steps
         self.first, self.total = max(total - epochs, 0) + 1, total
         self.added: list[int] = []  # epochs, from 1
         self.mean: dict[str, torch.Tensor] = {}
@@ -46,11 +47,11 @@ class WeightAverage(TrainerCallback):
 
     def add(self, state):
         """Add the weights as they are, if this is the end of one of the epochs, and they are not in it yet."""
-        epoch = float(state.epoch or 0)
-        if not epoch.is_integer() or not self.first <= epoch <= self.total or int(epoch) in self.added:
+        epoch, rest = divmod(state.global_step, self.steps)
+        if rest or not self.first <= epoch <= self.total or epoch in self.added:
             return
         weights = self.trainer.accelerator.get_state_dict(self.trainer.model_wrapped)
-        self.added.append(int(epoch))
+        self.added.append(epoch)
         for name, tensor in (weights or {}).items():
             tensor = tensor.detach().cpu()
             if name not in self.mean or not tensor.is_floating_point():

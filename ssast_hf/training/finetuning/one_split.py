@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from accelerate import PartialState
 from transformers import set_seed
 
 from ...audio.bad_files import BadFiles
@@ -73,6 +74,9 @@ def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> di
     task = KINDS[job.task.task](job.task.loss, arguments.label_smoothing_factor)
     task.begin(job.start, split.train)
     checkpoint = find_checkpoint(arguments, job.task.model_name_or_path)
+    bad_file_list = folder / "skipped_files.txt"
+    if checkpoint is None and PartialState().is_local_main_process:
+        bad_file_list.unlink(missing_ok=True)
     set_seed(arguments.seed)
     model = make_model(job.start, job.config, job.task, task)
     task.config = model.config
@@ -121,7 +125,7 @@ def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> di
         eval_dataset=clips["validation"] if "validation" in clips else clips["test"],
         processing_class=extractor,
         bad_files=BadFiles(
-            folder / "skipped_files.txt",
+            bad_file_list,
             job.data.max_bad_fraction,
             total=sum(map(len, clips.values())),
             raise_at_once=job.data.on_bad_file == "raise",

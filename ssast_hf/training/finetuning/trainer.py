@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ...audio.batches import EpochSampler, with_features
+from ..defaults import steps_per_epoch
 from ..progress import line_of
 from ..run_trainer import RunTrainer, adam
 from .augmenting import Augmentation
@@ -44,7 +45,9 @@ class FinetuningTrainer(RunTrainer):
             **kwargs,
         )
         if self.args.average_last_epochs:
-            self.average = WeightAverage(self, self.args.average_last_epochs, int(self.args.num_train_epochs))
+            per_epoch = steps_per_epoch(self.args, len(self.train_dataset))
+            last = self.args.average_last_epochs
+            self.average = WeightAverage(self, last, int(self.args.num_train_epochs), per_epoch)
             # Before the callback that saves.
             self.callback_handler.callbacks.insert(0, self.average)
 
@@ -102,7 +105,7 @@ class FinetuningTrainer(RunTrainer):
             optimizer = self.optimizer if optimizer is None else optimizer
             self.lr_scheduler: Any = step_schedule(
                 optimizer,
-                self.steps_per_epoch(),
+                steps_per_epoch(self.args, len(self.train_dataset)),
                 int(self.args.warmup_steps),
                 self.args.lr_step_decay,
                 self.args.lr_step_from,
@@ -110,11 +113,6 @@ class FinetuningTrainer(RunTrainer):
             )
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
-
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in an epoch, as `Trainer` counts."""
-        batches = -(-len(self.train_dataset) // (self.args.train_batch_size * max(self.args.world_size, 1)))
-        return max(-(-batches // self.args.gradient_accumulation_steps), 1)
 
     def save_model(self, output_dir=None, _internal_call=False):
         super().save_model(output_dir, _internal_call)

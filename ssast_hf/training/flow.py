@@ -50,7 +50,8 @@ class Flow(TrainerCallback):
         elif self.trainer.stop.time_is_up():
             control.should_training_stop = control.should_log = control.should_save = True
             args.save_only_model = False  # more minutes go on from here
-        if control.should_training_stop and args.eval_strategy != "no" and not self.trainer.is_stopping:
+        # At the end of an epoch, which the last one is in any case, `Trainer` validates by itself.
+        if control.should_training_stop and args.eval_strategy == "steps" and not self.trainer.is_stopping:
             control.should_evaluate = True
 
     def on_save(self, args, state, control, **kwargs):

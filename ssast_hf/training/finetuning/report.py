@@ -136,7 +136,7 @@ def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) ->
         "",
         results["chosen"],
         "",
-        f"- model: {job.start}, {source}; {total:,} parameters, {trained:,} of them trained",
+        f"- model: {job.task.model_name_or_path}, {source}; {total:,} parameters, {trained:,} of them trained",
         f"- patches every {config.frequency_stride} mel bins and {config.time_stride} frames, of {config.max_length}",
         f"- data: {split.train.source}, {split.name}: recordings: {parts}",
         f"- steps: {trainer.state.global_step}, of {args.train_batch_size} clips x {args.gradient_accumulation_steps} "

@@ -28,12 +28,13 @@ upstream: $(VENV)/installed
 cards: $(VENV)/installed
 	$(VENV)/bin/python model_cards/render.py
 
+# Not compiled: that takes longer than the rest, and Python compiles what it imports.
 $(VENV)/installed: pyproject.toml
 	@echo "Installing into $(VENV), once: 0.44 GB to download where pip takes a CPU build of PyTorch, else several GB"
 	@echo "(minutes; TORCH=... says which PyTorch). First PyTorch, then transformers and the rest."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet "$(TORCH)"
-	$(VENV)/bin/pip install --quiet "$(TRANSFORMERS)" --editable ".[dev]"
+	$(VENV)/bin/pip install --quiet --no-compile "$(TORCH)"
+	$(VENV)/bin/pip install --quiet --no-compile "$(TRANSFORMERS)" --editable ".[dev]"
 	touch $@
 
 clean:

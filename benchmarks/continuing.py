@@ -5,9 +5,10 @@ Whether continuing on recordings of one's own helps: validation loss and a linea
     python benchmarks/continuing.py --data digits/audio --labels digits/digits.csv --label_column digit \
         --fold_column take --max_length 64 --output_dir scratch
 
-The bundled model is continued by `ssast-hf pretrain` on the clips of some folds, without their labels. The others
-(`--held_out`) are its validation data, and what a linear classifier is tested on, as `ssast-hf evaluate` does it.
-Column `--fold_column` of the CSV, counted modulo 5, is the fold. Every combination of `--steps`, `--learning_rates`,
+The bundled model is continued by `ssast-hf pretrain` on the clips of all folds but one, without their labels. The one
+that is held out is its validation data, and what a linear classifier is tested on, as `ssast-hf evaluate` does it.
+Each of `--held_out` is in turn; the figures are the means. Column `--fold_column` of the CSV, counted modulo 5, is the
+fold. Every combination of `--steps`, `--learning_rates`,
 `--warmups` (shares of the run) and `--schedules` is a run; `default` is what the command does by itself. Results are
 added to `continuing.jsonl` in the output folder; what is there already is not run again.
 """
@@ -33,7 +34,8 @@ from ssast_hf.inference.evaluating.probing import Fold, probe
 
 FOLDS = 5
 SHORTEST = 0.2  # seconds; a shorter clip has no whole patch
-COLUMNS = "data held_out steps learning_rate warmup schedule loss_before loss_after probe_before probe_after".split()
+FIGURES = "loss_before loss_after probe_before probe_after".split()
+COLUMNS = ["data", "steps", "learning_rate", "warmup", "schedule", *FIGURES]
 
 
 def main():
@@ -42,7 +44,7 @@ def main():
     parser.add_argument("--labels", required=True, type=Path, help="CSV with filename, a fold and a label")
     parser.add_argument("--label_column", default="category")
     parser.add_argument("--fold_column", default="fold")
-    parser.add_argument("--held_out", type=int, nargs="+", default=[4, 0], help="folds not trained on")
+    parser.add_argument("--held_out", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="folds")
     parser.add_argument("--max_length", type=int, default=512, help="frames per clip")
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--learning_rates", nargs="+", default=["default"])
@@ -56,27 +58,31 @@ def main():
     table = [row for row in table if soundfile.info(arguments.data / row["filename"]).duration >= SHORTEST]
     folds = np.array([int(row[arguments.fold_column]) % FOLDS for row in table])
     paths = [(arguments.data / row["filename"]).resolve() for row in table]
-    held_out = np.isin(folds, arguments.held_out)
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    prober = Prober(paths, np.array([row[arguments.label_column] for row in table]), folds, arguments)
+    prober = Prober(paths, np.array([row[arguments.label_column] for row in table]), folds, arguments.max_length)
     results = arguments.output_dir / "continuing.jsonl"
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    before, rows = None, []
+    rows = []
     grid = itertools.product(arguments.steps, arguments.learning_rates, arguments.warmups, arguments.schedules)
     for steps, rate, warmup, schedule in grid:
-        setting = {"data": arguments.labels.stem, "held_out": " ".join(map(str, arguments.held_out))}
-        setting |= {"steps": steps, "learning_rate": rate, "warmup": warmup, "schedule": schedule}
-        setting |= {"seed": arguments.seed, "max_length": arguments.max_length}
-        row = next((row for row in done if setting.items() <= row.items()), None)
-        if row is None:
-            before = prober.accuracy(nano_model()) if before is None else before
-            output = arguments.output_dir / "run"
-            shutil.rmtree(output, ignore_errors=True)
-            losses = continue_pretraining(paths, held_out, setting, output)
-            row = setting | losses | {"probe_before": before, "probe_after": prober.accuracy(output)}
-            with results.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        rows.append({name: row[name] for name in COLUMNS})
+        setting = {"data": arguments.labels.stem, "steps": steps, "learning_rate": rate, "warmup": warmup}
+        setting |= {"schedule": schedule, "seed": arguments.seed, "max_length": arguments.max_length}
+        runs = []
+        for fold in arguments.held_out:
+            run = next((row for row in done if (setting | {"held_out": fold}).items() <= row.items()), None)
+            if run is None:
+                output = arguments.output_dir / "run"
+                shutil.rmtree(output, ignore_errors=True)
+                run = setting | {"held_out": fold} | continue_pretraining(paths, folds == fold, setting, output)
+                run |= {
+                    "probe_before": prober.accuracy(nano_model(), fold),
+                    "probe_after": prober.accuracy(output, fold),
+                }
+                with results.open("a") as file:
+                    file.write(json.dumps(run) + "\n")
+            runs.append(run)
+        means = {name: float(np.mean([run[name] for run in runs])) for name in FIGURES}
+        rows.append({name: (setting | means)[name] for name in COLUMNS})
     report(rows)
 
 
@@ -106,24 +112,30 @@ def continue_pretraining(paths: list[Path], held_out, setting: dict, output: Pat
 
 
 class Prober:
-    """A linear classifier on the embeddings of a model, tested on the clips that were held out."""
+    """A linear classifier on the embeddings of a model, tested on the clips of one fold."""
 
-    def __init__(self, paths, labels, folds, arguments):
-        self.folds, self.arguments = folds, arguments
-        longest = SSASTFeatureExtractor().num_samples(arguments.max_length)
+    def __init__(self, paths, labels, folds, max_length):
+        self.folds, self.max_length = folds, max_length
+        longest = SSASTFeatureExtractor().num_samples(max_length)
         self.clips = [load_audio(path)[:longest] for path in paths]
         self.targets = np.unique(labels, return_inverse=True)[1]
+        self.kept = {}
 
-    def accuracy(self, folder) -> float:
+    def accuracy(self, folder, held_out: int) -> float:
+        train, test = np.flatnonzero(self.folds != held_out), np.flatnonzero(self.folds == held_out)
+        fold = Fold(f"fold {held_out}", train, test, self.folds[train])
+        return float((probe(self.embed(folder), self.targets, fold, "ridge").predictions == self.targets[test]).mean())
+
+    def embed(self, folder) -> np.ndarray:
+        """Of all layers, (clips, layers + 1, dimensions); those of the untouched model are computed once."""
+        if folder in self.kept:
+            return self.kept[folder]
         embedder = Embedder(folder, pooling="mean", layer="all")
-        embedder.encoder.set_input_geometry(max_length=self.arguments.max_length)
-        features = embedder(self.clips)
-        correct = []
-        for held_out in self.arguments.held_out:
-            train, test = np.flatnonzero(self.folds != held_out), np.flatnonzero(self.folds == held_out)
-            fold = Fold(f"fold {held_out}", train, test, self.folds[train])
-            correct.append(probe(features, self.targets, fold, "ridge").predictions == self.targets[test])
-        return float(np.concatenate(correct).mean())
+        embedder.encoder.set_input_geometry(max_length=self.max_length)
+        embeddings = embedder(self.clips)
+        if folder == nano_model():
+            self.kept[folder] = embeddings
+        return embeddings
 
 
 if __name__ == "__main__":

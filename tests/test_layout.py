@@ -128,6 +128,7 @@ def test_help_and_errors_of_the_command_line_do_not_wait_for_pytorch(arguments, 
 
 
 def test_wheel_holds_every_module_and_file_and_runs(tmp_path):
+    """And no module opens a connection when it is imported."""
     project = tmp_path / "project"
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         project.mkdir(exist_ok=True)
@@ -139,12 +140,16 @@ def test_wheel_holds_every_module_and_file_and_runs(tmp_path):
     venv.create(tmp_path / "environment", with_pip=False, symlinks=True)
     python = tmp_path / "environment" / "bin" / "python"
     (wheel,) = tmp_path.glob("ssast_hf-*.whl")
-    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True)
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", "--no-compile", wheel], check=True)
     # What it depends on, from the environment of the tests, but not the package that is installed there.
     site = next((tmp_path / "environment").glob("lib/python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     code = f"""
-import importlib, pkgutil, ssast_hf
+import importlib, pkgutil, socket
+def refuse(*arguments, **options):
+    raise AssertionError(f"connection to {{arguments}}")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+import ssast_hf
 from ssast_hf.assets import bundled_clips, nano_model
 names = [module.name for module in pkgutil.walk_packages(ssast_hf.__path__, "ssast_hf.")]
 for name in names:

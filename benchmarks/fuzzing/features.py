@@ -22,7 +22,7 @@ NAMES = {
 # What is taken where the file says nothing.
 FIELDS = {
     "sampling_rate": 16000, "num_mel_bins": 128, "max_length": 1024, "mean": -4.2677393, "std": 4.5689974,
-    "do_normalize": True, "padding_value": 0.0,
+    "do_normalize": True, "padding_value": 0.0, "padding": "max_length", "truncation": True,
 }  # fmt: skip
 
 
@@ -38,22 +38,23 @@ def features(random, folder: Path, seeds: Path) -> Trial:
         source.write_bytes(data)
     elif way == "field":
         key = random.choice(list(FIELDS))
-        fields[key] = random.choice(
-            (anything(random), 0, -1, 1, 1e-300, 10**9, 2**63, 10**30, float("nan"), "16000", True, None)
-        )
+        odd = (0, -1, 1, 1e-300, 10**9, 2**63, 10**30, float("nan"), "16000", "longest", True, False, None)
+        fields[key] = random.choice((anything(random), *odd))
         description = f"{key} = {str(fields[key])[:40]}"
         source.write_text(json.dumps(fields))
     elif way == "fields":  # that are possible
         fields |= {
             "sampling_rate": random.choice((8000, 16000, 22050, 48000, 999)),
             "num_mel_bins": random.choice((1, 3, 32, 500)),
+            "padding": random.choice(("max_length", "longest", "do_not_pad", True, False)),
+            "truncation": random.choice((True, False)),
         }
         fields |= {
             "mean": random.uniform(-9, 9),
             "std": random.uniform(0.1, 9),
             "max_length": random.choice((1, 2, 64, 999)),
         }
-        description = f"{fields['sampling_rate']} Hz, {fields['num_mel_bins']} bins"
+        description = f"{fields['sampling_rate']} Hz, {fields['num_mel_bins']} bins, padding={fields['padding']}"
         source.write_text(json.dumps(fields))
     elif way == "call":
         description, clips, call = odd_call(random, call)
@@ -142,14 +143,17 @@ def odd_call(random, call):
 
 def spectrogram_difference(values: np.ndarray, wave: np.ndarray, fields: dict) -> str | None:
     """Whether (frames, mels) differ from a plain float64 computation, frame by frame and filter by filter."""
-    rate, bins, frames = fields["sampling_rate"], fields["num_mel_bins"], fields["max_length"]
+    rate, bins = fields["sampling_rate"], fields["num_mel_bins"]
+    length, shift = int(rate * 0.025), int(rate * 0.01)
+    count = 1 + (len(wave) - length) // shift
+    count = min(count, fields["max_length"]) if fields["truncation"] else count
+    frames = max(count, fields["max_length"]) if fields["padding"] == "max_length" else count
     if values.shape != (frames, bins):
         return f"shape {values.shape}, expected {(frames, bins)}"
     if not np.isfinite(values).all():
         return "not finite"
     if not (900 <= rate <= 200_000 and abs(fields["mean"]) < 100 and 0.01 < fields["std"] < 100):
         return None  # float32 does not hold what is to be compared
-    length, shift = int(rate * 0.025), int(rate * 0.01)
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / (length - 1))
     transform = 2 ** math.ceil(math.log2(length))
     filters = mel_filters(bins, transform, rate)
@@ -158,7 +162,6 @@ def spectrogram_difference(values: np.ndarray, wave: np.ndarray, fields: dict) -
     logs = values.astype(np.float64)
     if fields["do_normalize"]:
         logs = logs * 2 * fields["std"] + fields["mean"]
-    count = min(1 + (len(wave) - length) // shift, frames)
     for number in range(count):
         frame = wave[number * shift : number * shift + length]
         frame = frame - frame.mean()

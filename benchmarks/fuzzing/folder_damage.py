@@ -28,7 +28,8 @@ CONFIG_KEYS = (
 ).split()
 EXTRACTOR_KEYS = (
     "auto_map feature_extractor_type processor_class padding_side feature_size image_processor_type _name_or_path "
-    "return_attention_mask padding_value do_normalize mean std max_length num_mel_bins sampling_rate __class__"
+    "return_attention_mask padding_value do_normalize mean std max_length num_mel_bins sampling_rate __class__ "
+    "padding truncation min_frames"
 ).split()
 # A text of YAML that grows ninefold with each line.
 LAUGHS = "\n".join(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in ("ab", "bc", "cd", "de", "ef", "fg", "gh"))

@@ -5,6 +5,14 @@ import pytest
 import soundfile
 
 from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.training import report
+
+
+@pytest.fixture(autouse=True)
+def no_curves(request, monkeypatch):
+    """To draw them takes longer than most of these runs take to train; `curves` marks a test that is about them."""
+    if request.node.get_closest_marker("curves") is None:
+        monkeypatch.setattr(report, "plot_curves", lambda history, path: None)
 
 
 @pytest.fixture

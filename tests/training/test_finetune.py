@@ -10,6 +10,15 @@ from command import finish, kill_after, run, weights
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, AutoModelForAudioXVector
 
 from ssast_hf.cli import main
+from ssast_hf.training.finetuning import report
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """As in pretraining, where `curves` is no mark of a test."""
+    if request.node.get_closest_marker("curves") is None:
+        for name in ("plot_curves", "plot_confusion"):
+            monkeypatch.setattr(report, name, lambda *arguments: None)
 
 
 @pytest.fixture
@@ -52,6 +61,7 @@ def results_in(folder) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
+@pytest.mark.curves
 def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
     out = tmp_path / "out"
     command = options(model_dir, sounds, out, num_train_epochs=8, learning_rate=5e-3)
@@ -153,3 +163,44 @@ def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path):
     assert result["test"].keys() == {"equal_error_rate", "min_dcf"}
     assert result["count"] == len(rows)
     assert AutoModelForAudioXVector.from_pretrained(tmp_path / "out").config.num_labels == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (["low/low-0.wav,dog", "high/high-0.wav,"], {}, "row 2: no label"),
+        (["low/low-0.wav,dog"] * 2, {"label_column": "species"}, "none of them species"),
+        ([f"low/low-{i}.wav,{'ab'[i == 3]}" for i in range(10)], {}, "the class 'b' has no example"),
+        ([f"low/low-{i % 6}.wav,{'ab'[i % 2]}" for i in range(12)], {}, "The same recording is in "),
+        ([f"low/low-{i}.wav,a;b" for i in range(9)], {}, "row 1: 2 labels, 'a', 'b', where one is expected"),
+        (["low/low-0.wav,a"] * 2, {"test_data": "other.csv"}, "other.csv, row 1"),
+        (["low/low-0.wav,a"] * 2, {"task": "ctc"}, "Tokens too coarse for CTC"),
+    ],
+    ids=["no label", "no column", "one example", "twice", "several", "unknown", "coarse"],
+)
+def test_what_is_wrong_is_told_in_a_line_before_training(
+    model_dir, sounds, tmp_path, monkeypatch, capsys, rows, changes, message
+):
+    monkeypatch.chdir(sounds)
+    (sounds / "table.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    (sounds / "other.csv").write_text("path,label\nhigh/high-1.wav,c\nhigh/high-2.wav,c\n")
+    assert main(options(model_dir, "table.csv", tmp_path / "out", **changes)) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys):
+    """By its size, and by its names alone; one for the same labels is kept."""
+    for data, out in (("a", "one"), ("b", "two"), ("a", "three")):
+        names = {"a": "dog cat", "b": "cow dog"}[data].split()
+        table(sounds, "label", lambda i, names=names: names[i // 12])
+        start = model_dir if out == "one" else tmp_path / "one"
+        changes = {"max_steps": 1, "learning_rate": 1e-9, "mean": -4, "std": 4}
+        assert main(options(start, tmp_path / "sounds.csv", tmp_path / out, **changes)) == 0
+    said = capsys.readouterr().err
+    assert said.count("has a head for other labels, such as 'cat'") == 1
+    first, second, third = (weights(tmp_path / out)["classifier.dense.weight"] for out in ("one", "two", "three"))
+    torch.testing.assert_close(first, third, atol=1e-6, rtol=0)
+    assert not torch.allclose(first, second, atol=1e-4)

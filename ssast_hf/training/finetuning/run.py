@@ -20,6 +20,8 @@ from accelerate import PartialState
 
 from ...assets import named_model
 from ...audio.decoding import audio_packages
+from ...configuration_ssast import SSASTConfig
+from ...heads_ssast import check_ctc_token
 from ..arguments import parse_into
 from ..messages import quiet_libraries, say
 from ..processes import FolderLock, check_launcher, named_when_lost, told_when_alone
@@ -70,6 +72,14 @@ def main(argv: list[str] | None = None) -> list[str]:
     raise SystemExit(EXIT_STATUS)
 
 
+def check_tokens(config: SSASTConfig, time_stride: int | None):
+    """ValueError if the model's time steps are too long for characters."""
+    try:
+        check_ctc_token(config, config.time_stride if time_stride is None else time_stride)
+    except ValueError as error:
+        raise ValueError(f"{error} Or pass --time_stride 4 here.") from error
+
+
 def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv: list[str]) -> list[str]:
     """What the command does, with its options read and its folder locked; [`Stopped`] if it was asked to stop."""
     # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
@@ -87,6 +97,8 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
         arguments.learning_rate = apply_to_model(task_arguments, config, argv) or arguments.learning_rate
         arguments.asked["learning_rate"] = arguments.learning_rate
     kind = KINDS[task_arguments.task]
+    if kind.head == "SSASTForCTC":
+        check_tokens(config, task_arguments.time_stride)
     longest = extractor.num_samples(task_arguments.max_length or config.max_length) if kind.fits_whole else None
     limits = Limits(extractor.sampling_rate, extractor.num_samples(config.patch_shape[1]), longest)
     with arguments.main_process_first(desc="listing the recordings"):

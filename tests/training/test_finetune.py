@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from command import finish, kill_after, run, weights
+from command import weights
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, AutoModelForAudioXVector
 
 from ssast_hf.cli import main
 from ssast_hf.training.finetuning import report
+from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,7 @@ def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_p
     assert results_in(out) == result
 
 
-def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path):
+def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypatch, capsys):
     """With all that draws random numbers, rates that differ, and a mean of weights that is kept in checkpoints."""
     changes = {
         "mask_frequency": 8,
@@ -105,16 +106,27 @@ def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path):
         "average_last_epochs": 2,
         "label_smoothing_factor": 0.1,
     }
-    arguments = [options(model_dir, sounds, tmp_path / name, **changes) for name in ("unbroken", "killed")]
-    finish(run(arguments[0], tmp_path))
-    processes = run(arguments[1], tmp_path)
-    kill_after(processes, tmp_path / "killed" / "checkpoint-8")
-    assert "Going on from" in finish(run(arguments[1], tmp_path))
-    one, other = (weights(tmp_path / name) for name in ("unbroken", "killed"))
+    straight, killed = (options(model_dir, sounds, tmp_path / name, **changes) for name in ("straight", "killed"))
+    assert main(straight) == 0
+    save = FinetuningTrainer._save_checkpoint
+
+    def save_and_die(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        if self.state.global_step == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinetuningTrainer, "_save_checkpoint", save_and_die)
+        assert main(killed) == 130
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    capsys.readouterr()
+    assert main(killed) == 0
+    assert "Going on from" in capsys.readouterr().err
+    one, other = (weights(tmp_path / name) for name in ("straight", "killed"))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
-    assert results_in(tmp_path / "unbroken") == results_in(tmp_path / "killed")
+    assert results_in(tmp_path / "straight") == results_in(tmp_path / "killed")
     # The result is the mean after the last two epochs.
-    last = [weights(tmp_path / "unbroken" / f"checkpoint-{step}") for step in (8, 12)]
+    last = [weights(tmp_path / "straight" / f"checkpoint-{step}") for step in (8, 12)]
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)
 

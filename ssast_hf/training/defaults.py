@@ -65,7 +65,7 @@ def count_steps(arguments: RunArguments, clips: int | None) -> int | None:
         return None
     if arguments.max_steps > 0 or clips is None:
         return arguments.max_steps
-    return math.ceil(arguments.num_train_epochs * steps_per_epoch(arguments, clips))
+    return math.ceil((arguments.num_train_epochs or 0.0) * steps_per_epoch(arguments, clips))
 
 
 def steps_per_epoch(arguments: RunArguments, clips: int) -> int:

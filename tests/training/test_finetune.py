@@ -7,8 +7,15 @@ import pytest
 import soundfile
 import torch
 from command import weights
-from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, AutoModelForAudioXVector
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    AutoModelForAudioXVector,
+    AutoModelForCTC,
+    AutoTokenizer,
+)
 
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
 from ssast_hf.training.finetuning import report
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
@@ -146,21 +153,37 @@ def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("task", "columns", "labels", "figures"),
+    ("columns", "labels", "changes", "figures"),
     [
-        ("multilabel", "label", ["a", "a;b", "b"], {"mean_average_precision", "roc_auc"}),
-        ("regression", "label", ["0.5", "1.5", "-2"], {"mean_absolute_error", "mean_squared_error", "r2"}),
-        ("frames", "onset,offset,event_label", ["0,0.2,a", "0.1,0.3,b", ",,"], {"segment_f1", "event_f1"}),
+        (
+            "label",
+            ["a", "a;b", "b"],
+            {"task": "multilabel", "use_weighted_layer_sum": True, "classifier_proj_size": 16, "mixup": 0.5},
+            {"mean_average_precision", "roc_auc"},
+        ),
+        (
+            "label",
+            ["0.5", "1.5", "-2"],
+            {"task": "regression", "init_from_scratch": True, "time_stride": 4},
+            {"mean_absolute_error", "mean_squared_error", "r2"},
+        ),
+        (
+            "onset,offset,event_label",
+            ["0,0.2,a", "0.1,0.3,b", ",,"],
+            {"task": "frames", "freeze_encoder": True},
+            {"segment_f1", "event_f1"},
+        ),
     ],
+    ids=["multilabel", "regression", "frames"],
 )
-def test_other_labels(model_dir, sounds, tmp_path, task, columns, labels, figures):
+def test_other_labels(model_dir, sounds, tmp_path, columns, labels, changes, figures):
     data = table(sounds, columns, lambda i: labels[i % 3])
-    changes = {"task": task, "num_train_epochs": 1, "min_per_class": 1}
+    changes = {"num_train_epochs": 1, "min_per_class": 1} | changes
     assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
     assert results_in(tmp_path / "out")["test"].keys() == figures
     report = (tmp_path / "out" / "report.md").read_text()
     assert "## The worst mistakes\n\n| recording |" in report
-    assert ("## Classes" in report) == (task != "regression")
+    assert ("## Classes" in report) == (changes["task"] != "regression")
 
 
 def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path):
@@ -216,3 +239,46 @@ def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys
     first, second, third = (weights(tmp_path / out)["classifier.dense.weight"] for out in ("one", "two", "three"))
     torch.testing.assert_close(first, third, atol=1e-6, rtol=0)
     assert not torch.allclose(first, second, atol=1e-4)
+
+
+def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds, tmp_path):
+    peft = pytest.importorskip("peft")
+    changes = {"lora_rank": 2, "num_train_epochs": 1, "mean": -4, "std": 4}
+    assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0
+    merged = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").eval()
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    plain = AutoModelForAudioClassification.from_pretrained(model_dir, id2label=merged.config.id2label)
+    adapted = peft.PeftModel.from_pretrained(plain, tmp_path / "out" / "adapter").eval()
+    inputs = torch.randn(2, 64, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(merged(inputs).logits, adapted(inputs).logits, atol=1e-5, rtol=0)
+    # Nothing of the encoder but the additions has been trained.
+    before, after = weights(model_dir), weights(tmp_path / "out")
+    changed = {name for name in before if name in after and not torch.equal(before[name], after[name])}
+    assert all(".attention.attention." in name for name in changed)
+
+
+def test_texts(sounds, tmp_path, capsys):
+    pytest.importorskip("jiwer")
+    config = SSASTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, patch_size=[32, 2],
+        num_mel_bins=32, max_length=64,
+    )  # fmt: skip
+    start = tmp_path / "frames"
+    SSASTForPretraining(config).save_pretrained(start)
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(start)
+    data = table(sounds, "text", lambda i: ["low tone", "high tone"][i // 12])
+    changes = {"task": "ctc", "num_train_epochs": 1}
+    assert main(options(start, data, tmp_path / "out", **changes)) == 0
+    assert results_in(tmp_path / "out")["test"].keys() == {"word_error_rate", "character_error_rate"}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    model = AutoModelForCTC.from_pretrained(tmp_path / "out")
+    assert (model.config.vocab_size, model.config.pad_token_id) == (len(tokenizer), tokenizer.pad_token_id)
+    extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "out")
+    assert (extractor.padding, extractor.truncation) == ("longest", False)  # as the pipeline needs them
+    rows = [f"sounds/low/low-{i}.wav,quiet" for i in range(2)]
+    (tmp_path / "other.csv").write_text("\n".join(["path,text", *rows]) + "\n")
+    rest = [f"sounds/high/high-{i}.wav,high" for i in range(10)]
+    (tmp_path / "train.csv").write_text("\n".join(["path,text", *rest]) + "\n")
+    changes["test_data"] = tmp_path / "other.csv"
+    assert main(options(start, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
+    assert "the text has 'q', which is not in the vocabulary" in capsys.readouterr().err

@@ -48,7 +48,9 @@ def read_extractor(name: str, **fields) -> SSASTFeatureExtractor:
         return SSASTFeatureExtractor.from_pretrained(name, **fields)
 
 
-def make_model(name: str, config: SSASTConfig, arguments: TaskArguments, task: Task) -> SSASTHeadModel:
+def make_model(
+    name: str, config: SSASTConfig, arguments: TaskArguments, task: Task, is_again: bool = False
+) -> SSASTHeadModel:
     """
     The model to train, with the head of a task.
 
@@ -57,6 +59,7 @@ def make_model(name: str, config: SSASTConfig, arguments: TaskArguments, task: T
         config ([`SSASTConfig`]): What is written there.
         arguments ([`TaskArguments`]): How it is to be changed.
         task ([`Task`]): What for.
+        is_again (`bool`, defaults to `False`): Whether what is new was told before.
     """
     fields = task.fields() | {
         "pooling_mode": arguments.pooling_mode or config.pooling_mode,
@@ -77,7 +80,7 @@ def make_model(name: str, config: SSASTConfig, arguments: TaskArguments, task: T
         encoder.set_input_geometry(**geometry)
         model = with_new_head(encoder, head)
     else:
-        model = load(name, head, fields | attention)
+        model = load(name, head, fields | attention, is_again)
         if not is_for_the_same(config, model, task):
             say(f"{name} has a head for other labels, such as {config.id2label[0]!r}: the head is new.")
             model = with_new_head(model.base_model, head)
@@ -107,7 +110,7 @@ def leaves_as_stock(pooling_mode: str | None) -> bool:
     return pooling_mode == "cls"
 
 
-def load(name: str, head: Any, fields: dict):
+def load(name: str, head: Any, fields: dict, is_again: bool = False):
     """A model with the encoder that is there; says what is new."""
     if Path(name).is_dir():
         check_model_folder(name)
@@ -128,7 +131,7 @@ def load(name: str, head: Any, fields: dict):
         raise ValueError(f"{name} has not the weights of its encoder, such as {lacking[0]}. {REMEDY}")
     if changed:
         say(f"{name} has a head of another size, for other labels or another num_labels: the head is new.")
-    elif new and head is not SSASTModel:
+    elif new and head is not SSASTModel and not is_again:
         say(f"{name} has no such head, so it is new: {', '.join(key for key in new if not key.startswith(prefix))}.")
     return model
 

@@ -27,7 +27,7 @@ def keep_result(trainer, outcome: Outcome, job):
         model.load_state_dict(read_weights(outcome.checkpoint))
     result = None
     if job.task.lora_rank is not None and trainer.is_world_process_zero():
-        plain = make_model(job.start, job.config, job.task, trainer.task)
+        plain = make_model(job.start, job.config, job.task, trainer.task, is_again=True)
         result = merge(model, plain, job.task.lora_rank, job.start, folder / FOLDER)
     chosen = outcome.checkpoint if trainer.average is None and job.task.lora_rank is None else None
     if trainer.average is not None and result is None and trainer.is_world_process_zero():

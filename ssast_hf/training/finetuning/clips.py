@@ -1,6 +1,7 @@
 """Labelled recordings as items and batches, the same ones whatever was interrupted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +14,21 @@ from ...audio.lengths import measure
 
 # What there is instead of a label where there is none.
 NONE = -100
+
+
+@dataclass(frozen=True)
+class WholeLabels:
+    """
+    Labels that are the same wherever a clip begins. Not a function of a function, which workers could not be given.
+
+    Args:
+        labels: One of each recording.
+    """
+
+    labels: Sequence | np.ndarray
+
+    def __call__(self, index: int, begin: float, num_samples: int) -> np.ndarray:
+        return self.labels[index]
 
 
 class LabelledClips(Dataset):

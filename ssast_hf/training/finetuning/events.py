@@ -1,6 +1,7 @@
 """Events in time: from seconds to the time steps of a model and back, and how well they are found."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,27 @@ class Clock:
                 times = [max(self.first + (step - 0.5) * self.step, 0.0) for step in (begin, end)]
                 found.append((float(times[0]), float(times[1]), name))
         return sorted(found)
+
+
+@dataclass(frozen=True)
+class StepLabels:
+    """
+    Which classes are there at each time step of a clip.
+
+    Args:
+        clock ([`Clock`]): When these are.
+        events (`list[list[Event]]`): Of each recording.
+        config ([`SSASTConfig`]), feature_extractor ([`SSASTFeatureExtractor`]): Say how many steps a clip has.
+    """
+
+    clock: Clock
+    events: list[list[Event]]
+    config: Any
+    feature_extractor: Any
+
+    def __call__(self, index: int, begin: float, num_samples: int) -> np.ndarray:
+        steps = self.config.time_grid(self.feature_extractor.num_frames(num_samples))
+        return self.clock.targets(self.events[index], begin, max(steps, 0))
 
 
 def counts_of(said: list[Event], true: list[Event], names: list[str]) -> np.ndarray:

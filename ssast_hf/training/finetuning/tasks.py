@@ -9,8 +9,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from ...audio.labelled import LabelledData
-from .clips import NONE
-from .events import Clock, Event, counts_of, f1_of
+from .clips import NONE, WholeLabels
+from .events import Clock, Event, StepLabels, counts_of, f1_of
 from .figures import Measure, of_classes, of_numbers, of_several
 from .texts import check_jiwer, encode, errors_of, make_tokenizer, rates_of, spaced
 
@@ -51,8 +51,7 @@ class Task:
 
     def labels(self, data: LabelledData, feature_extractor) -> Callable[[int, float, int], np.ndarray]:
         """From a recording, the second where a clip begins and its samples to its label."""
-        targets = data.targets()
-        return lambda index, begin, num_samples: targets[index]
+        return WholeLabels(data.targets())
 
     @property
     def has_own_loss(self) -> bool:
@@ -187,8 +186,7 @@ class Transcription(Task):
         return {"vocab_size": len(self.tokenizer), "pad_token_id": self.tokenizer.pad_token_id}
 
     def labels(self, data, feature_extractor):
-        encoded = encode(self.tokenizer, data)
-        return lambda index, begin, num_samples: encoded[index]
+        return WholeLabels(encode(self.tokenizer, data))
 
     def kept(self, logits, labels) -> torch.Tensor:
         return (logits[0] if isinstance(logits, tuple) else logits).argmax(dim=-1)
@@ -222,11 +220,7 @@ class Frames(Task):
         return Clock(float(self.config.frame_times(self.config.max_length)[0]), seconds, self.names)
 
     def labels(self, data, feature_extractor):
-        def label(index: int, begin: float, num_samples: int) -> np.ndarray:
-            steps = self.config.time_grid(feature_extractor.num_frames(num_samples))
-            return self.clock.targets(data.events[index], begin, max(steps, 0))
-
-        return label
+        return StepLabels(self.clock, data.events, self.config, feature_extractor)
 
     def measure(self, scores, targets) -> Measure:
         true = [self.heard(labels, labels, 0.5) for labels in targets]

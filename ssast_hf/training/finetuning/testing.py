@@ -6,7 +6,7 @@ import numpy as np
 
 from ...audio.batches import Cropper
 from ...audio.labelled import LabelledData
-from .clips import NONE, LabelledClips
+from .clips import NONE, LabelledClips, WholeLabels
 from .trials import Trials, cosines
 
 
@@ -48,7 +48,8 @@ def joined(scores: np.ndarray, targets: np.ndarray, places: np.ndarray, count: i
 
 def test_pairs(trainer, trials: Trials, cropper: Cropper) -> np.ndarray:
     """How alike the recordings of each pair are to a model of speakers, (num_pairs,)."""
-    clips = LabelledClips(trials.recordings, cropper, lambda *place: np.int64(NONE), is_training=False)
+    nobody = np.full(len(trials.recordings), NONE)
+    clips = LabelledClips(trials.recordings, cropper, WholeLabels(nobody), is_training=False)
     measured, trainer.compute_metrics, trainer.returned = trainer.compute_metrics, None, "embeddings"
     try:
         embeddings = trainer.predict(clips, metric_key_prefix="test").predictions

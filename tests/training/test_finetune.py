@@ -17,13 +17,14 @@ from transformers import (
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
-from ssast_hf.training.finetuning import report
+from ssast_hf.training.finetuning import figures, report
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(request, monkeypatch):
-    """As in pretraining, where `curves` is no mark of a test."""
+def short(request, monkeypatch):
+    """Few draws; and no pictures, as in pretraining, where `curves` is no mark of a test."""
+    monkeypatch.setattr(figures, "DRAWS", figures.FEWEST_DRAWS)
     if request.node.get_closest_marker("curves") is None:
         for name in ("plot_curves", "plot_confusion"):
             monkeypatch.setattr(report, name, lambda *arguments: None)
@@ -153,7 +154,7 @@ def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("columns", "labels", "changes", "figures"),
+    ("columns", "labels", "changes", "names"),
     [
         (
             "label",
@@ -176,11 +177,11 @@ def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
     ],
     ids=["multilabel", "regression", "frames"],
 )
-def test_other_labels(model_dir, sounds, tmp_path, columns, labels, changes, figures):
+def test_other_labels(model_dir, sounds, tmp_path, columns, labels, changes, names):
     data = table(sounds, columns, lambda i: labels[i % 3])
     changes = {"num_train_epochs": 1, "min_per_class": 1} | changes
     assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
-    assert results_in(tmp_path / "out")["test"].keys() == figures
+    assert results_in(tmp_path / "out")["test"].keys() == names
     report = (tmp_path / "out" / "report.md").read_text()
     assert "## The worst mistakes\n\n| recording |" in report
     assert ("## Classes" in report) == (changes["task"] != "regression")

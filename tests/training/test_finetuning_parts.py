@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, f1_score
 
 from ssast_hf import SSASTForAudioClassification
 from ssast_hf.training.finetuning.augmenting import Augmentation, beta
@@ -118,6 +119,10 @@ def test_intervals_hold_the_figures():
     scores = random.standard_normal((60, 3)) + 1.5 * np.eye(3)[targets]
     measure = of_classes(scores, targets)
     figures = measure(np.arange(60))
+    said = scores.argmax(axis=1)
+    assert figures == pytest.approx(
+        {"accuracy": accuracy_score(targets, said), "macro_f1": f1_score(targets, said, average="macro")}
+    )
     groups = [str(i // 10) for i in range(60)]
     for name, (low, high) in intervals(measure, 60, groups, seed=0).items():
         assert low < figures[name] < high

@@ -48,7 +48,8 @@ def write_results(
     if tested is not None:
         scores, targets, data = tested
         measure, count, unit = task.measure_test(*tested), len(data), "recordings"
-        between = intervals(measure, count, data.groups, trainer.args.seed, max(scores[0].size, 1))
+        size = len(task.names) if data.is_multilabel and data.events is None else 1
+        between = intervals(measure, count, data.groups, trainer.args.seed, size)
         if (confusion := task.confusion(scores, targets)) is not None:
             plot_confusion(confusion, task.names, folder / CONFUSION)
             pages += ["", f"![confusion matrix]({CONFUSION})"]

@@ -9,6 +9,11 @@ products over the whole time of the step, as a share of the rate of large produc
 same data type; recomputation does not count. `alone` is the time in a process of its own, afterwards: there the
 candidates do not share an allocator that has been through the steps of all. Peak memory is that process's, above what
 it had before the model was made (CPU), or what PyTorch allocated (CUDA).
+
+What it is worth to compute the last feed-forward layer and the heads for masked patches alone, with losses that are
+compared first:
+
+    python benchmarks/pretraining_step.py --size base --only "one pass, all patches" "one pass, sdpa"
 """
 
 import argparse
@@ -28,11 +33,13 @@ from ssast_hf.conversion.original import rename_original
 
 
 SIZES = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}
-# Everything that can be timed: attention, bfloat16, compilation, decoder layers, gradient checkpointing.
+# Everything that can be timed: attention, bfloat16, compilation, decoder layers, gradient checkpointing, and all
+# patches to the end, where the package's step goes on with masked ones.
 BASELINE = "two passes, eager"
 CANDIDATES = {
     BASELINE: None,
     "one pass, eager": dict(attention="eager"),
+    "one pass, all patches": dict(all_patches=True),
     "one pass, sdpa": dict(),
     "one pass, compiled": dict(compiled=True),
     "one pass, bf16": dict(bf16=True),
@@ -48,6 +55,7 @@ CPU_CANDIDATES = {
 }
 CUDA_CANDIDATES = {
     "one pass, bf16, compiled": dict(bf16=True, compiled=True),
+    "one pass, bf16, CUDA graphs": dict(bf16=True, compiled="reduce-overhead"),
     "one pass, bf16, checkpointing": dict(bf16=True, checkpointing=True),
     "one pass, bf16, flash": dict(bf16=True, attention="flash_attention_2"),
     "visible only, bf16, compiled": dict(decoder=2, bf16=True, compiled=True),
@@ -73,8 +81,9 @@ def main():
     if arguments.alone:
         print(json.dumps(measure_alone(arguments)))
         return
-    config, baseline, state = make_models(arguments)
-    input_values = make_input(arguments, config)
+    config, baseline, state = make_models(arguments.size, arguments.patch, arguments.device)
+    input_values = make_input(config, arguments.batch_size, arguments.device)
+    check_same_loss_of_all_patches(state, config, input_values)
     steps, flops = {}, {}
     for name in names:
         try:
@@ -82,9 +91,7 @@ def main():
             steps[name] = make_step(model, input_values, **(known[name] or {}))
             if known[name] and not known[name].get("bf16") and not known[name].get("decoder"):
                 check_same_loss(baseline, model, input_values)
-            with FlopCounterMode(display=False) as counter:
-                make_step(plain_copy(model), input_values, **(known[name] or {}))()
-            flops[name] = counter.get_total_flops()
+            flops[name] = count_flops(model, input_values, known[name])
         except ImportError as error:  # flash attention is a package of its own
             print(f"not measured: {name} ({error})", file=sys.stderr)
     medians = interleaved_medians(steps, arguments.repeats, warmup=2)
@@ -114,39 +121,55 @@ def main():
         print("on a CUDA device: not measured")
 
 
-def make_models(arguments):
+class AllPatches(SSASTForPretraining):
+    """Computes the last feed-forward layer and the heads for all patches, and leaves out of the losses what is not
+    masked."""
+
+    def most_masked(self, bool_masked_pos, is_drawn):
+        return bool_masked_pos.shape[1]
+
+
+def make_models(size: str, patch: str, device: str, **fields):
     """The configuration, the baseline with random weights, and the same weights by our names."""
     torch.manual_seed(0)
-    width, heads = SIZES[arguments.size]
-    patch_size = [int(side) for side in arguments.patch.split("x")]
+    width, heads = SIZES[size]
+    patch_size = [int(side) for side in patch.split("x")]
     config = SSASTConfig(
-        hidden_size=width, num_attention_heads=heads, intermediate_size=4 * width, patch_size=patch_size
+        hidden_size=width, num_attention_heads=heads, intermediate_size=4 * width, patch_size=patch_size, **fields
     )
     baseline = Baseline(config)
     for parameter in baseline.parameters():
         torch.nn.init.normal_(parameter, std=0.02)
     scalars = {"p_input_fdim": torch.tensor(config.num_mel_bins), "p_input_tdim": torch.tensor(config.max_length)}
     state, _, config, _, _ = rename_original(baseline.state_dict() | scalars)
-    return config, baseline.to(arguments.device), state
+    return config, baseline.to(device), state
 
 
-def make_input(arguments, config) -> torch.Tensor:
-    return torch.randn(arguments.batch_size, config.max_length, config.num_mel_bins, device=arguments.device)
+def make_input(config, batch_size: int, device: str) -> torch.Tensor:
+    return torch.randn(batch_size, config.max_length, config.num_mel_bins, device=device)
 
 
 def make_candidate(
-    state, config, device, attention="sdpa", compiled=False, decoder=0, checkpointing=False, bf16=False
+    state,
+    config,
+    device,
+    attention="sdpa",
+    compiled: bool | str = False,
+    decoder=0,
+    checkpointing=False,
+    all_patches=False,
+    bf16=False,
 ):
-    """The model with the given weights (a decoder's are random), set up as named."""
+    """The model with the given weights (a decoder's are random), set up as named; `compiled` may be a mode."""
     config = SSASTConfig(**config.to_dict() | {"decoder_num_hidden_layers": decoder})
-    model = SSASTForPretraining(config)
+    model = (AllPatches if all_patches else SSASTForPretraining)(config)
     model.load_state_dict(state, strict=decoder == 0)
     model.set_attn_implementation(attention)
     if checkpointing:
         model.gradient_checkpointing_enable()
     model.to(device).train()
     if compiled:
-        model.compile()
+        model.compile(mode=compiled if isinstance(compiled, str) else None)
     return model
 
 
@@ -154,9 +177,16 @@ def plain_copy(model):
     """The same operations in sight: the counter looks neither into compiled code nor into fused attention."""
     if not isinstance(model, SSASTForPretraining):
         return model
-    plain = SSASTForPretraining(copy.deepcopy(model.config)).to(model.device).train()
+    plain = type(model)(copy.deepcopy(model.config)).to(model.device).train()
     plain.set_attn_implementation("eager")
     return plain
+
+
+def count_flops(model, input_values, settings: dict | None) -> int:
+    """Floating point operations of the products in one step, without those that are computed again."""
+    with FlopCounterMode(display=False) as counter:
+        make_step(plain_copy(model), input_values, **(settings or {}))()
+    return counter.get_total_flops()
 
 
 def make_step(model, input_values, bf16=False, **_):
@@ -181,14 +211,16 @@ def make_step(model, input_values, bf16=False, **_):
 
 def matmul_rate(device, dtype, size: int = 4096) -> float:
     """Floating point operations per second of large matrix products."""
+    count = 100 if device == "cuda" else 1  # of which one takes no longer than to wait for it
     one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
 
     def multiply():
-        one @ other
+        for _ in range(count):
+            one @ other
         if device == "cuda":
             torch.cuda.synchronize()
 
-    return 2 * size**3 / interleaved_medians({"matmul": multiply}, repeats=5)["matmul"]
+    return 2 * count * size**3 / interleaved_medians({"matmul": multiply}, repeats=5)["matmul"]
 
 
 @torch.no_grad()
@@ -200,6 +232,18 @@ def check_same_loss(baseline, model, input_values):
     torch.testing.assert_close(
         model(input_values, bool_masked_pos=mask).loss, baseline(input_values, [indices, indices]), rtol=1e-4, atol=0
     )
+
+
+@torch.no_grad()
+def check_same_loss_of_all_patches(state, config, input_values):
+    """What is spared must not change the losses of the masks from one seed."""
+    losses = []
+    for all_patches in (True, False):
+        model = make_candidate(state, config, input_values.device, all_patches=all_patches)
+        torch.manual_seed(0)
+        outputs = model(input_values)
+        losses.append(torch.stack([outputs.loss, outputs.discriminative_loss, outputs.generative_loss]))
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-6, atol=0)
 
 
 def ratio(seconds: float | None, others: float | None) -> float | None:
@@ -220,12 +264,12 @@ def measure_alone(arguments) -> tuple[float, float]:
     name = arguments.alone
     settings = (CANDIDATES | CPU_CANDIDATES | CUDA_CANDIDATES)[name]
     before = resident("VmRSS")
-    config, model, state = make_models(arguments)
+    config, model, state = make_models(arguments.size, arguments.patch, arguments.device)
     if name != BASELINE:
         del model
         model = make_candidate(state, config, arguments.device, **settings)
         del state
-    step = make_step(model, make_input(arguments, config), **(settings or {}))
+    step = make_step(model, make_input(config, arguments.batch_size, arguments.device), **(settings or {}))
     seconds = interleaved_medians({name: step}, arguments.repeats, warmup=2)[name]
     if arguments.device == "cuda":
         return seconds, torch.cuda.max_memory_allocated() / 1e6

@@ -22,9 +22,16 @@ def interleaved_medians(candidates: dict, repeats: int, warmup: int = 1) -> dict
 
 def report(rows: list[dict]):
     """Print a table, then the same as one line of JSON."""
+    print(table(rows))
+    print(json.dumps(rows))
+
+
+def table(rows: list[dict]) -> str:
+    """The rows as text, with the keys of the first one as headings."""
     columns = list(rows[0])
     cells = [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(columns, *cells, strict=True)]
-    for line in (columns, *cells):
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
-    print(json.dumps(rows))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (columns, *cells)
+    )

@@ -175,15 +175,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         truncation = self.truncation if truncation is None else truncation
         check_padding(padding)
 
-        clips = [clip.to(device) for clip in self._clips(raw_speech, is_batched)]
+        clips, device = self._clips(raw_speech, is_batched), torch.device(device)
         if truncation:
             self._warn_of_cut_clips(clips, max_length)
-        if clips[0].device.type == "cpu":
-            features = [self._filter_banks(clip, max_length if truncation else None) for clip in clips]
-        else:
-            features = self._filter_banks_together(clips, max_length if truncation else None)
-        self._check_values(clips, features)
-        lengths = [len(feature) for feature in features]
+        lengths = [self.num_frames(len(clip)) for clip in clips]
+        lengths = [min(length, max_length) for length in lengths] if truncation else lengths
         if padding == "max_length":
             target_lengths = [max(length, max_length) for length in lengths]
         elif padding in ("longest", True):
@@ -195,14 +191,14 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 f"Clips of {min(target_lengths)} to {max(target_lengths)} frames cannot be stacked with "
                 f'padding={padding!r}, truncation={truncation}. Pass padding="longest", or no return_tensors.'
             )
+        compute = self._one_by_one if device.type == "cpu" else self._together
+        data = {"input_values": compute(clips, lengths, target_lengths, device)}
         return_attention_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
-        data = {"input_values": [self._finish(*pair) for pair in zip(features, target_lengths, strict=True)]}
         if return_attention_mask:
             self._warn_of_short_clips(lengths)
-            data["attention_mask"] = [
-                (torch.arange(target, device=device) < length).long()
-                for length, target in zip(lengths, target_lengths, strict=True)
-            ]
+            is_audio = torch.arange(max(target_lengths)) < torch.tensor(lengths).unsqueeze(1)
+            masks = is_audio.long().to(device)
+            data["attention_mask"] = [mask[:target] for mask, target in zip(masks, target_lengths, strict=True)]
         if return_tensors == "pt":
             return BatchFeature({name: torch.stack(values) for name, values in data.items()})
         arrays = {name: [value.cpu().numpy() for value in values] for name, values in data.items()}
@@ -236,20 +232,19 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             spectrograms.padding_value = (self.padding_value - self.mean) / (2 * self.std)
         return SequenceFeatureExtractor._pad(spectrograms, processed_features, *args, **kwargs)
 
-    def _check_values(self, clips: list[torch.Tensor], features: list[torch.Tensor]):
+    def _check_values(self, sums: torch.Tensor, lows: torch.Tensor, highs: torch.Tensor, begin: int = 0):
         """
-        ValueError that names the first clip whose log-mel features, (num_frames, num_mel_bins), are not finite. A
-        warning, once, that names a clip, (num_samples,), whose samples lie far beyond [-1, 1].
+        Of clips from number `begin` on, (B,) each: the sums of their log-mel features, their lowest and their highest
+        sample. ValueError that names the first clip whose features are not finite; a warning, once, that names a clip
+        whose samples lie far beyond [-1, 1].
 
         One value that is not finite spoils the sum, and others cannot: logarithms are small. The device is asked once.
         """
-        values = [(each.sum(), clip.min(), clip.max()) for each, clip in zip(features, clips, strict=True)]
-        sums, lows, highs = torch.stack([torch.stack(each) for each in zip(*values, strict=True)]).tolist()
+        sums, lows, highs = torch.stack((sums, lows, highs)).tolist()
         is_finite = [math.isfinite(value) for value in sums]
         if not all(is_finite):
-            raise ValueError(
-                f"Clip {is_finite.index(False)} holds NaN, infinite or absurdly large samples; repair or drop it."
-            )
+            number = begin + is_finite.index(False)
+            raise ValueError(f"Clip {number} holds NaN, infinite or absurdly large samples; repair or drop it.")
         peaks = [max(high, -low) for low, high in zip(lows, highs, strict=True)]
         if max(peaks) > LOUDEST_SCALED and "scale" not in _TOLD:
             _TOLD.add("scale")
@@ -257,8 +252,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             # Of 16, 24 and 32 bits; resampling goes a little beyond.
             scale = next((size for size in (2**15, 2**23) if peak <= 1.5 * size), 2**31)
             logger.warning(
-                f"Clip {peaks.index(peak)} has samples up to {peak:.6g}, far beyond [-1, 1], as of integers in "
-                f"floating point. Divide it by {scale}; the model knows no such loud audio."
+                f"Clip {begin + peaks.index(peak)} has samples up to {peak:.6g}, far beyond [-1, 1], as of integers "
+                f"in floating point. Divide it by {scale}; the model knows no such loud audio."
             )
 
     def _warn_of_cut_clips(self, clips: list[torch.Tensor], max_length: int):
@@ -349,9 +344,39 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
     def _samples(self, milliseconds: int) -> int:
         return int(self.sampling_rate * milliseconds * 0.001)
 
-    def _filter_banks(self, waveform: torch.Tensor, max_frames: int | None) -> torch.Tensor:
+    def _one_by_one(self, clips: list[torch.Tensor], lengths: list[int], targets: list[int], device) -> list:
         """
-        Log-mel filter banks (num_frames, num_mel_bins) of (num_samples,), before padding and normalisation.
+        The spectrograms, (target, num_mel_bins) each, of clips, (num_samples,) each, of which `lengths` frames are
+        wanted, on a processor. ValueError if a clip is not finite.
+        """
+        clips = [clip.to(device) for clip in clips]
+        features = [self._filter_banks(*pair) for pair in zip(clips, lengths, strict=True)]
+        values = [(each.sum(), clip.min(), clip.max()) for each, clip in zip(features, clips, strict=True)]
+        self._check_values(*(torch.stack(each) for each in zip(*values, strict=True)))
+        return [self._finish(*pair) for pair in zip(features, targets, strict=True)]
+
+    def _together(self, clips: list[torch.Tensor], lengths: list[int], targets: list[int], device) -> list:
+        """The same for many clips at once, on another device. Most frames of a batch should not be padding."""
+        spectrograms: list[torch.Tensor] = []
+        at_once = max(FRAMES_AT_ONCE // max(lengths), 1)
+        for begin in range(0, len(clips), at_once):
+            part, wanted = clips[begin : begin + at_once], lengths[begin : begin + at_once]
+            # One copy for all of them.
+            is_even = len({len(clip) for clip in part}) == 1
+            padded = torch.stack(part) if is_even else torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
+            waveforms = padded.to(device)
+            num_samples = torch.tensor([len(clip) for clip in part]).to(device)
+            features = self._batch_filter_banks(waveforms, num_samples, max(wanted))
+            is_padding = torch.arange(max(wanted)) >= torch.tensor(wanted).unsqueeze(1)
+            features = features.masked_fill_(is_padding.to(device).unsqueeze(2), self.padding_value)
+            self._check_values(features.sum(dim=(1, 2)), *waveforms.aminmax(dim=1), begin)
+            features = self._finish(features, max(targets[begin : begin + at_once]))
+            spectrograms += [each[:target] for each, target in zip(features, targets[begin:], strict=False)]
+        return spectrograms
+
+    def _filter_banks(self, waveform: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """
+        The first log-mel filter banks (num_frames, num_mel_bins) of (num_samples,), before padding and normalisation.
 
         On the CPU bitwise what `torchaudio.compliance.kaldi.fbank` returns, so the order of operations matters. One
         clip at a time, because the intermediate results of a batch would not fit into the processor's cache.
@@ -359,10 +384,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         length, shift = self._samples(FRAME_LENGTH_MS), self._samples(FRAME_SHIFT_MS)
         # Of the whole clip, even if it is cut. The threads of a processor share a long sum, and more threads round it
         # differently: in float64 that is lost when the mean is rounded to float32.
-        precise = torch.float64 if waveform.device.type == "cpu" else torch.float32
-        waveform = waveform - waveform.mean(dtype=precise).float()
-        if max_frames is not None:
-            waveform = waveform[: self.num_samples(max_frames)]
+        waveform = waveform - waveform.mean(dtype=torch.float64).float()
+        waveform = waveform[: self.num_samples(num_frames)]
         frames = waveform.unfold(0, length, shift)
         # One sample more in front, so that each sample has a predecessor; Kaldi repeats the first.
         centred = frames.new_empty(len(frames), length + 1)
@@ -399,20 +422,6 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         is_padding = torch.arange(self.max_length, device=features.device) >= self.num_frames(num_samples).unsqueeze(1)
         features = features.masked_fill_(is_padding.unsqueeze(2), self.padding_value)
         return self._finish(features, self.max_length)
-
-    def _filter_banks_together(self, clips: list[torch.Tensor], max_frames: int | None) -> list[torch.Tensor]:
-        """As [`_filter_banks`] for several clips, of one device; most frames of a batch should not be padding."""
-        counts = [self.num_frames(len(clip)) for clip in clips]
-        counts = counts if max_frames is None else [min(count, max_frames) for count in counts]
-        at_once = max(FRAMES_AT_ONCE // max(counts), 1)
-        features: list[torch.Tensor] = []
-        for begin in range(0, len(clips), at_once):
-            part, wanted = clips[begin : begin + at_once], counts[begin : begin + at_once]
-            waveforms = torch.nn.utils.rnn.pad_sequence(part, batch_first=True)
-            num_samples = torch.tensor([len(clip) for clip in part]).to(waveforms.device, non_blocking=True)
-            banks = self._batch_filter_banks(waveforms, num_samples, max(wanted))
-            features += [bank[:count] for bank, count in zip(banks, wanted, strict=True)]
-        return features
 
     def _batch_filter_banks(self, waveforms, num_samples, num_frames: int) -> torch.Tensor:
         """

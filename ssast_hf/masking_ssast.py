@@ -156,4 +156,6 @@ def uniform(shape, device, generator):
     """Uniform float32 numbers in [0, 1) on `device`, drawn where the generator lives."""
     if generator is None:  # not passed on: torch.compile takes no generator with shapes that change
         return torch.rand(shape, device=device)
-    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+    numbers = torch.rand(shape, generator=generator, device=generator.device)
+    # On the way to a device nobody has to wait; what comes from one is there only after that.
+    return numbers.to(device, non_blocking=device.type != "cpu")

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ssast_hf import SSASTFeatureExtractor, feature_extraction_ssast
 from ssast_hf.assets import bundled_clips
@@ -75,9 +76,31 @@ def test_many_clips_together_give_the_same_numbers(extractor, at_once, monkeypat
         waveform[: len(samples)] = torch.from_numpy(samples)
     together = extractor.extract(waveforms, torch.tensor([len(samples) for samples in clips]))
     torch.testing.assert_close(together, expected, rtol=0, atol=1e-4)
-    tensors = [torch.from_numpy(samples) for samples in clips]
-    for one, other in zip(extractor._filter_banks_together(tensors, None), tensors, strict=True):
-        torch.testing.assert_close(one, extractor._filter_banks(other, None), rtol=0, atol=2e-3)
+    # A call on another device, here on this one.
+    frames = [extractor.num_frames(len(samples)) for samples in clips]
+    arguments = ([torch.from_numpy(samples) for samples in clips], frames, frames, "cpu")
+    for one, other in zip(extractor._together(*arguments), extractor._one_by_one(*arguments), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+
+
+class Operations(TorchDispatchMode):
+    """How many operations compute something, and do not just look at a part of a tensor."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += not function.is_view
+        return function(*args, **kwargs or {})
+
+
+def test_no_device_loops_over_clips(extractor):
+    counts = []
+    for batch_size in (2, 6):
+        lengths = [48] * batch_size
+        with Operations() as operations:
+            extractor._together(list(torch.zeros(batch_size, 8000)), lengths, lengths, "cpu")
+        counts.append(operations.count)
+    assert counts[0] == counts[1]
 
 
 def test_max_length_of_a_call(extractor):

@@ -390,8 +390,10 @@ def test_gradient_checkpointing_changes_no_gradient(model, input_values):
 
 
 @pytest.mark.compatibility
-def test_compiles_once_for_whatever_is_padded(model, input_values):
+@pytest.mark.parametrize("num_decoder_layers", [0, 1])
+def test_compiles_once_for_whatever_is_padded(config, input_values, num_decoder_layers):
     """A step is one graph, with its backward pass, and the shapes in it depend on the configuration alone."""
+    model = SSASTForPretraining(small(config, num_hidden_layers=1, decoder_num_hidden_layers=num_decoder_layers))
     compiled, counter = compiled_and_counter(model, "aot_eager")
     for seed in range(20):
         lengths = torch.randint(8, 65, (3, 1), generator=torch.Generator().manual_seed(seed))

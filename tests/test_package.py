@@ -60,7 +60,7 @@ def test_module_is_the_command():
     assert result.stdout == f"ssast-hf {ssast_hf.__version__}\n"
 
 
-@pytest.mark.parametrize(("name", "processes"), [("1_gpu", 1), ("ddp_1x8", 8), ("fsdp_2x8", 16)])
+@pytest.mark.parametrize(("name", "processes"), [("1_gpu", 1), ("ddp_1x8", 8), ("zero2_1x8", 8), ("fsdp_2x8", 16)])
 def test_accelerate_reads_the_examples(name, processes):
     path = PACKAGE.parent / "examples" / "accelerate" / f"{name}.yaml"
     config = load_config_from_file(str(path))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 MOST_PADDING = 0.1
 
 
-def batches_of(lengths: list[int], size: int, trained: int) -> Iterator[list[int]]:
+def batches_of(lengths: list[int], size: int, trained: int, most_steps: int | None = None) -> Iterator[list[int]]:
     """
     Which windows go into a batch, by their indices, shorter ones first.
 
@@ -16,6 +16,7 @@ def batches_of(lengths: list[int], size: int, trained: int) -> Iterator[list[int
         size (`int`): Most windows in a batch.
         trained (`int`): Steps of the model's position embeddings. They are stretched to a longer batch, so windows
             beyond that are together only if they are equally long.
+        most_steps (`int`, *optional*): Steps of a batch in all, with padding; a longer window is alone.
     """
     batch: list[int] = []
     total = 0
@@ -23,8 +24,9 @@ def batches_of(lengths: list[int], size: int, trained: int) -> Iterator[list[int
         length = lengths[number]
         padded = length * (len(batch) + 1)
         is_full = len(batch) == size or padded - total - length > MOST_PADDING * padded
+        is_long = most_steps is not None and padded > most_steps
         is_stretched = length > trained and total < padded - length  # other than those before
-        if batch and (is_full or is_stretched):
+        if batch and (is_full or is_long or is_stretched):
             yield batch
             batch, total = [], 0
         batch.append(number)

@@ -12,7 +12,7 @@ def add_arguments(parser):
     parser.add_argument("--hop", type=float, help="seconds to the next window (default: three quarters of it)")
     parser.add_argument("--device", help="where to compute (default: the accelerator, else the CPU)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="to compute in (default: float32)")
-    parser.add_argument("--batch_size", type=int, help="windows encoded together (default: on a CPU few, else 64)")
+    parser.add_argument("--batch_size", type=int, help="windows encoded together (default: 64; few on a CPU)")
     parser.add_argument("--num_workers", type=int, help="processes that decode (default: 2 on a CPU, else up to 8)")
     parser.add_argument("--recordings_per_part", type=int, help="(default: as many as have about three hours)")
     parser.add_argument("--on_bad_file", choices=("skip", "raise"), help="list it and go on, or stop (default: skip)")

@@ -15,10 +15,10 @@ from .stitching import Window, plan_windows
 
 LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls")
 DTYPES = ("float32", "bfloat16", "float16")
-# Threads of a processor that one window keeps busy. Alone it stays in the cache, and no rounding depends on others.
+# Threads of a processor that are kept busy by what is as long as one window; more does not stay in the cache.
 THREADS_PER_WINDOW = 4
-# Windows that are encoded together on accelerators, by default.
-LARGE_BATCH_SIZE = 64
+# Windows that are encoded together by default; on a processor only if they are short.
+BATCH_SIZE_ON_CPU, BATCH_SIZE = 8, 64
 # Batches that are read before the first of them is encoded, so that windows of like lengths are together.
 LOOK_AHEAD = 16
 
@@ -85,9 +85,12 @@ class Embedder:
         self.layer = layer if layer in ("all", "weighted") else one_of("layer", layer, range(-count, count)) % count
         if layer == "weighted":
             self.layer_weights = load_layer_weights(model, count).to(self.device)
-        if batch_size == "auto":
+        self.most_steps = None
+        if batch_size == "auto" and self.device.type == "cpu":
             few = max(torch.get_num_threads() // THREADS_PER_WINDOW, 1)
-            batch_size = few if self.device.type == "cpu" else LARGE_BATCH_SIZE
+            batch_size, self.most_steps = BATCH_SIZE_ON_CPU * few, config.grid_shape[1] * few
+        elif batch_size == "auto":
+            batch_size = BATCH_SIZE
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f'batch_size must be "auto" or an integer from 1 up; got {batch_size!r}.')
         self.batch_size = batch_size
@@ -187,7 +190,7 @@ class Embedder:
         whole = [number for number, piece in enumerate(pieces) if piece.samples is not None]
         lengths = [pieces[number].window.stop - pieces[number].window.start for number in whole]
         trained = self.encoder.config.grid_shape[1]
-        for batch in batches_of(lengths, self.batch_size, trained):
+        for batch in batches_of(lengths, self.batch_size, trained, self.most_steps):
             numbers = [whole[place] for place in batch]
             for number, result in zip(numbers, self.encode([pieces[number] for number in numbers]), strict=True):
                 results[number] = result

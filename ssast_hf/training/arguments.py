@@ -143,6 +143,7 @@ class RunArguments(TrainingArguments):
         # Unless told so, `TrainingArguments` takes a processor that has bfloat16 for one that has not, and several
         # processes for as many runs.
         self.use_cpu = self.use_cpu or not has_accelerator
+        check_bfloat16(self.bf16 or self.bf16_full_eval, self.use_cpu)
         if self.use_cpu and self.ddp_backend in (None, "gloo"):
             connect_processors(self.ddp_timeout)
         # The same, less carefully: what a signal does here is in `stopping.py`.
@@ -162,6 +163,14 @@ class RunArguments(TrainingArguments):
         # `Trainer` would want checkpoints at the steps of validations; see `outcome.py`.
         self.load_best_model_at_end = False
         super().__post_init__()
+
+
+def check_bfloat16(is_wanted: bool, use_cpu: bool):
+    """ValueError if a GPU would have to imitate bfloat16, which takes longer than float32."""
+    if is_wanted and not use_cpu and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(False):
+        raise ValueError(
+            f"--bf16: {torch.cuda.get_device_name()} has no bfloat16. Pass --fp16 in its place, or none of both."
+        )
 
 
 def features_on_device(arguments: RunArguments) -> bool:

@@ -88,15 +88,19 @@ class Need:
         if fitting := max((each for each in range(1, largest + 1) if size % each == 0), default=0):
             pieces = self.arguments.gradient_accumulation_steps * size // fitting
             total = gigabytes(self.fixed + fitting * self.per_clip())
-            return (
+            text = (
                 f"{text}. With --per_device_train_batch_size {fitting} --gradient_accumulation_steps {pieces}, which "
                 f"makes the same steps, it takes about {total}."
             )
+            return text + (f" Less memory, too: {' or '.join(sparing)}." if (sparing := self.sparing()) else "")
         options = ["--per_device_train_batch_size 1"] if size > 1 else []
-        options += [] if self.arguments.gradient_checkpointing else ["--gradient_checkpointing True"]
-        options += [] if config.decoder_num_hidden_layers else ["--decoder_num_hidden_layers 2"]
-        options += [f"--max_length {max(config.max_length // 2, config.patch_shape[1])}"]
+        options += [*self.sparing(), f"--max_length {max(config.max_length // 2, config.patch_shape[1])}"]
         return f"{text}. Pass {' and '.join(options)}, or take a smaller model."
+
+    def sparing(self) -> list[str]:
+        """Options that take less memory for each clip, and that the run has not."""
+        options = [] if self.arguments.gradient_checkpointing else ["--gradient_checkpointing True"]
+        return options + ([] if self.config.decoder_num_hidden_layers else ["--decoder_num_hidden_layers 2"])
 
 
 def gigabytes(count: float) -> str:

@@ -1,66 +1,19 @@
 """The original implementation's numbers, at the tolerances at which a faithful implementation reproduces them."""
 
 import copy
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from original import fill, original_checkpoint
+from original import fill
+from recorded import ENCODER, GRADIENTS, Reference
 
 from ssast_hf import SSASTConfig, SSASTForAudioClassification
-from ssast_hf.conversion.original import rename_original
 
 
-REFERENCES = Path(__file__).parents[1] / "references"
-ENCODER = "audio_spectrogram_transformer."
-HIDDEN_SIZES = {"tiny": 192, "small": 384}
 # With the numbers of training steps, and other patches, lengths and sizes without them.
 TRAINED = ("tiny-patch", "tiny-frame")
 OTHERS = ("tiny-32x8-608", "tiny-patch-1998", "small-frame-608")
-GRADIENTS = {
-    "mask_embed": ENCODER + "embeddings.mask_token",
-    "v.cls_token": ENCODER + "embeddings.cls_token",
-    "v.pos_embed": ENCODER + "embeddings.position_embeddings",
-    "v.patch_embed.proj.weight": ENCODER + "embeddings.patch_embeddings.projection.weight",
-    "v.blocks.11.mlp.fc2.bias": ENCODER + "encoder.layer.11.output.dense.bias",
-    "v.norm.weight": ENCODER + "layernorm.weight",
-    "cpredlayer.2.weight": "discrimination_head.out_proj.weight",
-    "gpredlayer.0.weight": "reconstruction_head.dense.weight",
-}
-
-
-class Reference:
-    """One recorded model: its numbers, its checkpoint made again, and its inputs."""
-
-    def __init__(self, name):
-        self.numbers = np.load(REFERENCES / f"{name}.npz")
-        self.meta = json.loads(str(self.numbers["meta"]))
-        self.checkpoint = original_checkpoint(
-            hidden_size=HIDDEN_SIZES[self.meta["model_size"]],
-            num_layers=12,
-            patch_shape=(self.meta["fshape"], self.meta["tshape"]),
-            max_length=self.meta["input_tdim"],
-            seed=self.meta["seed"],
-        )
-        self.state, _, self.config, self.model_class, _ = rename_original(
-            self.checkpoint, num_masked_patches=self.meta["num_masked"]
-        )
-
-    def model(self):
-        model = self.model_class(self.config).train()
-        model.load_state_dict(self.state)
-        return model
-
-    def input_values(self, seed_offset, num_frames=None):
-        random = np.random.RandomState(self.meta["seed"] + seed_offset)
-        shape = (self.meta["batch"], num_frames or self.meta["input_tdim"], 128)
-        return torch.from_numpy(random.standard_normal(shape).astype(np.float32))
-
-    def mask(self, indices):
-        mask = torch.zeros(len(indices), self.config.num_patches, dtype=torch.bool)
-        return mask.scatter(1, torch.from_numpy(indices.astype(np.int64)), True)
 
 
 @pytest.fixture(scope="module", params=[*TRAINED, *OTHERS])

@@ -20,6 +20,12 @@ def test_every_window_is_in_one_batch_with_little_padding(seed):
             assert len(set(in_batch)) == 1
 
 
+def test_no_more_steps_than_wanted_are_in_a_batch_but_for_a_window_alone():
+    lengths = [4] * 5 + [9, 20]
+    batches = batches_of(lengths, size=8, trained=64, most_steps=12)
+    assert [[lengths[number] for number in batch] for batch in batches] == [[4, 4, 4], [4, 4], [9], [20]]
+
+
 def test_equal_windows_fill_batches():
     assert [len(batch) for batch in batches_of([8] * 10, size=4, trained=8)] == [4, 4, 2]
     assert list(batches_of([], size=4, trained=8)) == []

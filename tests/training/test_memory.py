@@ -8,6 +8,7 @@ from command import options
 
 from ssast_hf import SSASTConfig
 from ssast_hf.cli import main
+from ssast_hf.training.arguments import check_bfloat16
 from ssast_hf.training.memory import Need, free_memory
 
 
@@ -21,6 +22,7 @@ def test_what_fits_makes_the_same_steps():
     text = need().advice(8_000_000_000)
     assert text.startswith("A step of 32 clips takes about 17 GB; 8 GB were free. ")
     assert "With --per_device_train_batch_size 8 --gradient_accumulation_steps 8, which makes the same steps" in text
+    assert text.endswith("Less memory, too: --gradient_checkpointing True or --decoder_num_hidden_layers 2.")
 
 
 def test_largest_batch_that_fits_is_found_and_no_larger_one():
@@ -68,6 +70,17 @@ def test_run_out_of_memory_ends_with_one_line(error, model_dir, audio_folder, tm
     line = capsys.readouterr().err.splitlines()[-1]
     assert "error: Out of memory. A step of 4 clips takes about 0.0" in line
     assert "--per_device_train_batch_size 2 --gradient_accumulation_steps 2" in line
+
+
+def test_gpu_without_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "An Old One")
+    for is_supported in (True, False):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda emulated, result=is_supported: result)
+        check_bfloat16(False, use_cpu=False)
+        check_bfloat16(True, use_cpu=not is_supported)
+    with pytest.raises(ValueError, match=r"--bf16: An Old One has no bfloat16\. Pass --fp16 in its place"):
+        check_bfloat16(True, use_cpu=False)
 
 
 def test_other_errors_keep_their_traceback(model_dir, audio_folder, tmp_path, monkeypatch):

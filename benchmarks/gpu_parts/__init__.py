@@ -1,0 +1,1 @@
+"""What `gpu.py` checks and measures, in the order in which it does."""

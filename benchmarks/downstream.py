@@ -100,7 +100,8 @@ def scenes(rows: list[dict], folder: Path, count: int, seed: int) -> list[dict]:
         path = folder / f"{i}.wav"
         for row in (rows[j] for j in random.integers(len(rows), size=2)):
             sound = soundfile.read(row["path"], dtype="float32")[0]
-            loudest = int(np.argmax(np.convolve(sound**2, np.ones(RATE), "valid")[:: RATE // 10])) * (RATE // 10)
+            energy = np.cumsum(np.square(sound, dtype=np.float64))
+            loudest = int(np.argmax(energy[RATE:] - energy[:-RATE]))
             begin = int(random.integers(4 * RATE))
             scene[begin : begin + RATE] += sound[loudest : loudest + RATE]
             onset = begin / RATE
@@ -189,6 +190,7 @@ def main():
     parser.add_argument("--labels", nargs="+", type=int, default=[1, 4, 16, ALL], help="per class; 0 for all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=120, help="of training")
+    parser.add_argument("--divide", type=int, default=1, help="how many recordings are made by this, to try it out")
     parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="further options of finetune")
     options = parser.parse_args()
     steps = [
@@ -277,7 +279,10 @@ def texts(study, data, tables, options):
     rows = rows_of(data, "digits")
     names = sorted({row["speaker"] for row in rows})
     train, validation, test = parts_by(rows, "speaker", names[0], names[1])
-    parts = {"train": (train, 600), "validation": (validation, 60), "test": (test, 120)}
+    counts = [count // options.divide for count in (600, 60, 120)]
+    parts = dict(
+        zip(("train", "validation", "test"), zip((train, validation, test), counts, strict=True), strict=True)
+    )
     arguments = ["--task", "ctc", "--model_name_or_path", options.frame_model]
     for i, (part, (chosen, count)) in enumerate(parts.items()):
         made = digit_strings(chosen, tables / f"strings-{part}", count, i)
@@ -291,9 +296,9 @@ def events(study, data, tables, options):
     rows = rows_of(data, "esc10")
     train, validation, test = parts_by(rows, "fold", "1", "2")
     arguments = ["--task", "frames", "--min_per_class", "0"]
-    for i, (part, chosen, count) in enumerate(
-        (("train", train, 300), ("validation", validation, 60), ("test", test, 100))
-    ):
+    parts = (("train", train, 300), ("validation", validation, 60), ("test", test, 100))
+    for i, (part, chosen, count) in enumerate(parts):
+        count //= options.divide
         made = scenes(chosen, tables / f"scenes-{part}", count, i)
         columns = ["path", "onset", "offset", "event_label"]
         arguments += [f"--{part}_data", write(tables / f"scenes-{part}.csv", made, columns)]

@@ -24,12 +24,13 @@ COMMANDS = {
     "explore": "inference.explore",
     "neighbours": "inference.neighbours",
     "evaluate": "inference.evaluate",
+    "predict": "inference.predict",
     "publish": "hub.publish",
     "convert-all": "hub.convert_all",
     "demo": "demo.demo",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
-EXTRAS = dict.fromkeys("pretrain finetune stats embed explore neighbours evaluate demo".split(), "train")
+EXTRAS = dict.fromkeys("pretrain finetune stats embed explore neighbours evaluate predict demo".split(), "train")
 # What the same command does after Ctrl-C.
 AGAIN = {
     "pretrain": "goes on from the last checkpoint",

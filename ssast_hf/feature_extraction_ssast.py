@@ -369,7 +369,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
             features = self._batch_filter_banks(waveforms, num_samples, max(wanted))
             is_padding = torch.arange(max(wanted)) >= torch.tensor(wanted).unsqueeze(1)
             features = features.masked_fill_(is_padding.to(device).unsqueeze(2), self.padding_value)
-            self._check_values(features.sum(dim=(1, 2)), *waveforms.aminmax(dim=1), begin)
+            lows, highs = waveforms.aminmax(dim=1)
+            self._check_values(features.sum(dim=(1, 2)), lows, highs, begin)
             features = self._finish(features, max(targets[begin : begin + at_once]))
             spectrograms += [each[:target] for each, target in zip(features, targets[begin:], strict=False)]
         return spectrograms

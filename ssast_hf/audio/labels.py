@@ -81,7 +81,7 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
                 raise column.error(
                     i,
                     f"{len(parts)} labels, {', '.join(map(repr, parts))}, where one is expected. Several are for "
-                    "finetune --task multilabel; if it is one name, pass --label_separator none."
+                    "--task multilabel; if it is one name, pass --label_separator none."
                     if parts
                     else "no label.",
                 )

@@ -16,6 +16,7 @@ from .labelled import LabelledData
 from .labels import in_order
 from .lengths import measure
 from .opening import open_recording
+from .spreading import spread
 
 
 # Bytes of a file that are compared before all of it is.
@@ -122,6 +123,8 @@ def stratified_folds(data: LabelledData, count: int, seed: int) -> np.ndarray:
     if count < 2:
         what = "recording" if data.groups is None else "group"
         raise ValueError(f"{data.source} has one {what}; expected at least two, so that one can be held out.")
+    if data.is_multilabel:
+        return spread(data.targets(), groups, count, seed)
     folds = np.zeros(len(data), dtype=np.int64)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

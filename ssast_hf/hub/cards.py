@@ -149,6 +149,7 @@ def render_card(
         record=record,
         sha256=sha256,
         is_classifier=is_classifier,
+        is_recogniser=model_class is SSASTForCTC,
         has_heads=model_class is SSASTForPretraining,
         details=details(config, model_class, record),
         license=license,

@@ -2,7 +2,7 @@
 
 
 def add_arguments(parser):
-    parser.add_argument("model_dir", help="a folder of a pretraining, base or classification model")
+    parser.add_argument("model_dir", help="the folder of a saved model, with or without a head")
     parser.add_argument("--repo_id", required=True, help="NAMESPACE/NAME; created if there is none")
     add_private(parser)
     parser.add_argument("--create_pr", action="store_true", help="open a pull request instead of committing")

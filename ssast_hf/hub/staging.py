@@ -11,11 +11,13 @@ from ..conversion.folders import read_feature_extractor, read_model
 from ..conversion.kinds import kind_of
 from ..conversion.original import EXTRAS_FILE
 from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..heads_ssast import SSASTForCTC
 from ..storage.guards import writing
 from ..storage.reading import find_file, weight_files
 from .cards import differences, record_card, render_card
 from .facts import read_accuracy, read_training
 from .readme import check_metadata, combine, license_of, read_card
+from .tokenizer import tokenizer_files
 
 
 # Pictures that this package draws; others in the folder are nobody's business.
@@ -55,6 +57,7 @@ def stage_repository(
             f"preprocessor_config.json has num_mel_bins={feature_extractor.num_mel_bins}, config.json "
             f"{config.num_mel_bins}: this feature extractor does not belong to this model."
         )
+    tokenizer = tokenizer_files(model_dir) if config.architectures == [SSASTForCTC.__name__] else []
     pictures = find_pictures(model_dir)
     origin = read_origin(model_dir)
     if record is None and origin is not None:
@@ -99,6 +102,7 @@ def stage_repository(
         for path in (
             *weight_files(model_dir),
             *([] if extras is None else [extras]),
+            *tokenizer,
             *code_files(),
             *ASSETS.glob("LICENSE*"),
         ):

@@ -1,12 +1,16 @@
-"""What a pretrained encoder is used for: embeddings of recordings of any length."""
+"""What models are used for: embeddings of recordings of any length, and what a fine-tuned head says of them."""
 
-__all__ = ["Embedder"]
+__all__ = ["Embedder", "Predictor"]
 
 
 def __getattr__(name: str):
-    """The `Embedder`, which imports PyTorch, when it is asked for: the modules of commands lie here, too."""
-    if name != "Embedder":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .embedder import Embedder
+    """`Embedder` and `Predictor`, which import PyTorch, when they are asked for: the modules of commands lie here."""
+    if name == "Embedder":
+        from .embedder import Embedder
 
-    return Embedder
+        return Embedder
+    if name == "Predictor":
+        from .predicting.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,37 +1,20 @@
 """Embeddings of recordings of any length: one vector per clip, per time step, or per patch."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
-
 import numpy as np
 import torch
 
-from .bucketing import batches_of
+from ..configuration_ssast import SSASTConfig
 from .clips import check_mono, is_batch, is_table, rows_of, to_clip
 from .encoders import as_device, default_device, load_encoder, load_layer_weights
 from .pooling import join, keep
-from .stitching import Window, plan_windows
+from .windowed import Piece, WindowedModel, one_of
 
 
 LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls")
 DTYPES = ("float32", "bfloat16", "float16")
-# Threads of a processor that are kept busy by what is as long as one window; more does not stay in the cache.
-THREADS_PER_WINDOW = 4
-# Windows that are encoded together by default; on a processor only if they are short.
-BATCH_SIZE_ON_CPU, BATCH_SIZE = 8, 64
-# Batches that are read before the first of them is encoded, so that windows of like lengths are together.
-LOOK_AHEAD = 16
 
 
-class Piece(NamedTuple):
-    """A window of a clip: of which clip, in words of whoever asks; which of its steps; and its samples, if any."""
-
-    clip: Any
-    window: Window
-    samples: np.ndarray | None
-
-
-class Embedder:
+class Embedder(WindowedModel):
     """
     A pretrained encoder as a function from recordings to embeddings. It can be pickled, and used as it is with
     `datasets.map`, Ray Data and Spark.
@@ -85,32 +68,12 @@ class Embedder:
         self.layer = layer if layer in ("all", "weighted") else one_of("layer", layer, range(-count, count)) % count
         if layer == "weighted":
             self.layer_weights = load_layer_weights(model, count).to(self.device)
-        self.most_steps = None
-        if batch_size == "auto" and self.device.type == "cpu":
-            few = max(torch.get_num_threads() // THREADS_PER_WINDOW, 1)
-            batch_size, self.most_steps = BATCH_SIZE_ON_CPU * few, config.grid_shape[1] * few
-        elif batch_size == "auto":
-            batch_size = BATCH_SIZE
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f'batch_size must be "auto" or an integer from 1 up; got {batch_size!r}.')
-        self.batch_size = batch_size
+        self.choose_batches(batch_size, self.device)
         self.window_steps, self.hop_steps = self.steps_of(window, hop)
 
-    def steps_of(self, window: float | None, hop: float | None) -> tuple[int, int]:
-        """The size of windows, and how far apart they are, in columns of patches."""
-        config = self.encoder.config
-        shift, length = config.frame_seconds
-        shortest = (config.patch_shape[1] - 1) * shift + length
-        if window is not None and not shortest <= window < float("inf"):
-            raise ValueError(f"window must be at least one patch, {shortest:g} seconds; got {window!r}.")
-        num_frames = config.max_length if window is None else int(round((window - length) / shift, 6)) + 1
-        size = config.time_grid(num_frames)
-        if hop is None:
-            return size, max(size - size // 4, 1)
-        step = shift * config.time_stride
-        if not step <= hop <= size * step:
-            raise ValueError(f"hop must be from one step, {step:g} s, to one window, {size * step:g} s; got {hop!r}.")
-        return size, int(round(hop / step, 6))
+    @property
+    def config(self) -> SSASTConfig:
+        return self.encoder.config
 
     def __call__(self, clips, sampling_rate: int | None = None, return_times: bool = False):
         """
@@ -174,56 +137,6 @@ class Embedder:
         shape = (config.num_hidden_layers + 1, config.hidden_size) if self.layer == "all" else (config.hidden_size,)
         return np.stack(embeddings) if embeddings else np.zeros((0, *shape), dtype=np.float32)
 
-    def encode_in_order(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, np.ndarray]]:
-        """Pieces with what is kept of each, in their order; no more are read at once than [`LOOK_AHEAD`] batches."""
-        waiting: list[Piece] = []
-        for piece in pieces:
-            waiting.append(piece)
-            if len(waiting) == LOOK_AHEAD * self.batch_size:
-                yield from zip(waiting, self.encode_all(waiting), strict=True)
-                waiting = []
-        yield from zip(waiting, self.encode_all(waiting), strict=True)
-
-    def encode_all(self, pieces: list[Piece]) -> list[np.ndarray]:
-        """What is kept of each of a few pieces; of one without samples nothing, an empty array."""
-        results = [np.zeros(0, dtype=np.float32)] * len(pieces)
-        whole = [number for number, piece in enumerate(pieces) if piece.samples is not None]
-        lengths = [pieces[number].window.stop - pieces[number].window.start for number in whole]
-        trained = self.encoder.config.grid_shape[1]
-        for batch in batches_of(lengths, self.batch_size, trained, self.most_steps):
-            numbers = [whole[place] for place in batch]
-            for number, result in zip(numbers, self.encode([pieces[number] for number in numbers]), strict=True):
-                results[number] = result
-        return results
-
-    def is_long(self, num_samples: int) -> bool:
-        """Whether a clip takes several windows."""
-        return self.encoder.config.time_grid(self.feature_extractor.num_frames(num_samples)) > self.window_steps
-
-    def times_of(self, num_samples: int) -> np.ndarray:
-        """The centres of the steps of a clip in seconds, also at rates of which 10 ms are no whole samples."""
-        extractor, config = self.feature_extractor, self.encoder.config
-        shift = (extractor.num_samples(2) - extractor.num_samples(1)) / extractor.sampling_rate
-        return config.frame_times(self.feature_extractor.num_frames(num_samples)) * (shift / config.frame_seconds[0])
-
-    def windows_of(self, num_samples: int, name: str) -> list[tuple[Window, int, int]]:
-        """The windows of a clip, each with the samples that it begins and ends at; ValueError if it is too short."""
-        config, samples_of = self.encoder.config, self.feature_extractor.num_samples
-        shortest = samples_of(config.patch_shape[1])
-        if num_samples < shortest:
-            raise ValueError(
-                f"{name} has {num_samples} samples; one patch takes {shortest} at "
-                f"{self.feature_extractor.sampling_rate} Hz. Drop or lengthen it."
-            )
-        windows = plan_windows(
-            config.time_grid(self.feature_extractor.num_frames(num_samples)), self.window_steps, self.hop_steps
-        )
-        if len(windows) == 1:
-            return [(windows[0], 0, num_samples)]
-        shift = (samples_of(2) - samples_of(1)) * config.time_stride
-        size = samples_of((self.window_steps - 1) * config.time_stride + config.patch_shape[1])
-        return [(window, window.start * shift, window.start * shift + size) for window in windows]
-
     @torch.inference_mode()
     def encode(self, pieces: list[Piece]) -> list[np.ndarray]:
         """What is kept of each window, as from [`keep`]; without the axis of layers unless there are several."""
@@ -263,11 +176,3 @@ class Embedder:
             return torch.stack([*outputs.hidden_states[:-1], outputs.last_hidden_state]).float()
         # As in the heads: of the layers as they are, before the final norm.
         return torch.einsum("l,lbtd->btd", self.layer_weights, torch.stack(outputs.hidden_states).float()).unsqueeze(0)
-
-
-def one_of(name: str, value, allowed):
-    """The value, if it is allowed; ValueError that names the option if not."""
-    if isinstance(value, bool) or value not in allowed:
-        choices = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be one of {choices}; got {value!r}.")
-    return value

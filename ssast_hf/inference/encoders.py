@@ -40,8 +40,13 @@ def load_encoder(name, device: torch.device, dtype: torch.dtype) -> tuple[SSASTM
         raise ValueError(f"{name} lacks weights of an encoder, such as {missing[0]}. {remedy}")
     with reading(f"{name}/preprocessor_config.json", "that of an SSAST model", remedy):
         feature_extractor = SSASTFeatureExtractor.from_pretrained(name)
+    return on_device(model, device), feature_extractor
+
+
+def on_device(model, device: torch.device):
+    """A model, ready to compute there and not to be trained; ValueError if that device is none of this machine's."""
     try:
-        return model.eval().requires_grad_(False).to(device), feature_extractor
+        return model.eval().requires_grad_(False).to(device)
     except (RuntimeError, AssertionError) as error:  # the second of a PyTorch without CUDA
         raise ValueError(
             f"device={str(device)!r} cannot be used here ({reason(error)}). Choose another one."

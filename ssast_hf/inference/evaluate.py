@@ -7,6 +7,9 @@ def add_arguments(parser):
     )
     parser.add_argument("--data", required=True, help="folder with a sub-folder per class, table, or owner/name")
     parser.add_argument("--output_dir", required=True, help="where the report goes; what is embedded is kept there")
+    parser.add_argument(
+        "--task", choices=("classification", "multilabel"), help="one class per recording (default), or any number"
+    )
     parser.add_argument("--label_column", help="column of labels (default: found by its usual names)")
     parser.add_argument("--audio_column", help="column of audio or paths (default: found by its usual names)")
     parser.add_argument("--audio_dir", help="what paths are relative to (default: the table's folder, or audio in it)")

@@ -9,7 +9,15 @@ from datasets import Dataset
 
 from ssast_hf.audio.labelled import LabelledData
 from ssast_hf.audio.recordings import Recordings
-from ssast_hf.audio.splits import by_fold, check_apart, check_split, hold_out_share, make_split, unusable
+from ssast_hf.audio.splits import (
+    by_fold,
+    check_apart,
+    check_split,
+    hold_out_share,
+    make_split,
+    stratified_folds,
+    unusable,
+)
 
 
 def make(labels, folds=None, groups=None, paths=None, source="t.csv") -> LabelledData:
@@ -83,3 +91,15 @@ def test_recordings_that_cannot_be_used_are_named(tmp_path):
     assert "short.wav) is shorter than a patch: 0.00625 s, of 0.175" in reasons[0]
     assert "cannot be read" in reasons[2]
     assert "missing.wav" in reasons[3]
+
+
+def test_folds_of_several_labels_have_each_label_alike():
+    labels = [[name for place, name in enumerate("abcd") if i % (place + 2) == 0] for i in range(60)]
+    groups = [str(i // 2) for i in range(60)]
+    data = replace(make([""] * 60, groups=groups), labels=labels, names=list("abcd"))
+    folds = stratified_folds(data, 3, 0)
+    assert all(len({folds[2 * i], folds[2 * i + 1]}) == 1 for i in range(30))
+    counts = np.array([data.targets()[folds == fold].sum(axis=0) for fold in range(3)])
+    assert (np.ptp(counts, axis=0) <= 3).all()
+    assert np.ptp(np.bincount(folds)) <= 6
+    assert (stratified_folds(data, 3, 0) == folds).all()

@@ -94,6 +94,7 @@ PRINTED = {
         "hidden states agree with stock AST",
         "animal",
     ],
+    "docs/predicting.md": ["0.0 to ", " s: ", "8 recordings, ", "rows: animals.csv\n"],
     "docs/pretraining.md": [" + 10 * "],
     "docs/publishing.md": ["torch.Size([1, 128])\n"],
 }

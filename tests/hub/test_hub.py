@@ -104,6 +104,26 @@ def test_other_classes_are_staged_as_what_they_are(model_class, config, tmp_path
     assert split(read_card(tmp_path / "staged" / "README.md"), "")[0]["pipeline_tag"] == task
 
 
+def test_tokenizer_goes_with_a_model_for_text(config, tmp_path):
+    fields = config.to_dict() | {"patch_size": [32, 2], "frequency_stride": None, "time_stride": None}
+    model = ssast_hf.SSASTForCTC(ssast_hf.SSASTConfig(**fields | {"vocab_size": 4}))
+    folder = save(model, config, tmp_path / "model")
+    (folder / "special_tokens_map.json").write_text("{}")
+    (folder / "vocab.json").write_text('{"<pad>": 0, "|": 1, "a": 2, "b": 3}')
+    with pytest.raises(ValueError, match=r"no tokenizer_config.json. Save its tokenizer beside it"):
+        stage_repository(folder, tmp_path / "staged", "org/ssast", license="mit")
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": "mine.Mine"}}')
+    with pytest.raises(ValueError, match="names code to run"):
+        stage_repository(folder, tmp_path / "staged", "org/ssast", license="mit")
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "Wav2Vec2CTCTokenizer", "pad_token": "<pad>"}')
+    (folder / "merges.txt").write_text("")
+    stage_repository(folder, tmp_path / "staged", "org/ssast", license="mit")
+    names = {path.name for path in (tmp_path / "staged").iterdir()}
+    assert {"vocab.json", "tokenizer_config.json", "special_tokens_map.json"} <= names
+    assert "merges.txt" not in names
+    assert "### Transcribe" in (tmp_path / "staged" / "README.md").read_text()
+
+
 def test_readme_of_a_person_keeps_its_text(folder, tmp_path):
     (folder / "README.md").write_text(PERSONAL)
     stage_repository(folder, tmp_path / "staged", "org/ssast", datasets=["org/birds"])

@@ -15,7 +15,7 @@ from ssast_hf import (
     SSASTModel,
 )
 from ssast_hf.inference import Embedder, clips
-from ssast_hf.inference.embedder import Piece
+from ssast_hf.inference.windowed import Piece
 
 
 RATE = 16000
@@ -195,7 +195,7 @@ def test_folder_that_is_no_encoder_is_refused(folder, model, tmp_path):
 
 
 def test_pieces_come_in_order_and_few_at_once(folder, monkeypatch):
-    monkeypatch.setattr("ssast_hf.inference.embedder.LOOK_AHEAD", 2)
+    monkeypatch.setattr("ssast_hf.inference.windowed.LOOK_AHEAD", 2)
     embedder = Embedder(folder, batch_size=2)
     read = []
 

@@ -24,7 +24,9 @@ from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.cli import main
 from ssast_hf.inference.evaluating.contenders import load_contender
 from ssast_hf.inference.evaluating.intervals import bootstrap_interval, t_interval
+from ssast_hf.inference.evaluating.multilabel import rank
 from ssast_hf.inference.evaluating.probing import Fold, few_labels, probe
+from ssast_hf.inference.evaluating.ranking import Ranking, average_precisions
 
 
 RATE, LENGTH = 16000, 3000
@@ -203,3 +205,55 @@ def test_every_model_has_a_name(tmp_path):
     assert names_of(["a/one", "b/one"]) == ["a/one", "b/one"]
     with pytest.raises(ValueError, match="twice"):
         names_of([str(Path("a")), "a"])
+
+
+def test_several_labels_per_recording(folder, table, capsys, monkeypatch):
+    monkeypatch.setattr("ssast_hf.inference.evaluating.ranking.RESAMPLES", 20)
+    rows = ["filename,labels"]
+    for i in range(24):
+        labels = ["abc"[i % 3], *(["odd"] if i % 2 else [])]
+        rows.append(f"{i}.wav,{';'.join(labels)}")
+    rows[24] = "23.wav,"  # nothing of it is a recording like others
+    table.write_text("\n".join(rows) + "\n")
+    output = table.parent / "out"
+    command = ["evaluate", str(folder), "--data", str(table), "--output_dir", str(output), "--random_seeds", "0"]
+    assert main([*command, "--device", "cpu"]) == 1
+    assert "row 2: 2 labels, 'b', 'odd', where one is expected. Several are for --task" in capsys.readouterr().err
+    assert main([*command, "--task", "multilabel", "--sizes", "1"]) == 1
+    assert "--sizes is for one class per recording" in capsys.readouterr().err
+    assert main([*command, "--task", "multilabel", "--device", "cpu", "--num_folds", "2"]) == 0
+    assert "24 recordings, 4 classes, 2 tests." in capsys.readouterr().out
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["classes"] == ["a", "b", "c", "odd"]
+    statistics = metrics["results"][-1]["probe"]
+    assert statistics["per_label"][:3] == pytest.approx([1, 1, 1], abs=0.2)  # the pitch tells
+    assert statistics["per_label"][3] < 0.95  # and nothing else
+    low, high = statistics["interval"]
+    assert low <= statistics["mean_average_precision"] <= high
+    report = (output / "report.md").read_text()
+    assert "Few labels are not measured" in report
+    assert (output / "average_precision.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_average_precision_of_drawn_clips():
+    random = np.random.default_rng(0)
+    targets = (random.random((40, 5)) < 0.3).astype(np.float32)
+    scores = random.integers(0, 6, (40, 5)).astype(np.float64)  # many are equal
+    for weights in (np.ones(40), random.integers(0, 3, 40).astype(np.float64)):
+        drawn = np.repeat(np.arange(40), weights.astype(int))
+        expected = average_precisions(targets[drawn], scores[drawn]).mean()
+        assert Ranking(targets, scores).mean(weights) == pytest.approx(expected)
+
+
+def test_layer_of_several_labels_is_chosen_on_the_training_folds_alone():
+    random = np.random.default_rng(0)
+    targets, folds = (random.random((60, 3)) < 0.4).astype(np.float32), np.arange(60) // 20
+    features = random.standard_normal((60, 2, 4)).astype(np.float32)
+    train, test = np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
+    features[train, 1, :3] += 8 * targets[train]
+    features[test, 0, :3] += 8 * targets[test]
+    fold = Fold("fold 0", train, test, folds[train])
+    for kind, count in {"ridge": 3, "neighbours": 3, "logistic": 1}.items():
+        assert rank(features, targets[:, :count], fold, kind).layer == 1
+    features[test, 1, :3] += 8 * targets[test]
+    assert average_precisions(targets[test], rank(features, targets, fold, "ridge").scores).min() > 0.95

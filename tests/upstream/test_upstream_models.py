@@ -13,7 +13,16 @@ from transformers.models.auto import modeling_auto
 from transformers.testing_utils import torch_device
 from transformers_tests.test_modeling_common import ModelTesterMixin
 
-from ssast_hf import SSASTConfig, SSASTForAudioClassification, SSASTForPretraining, SSASTModel, SSASTPreTrainedModel
+from ssast_hf import (
+    SSASTConfig,
+    SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
+    SSASTForPretraining,
+    SSASTForXVector,
+    SSASTModel,
+    SSASTPreTrainedModel,
+)
 
 
 # The tests know what a class is for from the names in these tables, where classes of other packages are missing.
@@ -153,3 +162,35 @@ class SSASTForAudioClassificationTests(CommonTests, TestCase):
 
     def setUp(self):
         self.model_tester = ModelTester("attention_mask")
+
+
+class HeadTests(CommonTests):
+    """Heads whose labels are not those of transformers' tests."""
+
+    label_shape: tuple[int, ...] = ()
+
+    def setUp(self):
+        # Patches as high as the spectrogram and 2 frames long, a sum of layers and a projection.
+        fields = dict(use_weighted_layer_sum=True, classifier_proj_size=24, vocab_size=6, xvector_output_dim=16)
+        self.model_tester = ModelTester("attention_mask", patch_size=[32, 2], **fields)
+
+    def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
+        inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels=return_labels)
+        if return_labels:
+            inputs["labels"] = torch.ones(self.label_shape, dtype=torch.long, device=torch_device)
+        return inputs
+
+
+class SSASTForXVectorTests(HeadTests, TestCase):
+    all_model_classes = (SSASTForXVector,)
+    label_shape = (ModelTester.batch_size,)
+
+
+class SSASTForCTCTests(HeadTests, TestCase):
+    all_model_classes = (SSASTForCTC,)
+    label_shape = (ModelTester.batch_size, 4)
+
+
+class SSASTForAudioFrameClassificationTests(HeadTests, TestCase):
+    all_model_classes = (SSASTForAudioFrameClassification,)
+    label_shape = (ModelTester.batch_size, 32)

@@ -13,8 +13,8 @@ from ...audio.decoded import BYTES_PER_SAMPLE, DecodedFiles, room_in
 from ...audio.decoding import read_header
 from ...audio.opening import open_recording
 from ..clips import AudioFile
-from ..embedder import LOOK_AHEAD, Embedder
 from ..stitching import Window
+from ..windowed import LOOK_AHEAD, WindowedModel
 
 
 # Headers are read before their recordings are needed: by so many threads, and so many.
@@ -65,17 +65,17 @@ class WindowReader(Dataset):
 
     Args:
         recordings ([`Recordings`], *optional*): By number; none of a stream.
-        embedder ([`Embedder`]): Says how recordings are divided.
+        model ([`WindowedModel`]): Says how recordings are divided.
         folder (`Path`): Where to decode what cannot be entered in the middle.
     """
 
-    def __init__(self, recordings, embedder: Embedder, folder: Path):
+    def __init__(self, recordings, model: WindowedModel, folder: Path):
         self.recordings = recordings
-        self.sampling_rate = embedder.feature_extractor.sampling_rate
+        self.sampling_rate = model.feature_extractor.sampling_rate
         self.decoded = DecodedFiles(folder, self.sampling_rate)
         self.in_use: list[str] = []
-        self.divide = embedder.windows_of
-        self.is_long = embedder.is_long
+        self.divide = model.windows_of
+        self.is_long = model.is_long
 
     def __getstate__(self) -> dict:
         # Workers need neither the model nor what belongs to it.
@@ -157,14 +157,14 @@ def in_advance(function: Callable, items: Iterable) -> Iterator[tuple]:
             yield item, future.result()
 
 
-def read_windows(reader: WindowReader, items: Iterable[Item], embedder: Embedder, num_workers: int) -> Iterable:
+def read_windows(reader: WindowReader, items: Iterable[Item], model: WindowedModel, num_workers: int) -> Iterable:
     """
     The windows of recordings in their order, as from [`WindowReader`], decoded by workers while others are encoded.
     """
     options = {}
     if num_workers:
         # While some batches are encoded, as many are decoded.
-        options["prefetch_factor"] = max(LOOK_AHEAD * embedder.batch_size // num_workers, 2)
+        options["prefetch_factor"] = max(LOOK_AHEAD * model.batch_size // num_workers, 2)
     # Of type "sampler" is whatever says what to read.
     tasks: Iterable = reader.tasks(items)
     return DataLoader(reader, None, sampler=tasks, num_workers=num_workers, collate_fn=as_it_is, **options)  # type: ignore

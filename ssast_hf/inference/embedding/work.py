@@ -16,8 +16,9 @@ from ...audio.bad_files import BadFiles
 from ...audio.recordings import as_recording
 from ...configuration_ssast import SSASTConfig
 from ...storage.guards import FULL
-from ..embedder import Embedder, Piece
+from ..embedder import Embedder
 from ..stitching import Window
+from ..windowed import Piece
 from .parts import Extent, Origin, PartWriter, new_part, numbers_in, path_of, schema_of
 from .reading import Item, Task, WindowReader, read_windows
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...audio.labelled import LabelledData, LabelOptions, load_labelled
-from ...audio.splits import by_fold, check_split, make_split, stratified_folds, unusable
+from ...audio.splits import by_fold, check_split, count_labels, make_split, stratified_folds, unusable
 from .probing import Fold
 
 
@@ -19,11 +19,12 @@ def load_parts(data: str, options: dict, settings: dict) -> list[LabelledData]:
     """What is trained on, with folds, and what is tested on if that is data of its own."""
     names = "audio_column label_column group_column fold_column audio_dir label_csv label_separator".split()
     given: dict[str, Any] = {name: options.get(name) for name in names}
-    label_options = LabelOptions(**given, config_name=options.get("dataset_config_name"))
+    kind = "classes" if settings["task"] == "multilabel" else "class"
+    label_options = LabelOptions(kind, **given, config_name=options.get("dataset_config_name"))
     train = load_labelled(data, label_options, options.get("dataset_split", "train"))
     if train.folds is None:
-        counts = np.unique(train.targets(), return_counts=True)[1]
-        count = max(min(settings["num_folds"], int(counts.min()) // settings["min_per_class"]), 2)
+        fewest = min(count_labels(train).values(), default=0)
+        count = max(min(settings["num_folds"], fewest // settings["min_per_class"]), 2)
         made = stratified_folds(train, count, settings["seed"])
         train = replace(train, folds=[str(1 + fold) for fold in made])
     if (source := options.get("test_data")) is None:
@@ -97,7 +98,14 @@ def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settin
     else:
         grouped = f", no {options['group_column']} divided" if options.get("group_column") else ""
         how = f"{len(folds)} folds of all classes alike{grouped}, each tested once"
-    return {
+    targets = np.concatenate([part.targets() for part in parts])
+    more: dict[str, Any] = {}
+    if settings["task"] == "multilabel":
+        more["shares"] = [float(share) for share in targets.mean(axis=0)]
+        # What a ranking by chance comes to.
+        more["chance"] = float(np.mean([targets[fold.test].mean() for fold in folds]))
+    return more | {
+        "task": settings["task"],
         "sources": [part.source for part in parts],
         "recordings": [len(part) for part in parts],
         "classes": parts[0].names,

@@ -12,16 +12,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ...storage.writing import written_whole
+from . import report_of_labels
+from .report_parts import COLOURS, is_model, span
 
 
 METRICS, REPORT, PICTURE = "metrics.json", "report.md", "label_efficiency.png"
-# Told apart by most people.
-COLOURS = "#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #d55e00 #7b2382 #8c6d31".split()
 
 
 def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -> list[str]:
     """
-    Write `metrics.json`, `report.md` and `label_efficiency.png`.
+    Write `metrics.json`, `report.md` and a picture.
 
     Args:
         folder (`Path`): Where.
@@ -39,25 +39,27 @@ def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -
         "python": platform.python_version(),
     }
     metrics = {"command": command} | facts | {"versions": versions, "results": results}
-    with written_whole(folder / PICTURE) as path:
-        plot_label_efficiency(results, len(facts["classes"]), path)
+    is_multilabel = facts["task"] == "multilabel"
+    picture = report_of_labels.PICTURE if is_multilabel else PICTURE
+    with written_whole(folder / picture) as path:
+        if is_multilabel:
+            report_of_labels.plot_labels(results, facts["classes"], path)
+        else:
+            plot_label_efficiency(results, len(facts["classes"]), path)
+    body = report_of_labels.body(facts, results) if is_multilabel else body_of(facts["settings"], results)
+    lines = [*head(command, facts, versions), *body, *foot(facts["settings"], results)]
     with written_whole(folder / REPORT) as path:
-        path.write_text("\n".join(page(command, facts, versions, results)) + "\n", encoding="utf-8")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with written_whole(folder / METRICS) as path:  # the last one, so that it says that all is there
         path.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    return [f"Written: {folder / REPORT}, {folder / PICTURE}, {folder / METRICS}"]
+    return [f"Written: {folder / REPORT}, {folder / picture}, {folder / METRICS}"]
 
 
-def page(command: str, facts: dict, versions: dict[str, str], results: list[dict]) -> list[str]:
-    """The lines of the report."""
-    settings, count = facts["settings"], len(facts["classes"])
-    strength = "the weight of the squares" if settings["probe"] == "ridge" else "the inverse of that weight"
-    chosen = (
-        "by leaving out one example after the other"
-        if settings["probe"] == "ridge"
-        else "by three-fold cross-validation"
-    )
-    lines = [
+def head(command: str, facts: dict, versions: dict[str, str]) -> list[str]:
+    """The first lines of the report: what was compared on."""
+    count = len(facts["classes"])
+    chance = f"mean average precision {facts['chance']:.3f}" if "chance" in facts else f"{1 / count:.3f}"
+    return [
         "# Evaluation of frozen encoders",
         "",
         "```",
@@ -67,9 +69,21 @@ def page(command: str, facts: dict, versions: dict[str, str], results: list[dict
         f"- data: {' and '.join(facts['sources'])}; {' and '.join(map(str, facts['recordings']))} recordings, "
         f"{count} classes" + (f"; {facts['skipped']} left out, see skipped_files.txt" if facts["skipped"] else ""),
         f"- tests: {facts['split']} ({', '.join(facts['folds'])})",
-        f"- by chance: {1 / count:.3f}",
+        f"- by chance: {chance}",
         f"- {', '.join(f'{name} {version}' for name, version in versions.items())}",
         "",
+    ]
+
+
+def body_of(settings: dict, results: list[dict]) -> list[str]:
+    """What was found with one class per recording, and how."""
+    strength = "the weight of the squares" if settings["probe"] == "ridge" else "the inverse of that weight"
+    chosen = (
+        "by leaving out one example after the other"
+        if settings["probe"] == "ridge"
+        else "by three-fold cross-validation"
+    )
+    return [
         "## All labels",
         "",
         "| features | linear probe | 95 % | macro F1 | nearest neighbours | 95 % | layers of the probe | per fold |",
@@ -98,6 +112,12 @@ def page(command: str, facts: dict, versions: dict[str, str], results: list[dict
         "- Few labels: layer and strength are those that were chosen with all labels of the training folds, so they "
         "know more than the few examples do. All features get the same draws. Intervals are of Student's "
         "distribution over the draws; the test clips are the same in all of them.",
+    ]
+
+
+def foot(settings: dict, results: list[dict]) -> list[str]:
+    """The last lines of the report."""
+    return [
         "- Intervals with all labels: test clips, or groups of them if there are, drawn again 1000 times.",
         f"- Random weights: the same network before any training (seeds: {settings['random_seeds']}). Log-mel "
         "statistics: mean and standard deviation of each mel bin over time.",
@@ -107,12 +127,6 @@ def page(command: str, facts: dict, versions: dict[str, str], results: list[dict
             if is_model(each)
         ),
     ]
-    return lines
-
-
-def is_model(result: dict) -> bool:
-    """Whether features are those of a model as it is, and not a baseline."""
-    return "sha256" in result
 
 
 def row_of(result: dict) -> str:
@@ -139,10 +153,6 @@ def few_labels_table(results: list[dict]) -> list[str]:
         cells = [f"{each['accuracy']:.3f} ({span(each['interval'])})" for each in result["label_efficiency"].values()]
         lines.append(f"| {result['name']} | {' | '.join(cells)} |")
     return lines
-
-
-def span(interval) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def plot_label_efficiency(results: list[dict], num_classes: int, path: Path):

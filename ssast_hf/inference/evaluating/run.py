@@ -9,12 +9,13 @@ import torch
 
 from ...audio.splits import check_apart, contents
 from ...storage.guards import reading
-from ..embedder import one_of
 from ..encoders import default_device
+from ..windowed import one_of
 from .contenders import MelStatistics, load_contender, sha256_of_model, sha256_of_settings
 from .data import describe, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import embed_all
 from .measuring import measure_features
+from .multilabel import measure_labels
 from .report import write_report
 
 
@@ -28,7 +29,7 @@ EMBEDDINGS = "embeddings"
 
 def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterator[str]:
     """
-    Compare frozen encoders on labelled recordings and write `metrics.json`, `report.md` and `label_efficiency.png`.
+    Compare frozen encoders on labelled recordings and write `metrics.json`, `report.md` and a picture.
 
     Args:
         models (`list[str]`): Folders or names on the Hub.
@@ -74,7 +75,8 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     groups = [group for part in parts for group in part.groups or ()] or None
 
     def measure(name: str, features: list[np.ndarray]) -> dict:
-        return measure_features(name, features, targets, folds, groups, settings)
+        measured = measure_labels if settings["task"] == "multilabel" else measure_features
+        return measured(name, features, targets, folds, groups, settings)
 
     of_baseline = measure(MEL_STATISTICS, [features])
     results = []
@@ -99,12 +101,16 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
 def check_options(options: dict) -> dict:
     """The options of the comparison with their defaults; ValueError if one makes no sense."""
     settings = {
+        "task": one_of("--task", options.get("task", "classification"), ("classification", "multilabel")),
         "probe": one_of("--probe", options.get("probe", "ridge"), ("ridge", "logistic")),
         "on_bad_file": one_of("--on_bad_file", options.get("on_bad_file", "error"), ("error", "skip")),
         "sizes": sorted(set(options.get("sizes", SIZES))),
     }
     if min(settings["sizes"], default=0) < 1:
         raise ValueError(f"--sizes must be at least 1, got {min(settings['sizes'], default=0)}.")
+    for name in ("sizes", "draws"):
+        if name in options and settings["task"] == "multilabel":
+            raise ValueError(f"--{name} is for one class per recording; with several, few labels are not measured.")
     for name, (usual, least) in NUMBERS.items():
         settings[name] = options.get(name, usual)
         if settings[name] < least:
@@ -125,11 +131,12 @@ def whole(features: np.ndarray | None, bad: dict[int, str]) -> np.ndarray:
 
 def line_of(result: dict) -> str:
     """What was found, for people who wait."""
-    linear, neighbours = result["probe"], result["neighbours"]["accuracy"]
+    linear, neighbours = result["probe"], result["neighbours"]
+    metric, name = ("accuracy", "") if "accuracy" in linear else ("mean_average_precision", "mAP ")
     low, high = linear["interval"]
     return (
-        f"{result['name']}: linear probe {linear['accuracy']:.3f} ({low:.3f} to {high:.3f}), nearest neighbours "
-        f"{neighbours:.3f}"
+        f"{result['name']}: linear probe {name}{linear[metric]:.3f} ({low:.3f} to {high:.3f}), nearest neighbours "
+        f"{neighbours[metric]:.3f}"
     )
 
 

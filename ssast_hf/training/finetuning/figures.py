@@ -17,6 +17,9 @@ Measure = Callable[[np.ndarray], dict[str, float]]
 # How often a test is drawn anew, to see how much its figures depend on which clips are in it; and, since scikit-learn
 # takes its time for each of many classes, of how many at most.
 DRAWS, FEWEST_DRAWS, CLASSES_DRAWN = 1000, 50, 20000
+# Clips that are drawn twice stand beside each other in a ranking, which makes it look better: the interval is moved
+# back by how much better the mean of all draws is.
+FLATTERED = "mean_average_precision"
 
 
 def of_classes(scores: np.ndarray, targets: np.ndarray) -> Measure:
@@ -89,9 +92,12 @@ def intervals(
         drawn = random.integers(len(members), size=len(members))
         figures.append(measure(np.concatenate([members[i] for i in drawn])))
     result = {}
+    measured = measure(np.arange(count))
     for name in figures[0]:
         values = np.array([each[name] for each in figures])
         values = values[np.isfinite(values)]
         low, high = np.percentile(values, (2.5, 97.5)) if len(values) else (np.nan, np.nan)
+        if name == FLATTERED and len(values):
+            low, high = (value - values.mean() + measured[name] for value in (low, high))
         result[name] = [float(low), float(high)]
     return result

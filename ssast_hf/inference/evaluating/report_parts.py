@@ -1,0 +1,13 @@
+"""What the reports of all kinds of labels have in common."""
+
+# Told apart by most people.
+COLOURS = "#0072b2 #e69f00 #009e73 #cc79a7 #56b4e9 #d55e00 #7b2382 #8c6d31".split()
+
+
+def is_model(result: dict) -> bool:
+    """Whether features are those of a model as it is, and not a baseline."""
+    return "sha256" in result
+
+
+def span(interval) -> str:
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"

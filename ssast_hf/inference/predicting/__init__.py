@@ -1,0 +1,1 @@
+"""What the command `predict` is made of."""

@@ -202,6 +202,7 @@ def main():
         str(max(options.steps // 4, 1)),
     ]
     steps += ["--save_strategy", "steps", "--save_steps", str(options.steps)]
+    options.output_dir = options.output_dir.resolve()
     study = Study(options.output_dir, options.model, [*steps, "--report_to", "none", *options.rest])
     data, tables = options.data.resolve(), options.output_dir / "tables"
     for name in options.only:

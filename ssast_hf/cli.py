@@ -18,6 +18,7 @@ COMMANDS = {
     "export-original": "conversion.export_original",
     "import-ast": "hub.import_ast",
     "pretrain": "training.pretrain",
+    "finetune": "training.finetune",
     "stats": "audio.stats",
     "embed": "inference.embed",
     "explore": "inference.explore",
@@ -29,15 +30,16 @@ COMMANDS = {
     "demo": "demo.demo",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
-EXTRAS = dict.fromkeys("pretrain stats embed explore neighbours evaluate predict demo".split(), "train")
+EXTRAS = dict.fromkeys("pretrain finetune stats embed explore neighbours evaluate predict demo".split(), "train")
 # What the same command does after Ctrl-C.
 AGAIN = {
     "pretrain": "goes on from the last checkpoint",
+    "finetune": "goes on from the last checkpoint",
     "embed": "embeds what is missing",
     "evaluate": "embeds what is missing",
 }
-# A command whose options a parser of its own reads, help included.
-PASSED_ON = "pretrain"
+# Commands whose options parsers of their own read, help included.
+PASSED_ON = ("pretrain", "finetune")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,7 +65,7 @@ def parse(argv: list[str] | None = None) -> tuple[str, dict]:
     known, rest = parser.parse_known_args(argv)
     arguments = {name: value for name, value in vars(known).items() if value is not None}
     command = arguments.pop("command")
-    if command == PASSED_ON:
+    if command in PASSED_ON:
         arguments["options"] = rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -77,7 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name, module in COMMANDS.items():
         command = import_module(f".{module}", __package__)
         summary = " ".join((command.__doc__ or "").split())
-        command.add_arguments(commands.add_parser(name, help=summary, description=summary, add_help=name != PASSED_ON))
+        has_help = name not in PASSED_ON
+        command.add_arguments(commands.add_parser(name, help=summary, description=summary, add_help=has_help))
     return parser
 
 

@@ -307,11 +307,14 @@ class Collator:
         feature_extractor ([`SSASTFeatureExtractor`]): Makes the features.
         on_device (`bool`, defaults to `False`): Whether they are made later, by [`with_features`]. A batch then has
             `waveforms` (B, samples) and `num_samples` (B,) in the place of `input_values`.
+        padding (`"max_length"` or `"longest"`, *optional*): To how many frames the features made here are padded; as
+            the feature extractor does by itself if not given.
     """
 
-    def __init__(self, feature_extractor, on_device: bool = False):
+    def __init__(self, feature_extractor, on_device: bool = False, padding: str | None = None):
         self.feature_extractor = feature_extractor
         self.on_device = on_device
+        self.padding = padding
 
     def __call__(self, items: list[dict]) -> dict:
         clips = [item["audio"] for item in items]
@@ -326,6 +329,7 @@ class Collator:
             self.feature_extractor(
                 clips,
                 sampling_rate=self.feature_extractor.sampling_rate,
+                padding=self.padding,
                 return_attention_mask=True,
                 return_tensors="pt",
             )

@@ -70,36 +70,56 @@ def compute_stats(
         feature_extractor = SSASTFeatureExtractor.from_pretrained(model_name_or_path, **fields)
     if not max_hours > 0:
         raise ValueError(f"--max_hours must be more than 0, got {max_hours:g}.")
-    total = torch.zeros(3, dtype=torch.float64)
-    skipped: dict[str, str] = {}
     parts = [load_recordings(source, dataset_split, dataset_config_name, audio_column) for source in train_data]
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_dataset(ConcatDataset(parts), feature_extractor, Path(folder))
-        chosen = spread(len(dataset), max_hours * 3600 / max(dataset.seconds, 1e-9))
-        windows = Subset(FeatureSums(dataset, feature_extractor), chosen)
-        loader = DataLoader(windows, batch_size=None, num_workers=num_workers)
-        for part, problem in tqdm(loader, desc="features", unit="window"):
-            total += part
-            skipped |= problem
-    count, first, second = total.tolist()
-    if not count:
-        raise ValueError(f"None of the {len(skipped)} recordings can be used: {next(iter(skipped.values()))}")
-    mean = first / count
-    std = max(second / count - mean**2, 0.0) ** 0.5
+        mean, std, frames, chosen, skipped = mean_and_deviation(dataset, feature_extractor, num_workers, max_hours)
     report = [f"skipped  {reason}" for reason in skipped.values()]
     report.append(
-        f"mean {mean:.7g}, std {std:.7g} over {round(count) // feature_extractor.num_mel_bins} frames: "
-        f"{len(chosen)} of {len(dataset)} windows, spread over {len(dataset.stretches)} recordings of "
+        f"mean {mean:.7g}, std {std:.7g} over {frames} frames: "
+        f"{chosen} of {len(dataset)} windows, spread over {len(dataset.stretches)} recordings of "
         f"{dataset.seconds / 3600:.3g} hours"
     )
-    if std == 0.0:
-        raise ValueError("The recordings hold nothing but digital silence; features cannot be normalised.")
     if write:
         changed = SSASTFeatureExtractor.from_pretrained(model_name_or_path, mean=mean, std=std)
         with written_whole(Path(model_name_or_path) / "preprocessor_config.json") as path:
             path.write_text(changed.to_json_string(), encoding="utf-8")
         report.append(f"Written: {model_name_or_path}/preprocessor_config.json")
     return report
+
+
+def mean_and_deviation(
+    dataset: AudioDataset, feature_extractor: SSASTFeatureExtractor, num_workers: int, max_hours: float
+) -> tuple[float, float, int, int, dict[str, str]]:
+    """
+    Mean and standard deviation of the log-mel features of windows; then how many frames and windows were read, and
+    what is wrong with the recordings that cannot be.
+
+    Args:
+        dataset ([`AudioDataset`]): The windows.
+        feature_extractor ([`SSASTFeatureExtractor`]): Makes the features.
+        num_workers (`int`): Processes that read and decode.
+        max_hours (`float`): Of more than that, windows are left out, evenly over everything.
+
+    Raises:
+        ValueError: If no recording can be used, or all are silent.
+    """
+    total = torch.zeros(3, dtype=torch.float64)
+    skipped: dict[str, str] = {}
+    chosen = spread(len(dataset), max_hours * 3600 / max(dataset.seconds, 1e-9))
+    windows = Subset(FeatureSums(dataset, feature_extractor), chosen)
+    loader = DataLoader(windows, batch_size=None, num_workers=num_workers)
+    for part, problem in tqdm(loader, desc="features", unit="window", disable=None):
+        total += part
+        skipped |= problem
+    count, first, second = total.tolist()
+    if not count:
+        raise ValueError(f"None of the {len(skipped)} recordings can be used: {next(iter(skipped.values()))}")
+    mean = first / count
+    std = max(second / count - mean**2, 0.0) ** 0.5
+    if std == 0.0:
+        raise ValueError("The recordings hold nothing but digital silence; features cannot be normalised.")
+    return mean, std, round(count) // feature_extractor.num_mel_bins, len(chosen), skipped
 
 
 def make_dataset(recordings, feature_extractor: SSASTFeatureExtractor, folder: Path) -> AudioDataset:

@@ -62,6 +62,8 @@ class LabelledData:
         rows (`np.ndarray`): The number of each in its source, from 1.
         groups (`list[str]`, *optional*): Which group each belongs to.
         folds (`list[str]`, *optional*): Which fold each belongs to.
+        events (`list[list[tuple[float, float, str]]]`, *optional*): When the labels are: begin and end in seconds, and
+            the name of the class.
     """
 
     recordings: Recordings
@@ -71,6 +73,7 @@ class LabelledData:
     rows: np.ndarray
     groups: list[str] | None = None
     folds: list[str] | None = None
+    events: list[list[tuple[float, float, str]]] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -90,6 +93,7 @@ class LabelledData:
             rows=self.rows[indices],
             groups=some(self.groups),
             folds=some(self.folds),
+            events=some(self.events),
         )
 
     def place(self, index: int) -> str:

@@ -16,6 +16,7 @@ USUAL = {
     "class": CLASS_COLUMNS,
     "classes": CLASS_COLUMNS,
     "speaker": ("speaker", "speaker_id", "label"),
+    "events": ("event_label", "event", *CLASS_COLUMNS),
     "number": ("label", "target", "value", "score"),
     "text": ("text", "transcript", "transcription", "sentence", "label"),
 }

@@ -90,7 +90,7 @@ def hold_out_share(data: LabelledData, fraction: float, seed: int) -> tuple[Labe
         raise ValueError(f"The share to hold out is to be above 0 and below 1, got {fraction:g}.")
     is_class = bool(data.names) and not data.is_multilabel
     held_out = np.zeros(len(data), dtype=bool)
-    if is_class and data.groups is not None:
+    if data.is_multilabel or (is_class and data.groups is not None):
         held_out[grouped_share(data, fraction, seed)] = True
     elif is_class:
         random, targets = np.random.default_rng(seed), data.targets()
@@ -105,7 +105,7 @@ def hold_out_share(data: LabelledData, fraction: float, seed: int) -> tuple[Labe
 
 
 def grouped_share(data: LabelledData, fraction: float, seed: int) -> np.ndarray:
-    """Indices of whole groups, about the given share of every class."""
+    """Indices of whole groups, or recordings without any, about the given share of every class."""
     return np.flatnonzero(stratified_folds(data, max(round(1 / fraction), 2), seed) == 0)
 
 

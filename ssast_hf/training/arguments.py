@@ -150,7 +150,7 @@ class RunArguments(TrainingArguments):
         self.enable_jit_checkpoint = False
         self.use_adam = self.optim == "adam"
         if self.use_adam:
-            self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `adam` in `run_pretraining.py`
+            self.optim = "adamw_torch"  # the name that `TrainingArguments` knows; see `adam` in `run_trainer.py`
         # What was asked for, where `TrainingArguments` takes no `None` or too little; `defaults.py` has the last word.
         self.asked = {name: getattr(self, name) for name in (*DEPENDENT, "load_best_model_at_end")}
         self.is_endless = self.max_minutes is not None and self.max_steps <= 0 and self.num_train_epochs is None

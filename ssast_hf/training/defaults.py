@@ -18,6 +18,8 @@ LAST_SHARE = 0.1
 # Those that do not ask how long a run is.
 CONSTANT = ("constant", "constant_with_warmup", "reduce_lr_on_plateau")
 MOST_WARMUP = 1000
+# How metrics end of which less is better.
+LOWER_IS_BETTER = ("loss", "error", "error_rate")
 # Warm-up where nobody knows how long the run will be.
 ENDLESS_WARMUP = 20
 
@@ -50,7 +52,7 @@ def resolve_defaults(arguments: RunArguments, config: SSASTConfig, is_continued:
     if asked["metric_for_best_model"] is None:
         has_accuracy = is_plateau and config.objective != "generative"
         arguments.metric_for_best_model = "accuracy" if has_accuracy else "loss"
-    arguments.greater_is_better = not str(arguments.metric_for_best_model).endswith("loss")
+    arguments.greater_is_better = not str(arguments.metric_for_best_model).endswith(LOWER_IS_BETTER)
     if is_plateau and not arguments.lr_scheduler_kwargs:
         mode = "max" if arguments.greater_is_better else "min"
         arguments.lr_scheduler_kwargs = {"mode": mode, "factor": 0.5, "patience": 2}
@@ -63,10 +65,14 @@ def count_steps(arguments: RunArguments, clips: int | None) -> int | None:
         return None
     if arguments.max_steps > 0 or clips is None:
         return arguments.max_steps
+    return math.ceil((arguments.num_train_epochs or 0.0) * steps_per_epoch(arguments, clips))
+
+
+def steps_per_epoch(arguments: RunArguments, clips: int) -> int:
+    """How many steps an epoch of so many clips has."""
     rounded = math.floor if arguments.dataloader_drop_last else math.ceil
     batches = rounded(clips / (arguments.train_batch_size * max(arguments.world_size, 1)))
-    per_epoch = max(math.ceil(batches / arguments.gradient_accumulation_steps), 1)
-    return math.ceil(arguments.num_train_epochs * per_epoch)
+    return max(math.ceil(batches / arguments.gradient_accumulation_steps), 1)
 
 
 def warmup_of(wanted: float | None, steps: int | None) -> int:

@@ -13,7 +13,7 @@ class Flow(TrainerCallback):
     Seeds processes, validates first and last, warms up where the schedule does not, and ends a run that has to stop.
 
     Args:
-        trainer ([`SSASTTrainer`]): Whose training it is.
+        trainer ([`RunTrainer`]): Whose training it is.
     """
 
     def __init__(self, trainer):
@@ -50,7 +50,8 @@ class Flow(TrainerCallback):
         elif self.trainer.stop.time_is_up():
             control.should_training_stop = control.should_log = control.should_save = True
             args.save_only_model = False  # more minutes go on from here
-        if control.should_training_stop and args.eval_strategy != "no" and not self.trainer.is_stopping:
+        # At the end of an epoch, which the last one is in any case, `Trainer` validates by itself.
+        if control.should_training_stop and args.eval_strategy == "steps" and not self.trainer.is_stopping:
             control.should_evaluate = True
 
     def on_save(self, args, state, control, **kwargs):

@@ -35,7 +35,7 @@ def find_outcome(trainer, loads_best: bool, may_be_untouched: bool) -> Outcome:
     Choose the result of a run that has ended.
 
     Args:
-        trainer ([`SSASTTrainer`]): Its state has the history.
+        trainer ([`RunTrainer`]): Its state has the history.
         loads_best (`bool`): Whether the result is the best of what was validated and saved, and not the last.
         may_be_untouched (`bool`): Whether it may be the model that the run began from.
     """

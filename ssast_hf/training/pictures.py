@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 
 from ..audio.batches import with_features
 from .plots import plot_reconstruction
-from .trainer import fixed_randomness
+from .run_trainer import fixed_randomness
 
 
 NUM_PICTURES = 4

@@ -20,6 +20,8 @@ PANELS = {
     "clips per second": ("clips_per_second",),
     "learning rate": ("learning_rate",),
 }
+# Of so many classes the names and numbers of a confusion matrix can be read.
+MOST_NAMED = 60
 
 
 def patches_to_spectrogram(patches: torch.Tensor, config) -> torch.Tensor:
@@ -82,20 +84,25 @@ def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, p
     figure.savefig(Path(path), dpi=120)
 
 
-def plot_curves(history: list[dict], path):
+def plot_curves(history: list[dict], path, panels: dict[str, tuple[str, ...]] | None = None):
     """
     Draw what was logged, training and validation.
 
     Args:
         history (`list[dict]`): `trainer.state.log_history`.
         path (`str` or `Path`): The PNG to write.
+        panels (`dict[str, tuple[str, ...]]`, *optional*): Titles, and the names of what is drawn; those of pretraining
+            if not given.
     """
-    rows = math.ceil(len(PANELS) / 2)
+    panels = panels or PANELS
+    rows = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(11, 2.6 * rows))
     FigureCanvasAgg(figure)
     margins = dict(left=0.07, right=0.98, bottom=0.05, top=0.97, hspace=0.35, wspace=0.17)
-    axes = figure.subplots(rows, 2, gridspec_kw=margins)
-    for axis, (title, names) in zip(axes.flat, PANELS.items(), strict=True):
+    axes = figure.subplots(rows, 2, squeeze=False, gridspec_kw=margins)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, names) in zip(axes.flat, panels.items(), strict=False):
         for name in names:
             for key, label in ((name, "training"), (f"eval_{name}", "validation")):
                 points = [(entry["step"], entry[key]) for entry in history if key in entry]
@@ -110,4 +117,33 @@ def plot_curves(history: list[dict], path):
             axis.legend(fontsize="small")
     for axis in axes[-1]:
         axis.set_xlabel("step")
+    figure.savefig(Path(path), dpi=110)
+
+
+def plot_confusion(counts: np.ndarray, names: list[str], path):
+    """
+    Draw which classes are taken for which.
+
+    Args:
+        counts (`np.ndarray` of shape `(num_classes, num_classes)`): How many clips of each class (rows) were taken for
+            which (columns).
+        names (`list[str]`): The classes.
+        path (`str` or `Path`): The PNG to write.
+    """
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    size = min(max(0.35 * len(names), 4), 30)
+    figure = Figure(figsize=(size + 2, size + 1), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    axis.set(xlabel="the model says", ylabel="label", title="share of the clips of each label")
+    if len(names) <= MOST_NAMED:
+        places = np.arange(len(names))
+        axis.set_xticks(places, names, rotation=90)
+        axis.set_yticks(places, names)
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = str(counts[row, column])
+            axis.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+    figure.colorbar(image, ax=axis)
     figure.savefig(Path(path), dpi=110)

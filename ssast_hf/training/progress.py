@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 from transformers import TrainerCallback
@@ -18,7 +19,7 @@ class Progress(TrainerCallback):
     Prints a line for each log entry; in a terminal also a bar of steps, and one of a validation while it lasts.
 
     Args:
-        trainer ([`SSASTTrainer`]): Its model says what the loss adds up, its [`StopRequest`] how much time is left.
+        trainer ([`RunTrainer`]): Makes the lines; its [`StopRequest`] says how much time is left.
     """
 
     def __init__(self, trainer):
@@ -51,7 +52,7 @@ class Progress(TrainerCallback):
         self.close_validation()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        line = log_line(logs or {}, state, self.weight(), self.seconds_left(state))
+        line = self.trainer.line_of(logs or {}, self.seconds_left(state))
         if state.is_world_process_zero and line is not None:
             self.close_validation()
             tqdm.write(line, file=sys.stdout)
@@ -73,11 +74,6 @@ class Progress(TrainerCallback):
         """In a file, bars would be thousands of lines."""
         return {"disable": args.disable_tqdm or None, "dynamic_ncols": True}
 
-    def weight(self) -> float | None:
-        """What the second part of the loss is multiplied by; `None` if one part alone is trained."""
-        config = self.trainer.accelerator.unwrap_model(self.trainer.model).config
-        return config.generative_loss_weight if config.objective == "joint" else None
-
     def seconds_left(self, state) -> float:
         """Until the last step, or until the minutes are over."""
         steps = max(state.global_step - self.first_step, 1)
@@ -89,7 +85,26 @@ class Progress(TrainerCallback):
 
 
 def log_line(logs: dict, state, weight: float | None, seconds_left: float) -> str | None:
-    """A log entry in at most 120 characters; `None` if it is not for people."""
+    """
+    A log entry of pretraining; `weight` is what the second part of the loss is multiplied by, `None` if one part alone
+    is trained.
+    """
+
+    def figures(prefix: str) -> str:
+        first, second, accuracy = (
+            logs.get(prefix + name, float("nan")) for name in ("discriminative_loss", "generative_loss", "accuracy")
+        )
+        parts = f"{first:.4g}, {second:.3g}" if weight is None else f"{first:.4g} + {weight:g} x {second:.3g}"
+        return f" ({parts}), accuracy {accuracy:.3g}"
+
+    return line_of(logs, state, figures, seconds_left)
+
+
+def line_of(logs: dict, state, figures: Callable[[str], str], seconds_left: float) -> str | None:
+    """
+    A log entry in at most 120 characters; `None` if it is not for people. `figures` makes what stands behind the loss,
+    of entries whose names have the prefix that it takes.
+    """
     steps = f"step {state.global_step}" + ("" if state.max_steps >= ENDLESS else f"/{state.max_steps}")
     if "train_runtime" in logs:
         return f"{state.global_step} steps; this command trained for {duration(logs['train_runtime'])}"
@@ -97,12 +112,8 @@ def log_line(logs: dict, state, weight: float | None, seconds_left: float) -> st
     prefix = "eval_" if is_validation else ""
     if "loss" not in logs and not is_validation:
         return None
-    loss, first, second, accuracy = (
-        logs.get(prefix + name, float("nan"))
-        for name in ("loss", "discriminative_loss", "generative_loss", "accuracy")
-    )
-    parts = f"{first:.4g}, {second:.3g}" if weight is None else f"{first:.4g} + {weight:g} x {second:.3g}"
-    line = f"{steps}: {'validation ' if is_validation else ''}loss {loss:.4g} ({parts}), accuracy {accuracy:.3g}"
+    loss = logs.get(prefix + "loss", float("nan"))
+    line = f"{steps}: {'validation ' if is_validation else ''}loss {loss:.4g}{figures(prefix)}"
     if is_validation:
         return line[:LONGEST]
     rate, speed = logs.get("learning_rate", 0.0), logs.get("clips_per_second", 0.0)

@@ -33,11 +33,7 @@ def recipe_of(
     The options of a run, and what they led to, by name; `train` is the data set to train on, `steps` are those that
     the learning rate decays over, if it does.
     """
-    recipe = {name: getattr(data, name) for name in DATA}
-    recipe |= {name: getattr(arguments, name) for name in RUN + KEPT}
-    recipe["optim"] = "adam" if arguments.use_adam else arguments.optim
-    recipe["processes"] = max(arguments.world_size, 1)
-    recipe["steps_of_schedule"] = steps
+    recipe = recipe_of_options({name: getattr(data, name) for name in DATA}, arguments, steps)
     recipe |= {"mean": feature_extractor.mean, "std": feature_extractor.std}
     if data.streaming:
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
@@ -45,6 +41,15 @@ def recipe_of(
         recipe |= {"recordings": len(train.stretches), "windows": len(train)}
         recipe["decoded"] = len(train.cropper.decoded.samples)
     return json.loads(json.dumps(recipe))  # as it will be read; enumerations are strings
+
+
+def recipe_of_options(options: dict, arguments: RunArguments, steps: int | None) -> dict:
+    """Such options by name, and those of the run; `steps` as for [`recipe_of`]."""
+    recipe = options | {name: getattr(arguments, name) for name in RUN + KEPT}
+    recipe["optim"] = "adam" if arguments.use_adam else arguments.optim
+    recipe["processes"] = max(arguments.world_size, 1)
+    recipe["steps_of_schedule"] = steps
+    return json.loads(json.dumps(recipe))
 
 
 def read_run(checkpoint) -> dict:

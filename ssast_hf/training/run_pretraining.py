@@ -16,31 +16,28 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from transformers import set_seed
 
 from ..audio.bad_files import QUIET_LIST, BadFiles
 from ..audio.batches import Collator
 from ..audio.decoding import audio_packages
-from ..storage.reading import read_weights
 from .arguments import DataArguments, RunArguments, features_on_device, option, parse_into
 from .data_sets import count_recordings, describe, make_datasets, without_decoded_files
 from .defaults import count_steps, resolve_defaults, warn_of_warmup
 from .facts import write_facts
-from .memory import told_what_fits
 from .messages import quiet_libraries, say
 from .models import ModelArguments, make_model
 from .outcome import find_outcome, sentence
 from .pictures import Pictures
 from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone
-from .recipe import read_run, recipe_of
+from .recipe import recipe_of
 from .report import write_report
-from .resuming import check_same_run, check_weights, checkpoints_in, find_checkpoint, is_finished
+from .resuming import checkpoints_in, find_checkpoint
+from .run_trainer import adam, train_to_the_end
 from .saving import save_result
 from .stopping import EXIT_STATUS, Stopped, StopRequest
 from .trainer import SSASTTrainer
-from .wholeness import read_state
 
 
 # What `--help` shows.
@@ -146,25 +143,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
             trainer.add_callback(pictures)
         else:
             say("No pictures: patches that overlap do not make up one.")
-    if checkpoint is not None:
-        run = read_run(checkpoint)
-        trainer.notes = [*run.get("notes", []), *check_same_run(checkpoint, arguments, model, trainer.recipe)]
-        check_weights(checkpoint, model)
-        stop.seconds_before = run.get("seconds", 0.0)
-        if validation is not None and run.get("evaluation_is_due"):
-            trainer.resumed_before_evaluation = checkpoint
-    if checkpoint is not None and is_finished(checkpoint, arguments):
-        model.load_state_dict(read_weights(checkpoint))
-        trainer.state = read_state(checkpoint)
-        say("No step is left to make.")
-    else:
-        with told_what_fits(trainer):
-            trainer.train(resume_from_checkpoint=checkpoint)
-        if steps is None:
-            warn_of_warmup(trainer.state.global_step, arguments.warmup_steps)
-    if validation is not None and not trainer.is_evaluated():
-        trainer.evaluate()
-
+    train_to_the_end(trainer, checkpoint)
     outcome = find_outcome(trainer, loads_best, may_be_untouched=start is not None)
     untouched = None
     if outcome.is_untouched and trainer.is_world_process_zero():
@@ -211,11 +190,3 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
     wants_best = arguments.asked["load_best_model_at_end"]
     if arguments.label_smoothing_factor or (wants_best and arguments.save_strategy == "no"):
         parser.error("--label_smoothing_factor and --load_best_model_at_end without checkpoints make no sense here")
-
-
-def adam(arguments: PretrainingArguments) -> tuple[type, dict]:
-    """The original's optimizer, whose weight decay is part of the gradient."""
-    betas = (arguments.adam_beta1, arguments.adam_beta2)
-    # One kernel per step instead of a dozen per tensor.
-    options = {"lr": arguments.learning_rate, "betas": betas, "eps": arguments.adam_epsilon, "fused": True}
-    return torch.optim.Adam, options

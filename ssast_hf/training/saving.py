@@ -22,7 +22,7 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 @contextmanager
 def whole_checkpoint(trainer):
     """
-    A checkpoint that an [`SSASTTrainer`] saves in this context appears in the output folder when it is complete.
+    A checkpoint that a [`RunTrainer`] saves in this context appears in the output folder when it is complete.
 
     It is written into a folder of another name, `trainer.saving_to` meanwhile, and moved at the end. Then the oldest
     are removed, except for the best: `Trainer` would do that file by file, and remove the newest if another one is the
@@ -86,7 +86,7 @@ def save_result(trainer, checkpoint: Path | None = None, model=None):
     Write the result of a run into the output folder, each file whole.
 
     Args:
-        trainer ([`SSASTTrainer`]): Whose model is saved unless one of the others is given.
+        trainer ([`RunTrainer`]): Whose model is saved unless one of the others is given.
         checkpoint (`Path`, *optional*): The checkpoint to take the model from.
         model ([`SSASTForPretraining`], *optional*): Another model to save.
     """

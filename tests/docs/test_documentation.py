@@ -46,6 +46,8 @@ MADE = {
     "metrics.json",
     "embeddings/",
     "figures/",
+    "adapter/",
+    "fold-1/",
     "demo/",
     "page/",
 }
@@ -232,21 +234,22 @@ def test_named_modules_exist(page):
 
 
 @cache
-def pretraining_options() -> set[str]:
+def training_options() -> set[str]:
     from ssast_hf.training.data_sets import DataArguments
+    from ssast_hf.training.finetuning.options import FinetuningArguments, LabelledArguments, TaskArguments
     from ssast_hf.training.models import ModelArguments
     from ssast_hf.training.run_pretraining import PretrainingArguments
 
-    return {
-        f"--{field.name}" for each in (ModelArguments, DataArguments, PretrainingArguments) for field in fields(each)
-    }
+    pretraining = (ModelArguments, DataArguments, PretrainingArguments)
+    finetuning = (TaskArguments, LabelledArguments, FinetuningArguments)
+    return {f"--{field.name}" for each in (*pretraining, *finetuning) for field in fields(each)}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_named_commands_and_options_exist(page):
     """Also those that are too long to run: they are understood."""
     parsers = cli.build_parser()._subparsers._group_actions[0].choices
-    options = {name for parser in parsers.values() for name in parser._option_string_actions} | pretraining_options()
+    options = {name for parser in parsers.values() for name in parser._option_string_actions} | training_options()
     others = {
         "--config_file",
         "--nproc_per_node",
@@ -260,5 +263,5 @@ def test_named_commands_and_options_exist(page):
             if line.startswith("ssast-hf ") and "..." not in line:
                 command, arguments = cli.parse(shlex.split(line, comments=True)[1:])
                 passed_on = [word for word in arguments.get("options", []) if word.startswith("--")]
-                assert set(passed_on) <= pretraining_options(), line
+                assert set(passed_on) <= training_options(), line
                 assert command in parsers

@@ -207,7 +207,7 @@ def test_options_of_loading_reach_the_loader(model_dir, audio_folder, tmp_path, 
             given.update(options)
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("ssast_hf.training.trainer.DataLoader", Watched)
+    monkeypatch.setattr("ssast_hf.training.run_trainer.DataLoader", Watched)
     changes = {"dataloader_num_workers": 1, "dataloader_drop_last": True, "dataloader_persistent_workers": True}
     changes |= {"dataloader_prefetch_factor": 3, "max_steps": 1, "validation_fraction": 0}
     assert main(options(model_dir, audio_folder, tmp_path / "out", **changes)) == 0

@@ -1,0 +1,314 @@
+"""
+What pretraining is worth downstream: the bundled model against the same network from random weights, fine-tuned by
+`ssast-hf finetune`, at few and at all labels.
+
+    python benchmarks/downstream.py --data /path/to/data --output_dir downstream
+    python benchmarks/downstream.py --data /path/to/data --output_dir downstream --only sounds --labels 1 4 --seeds 1
+
+`--data` is a folder with `esc10/esc10.csv` (category, fold), `digits/digits.csv` (digit, speaker) and
+`libri251/libri251.csv` (speaker), each beside a folder `audio`. What is finished is not run again. Writes
+`downstream.json`, and prints a table for docs/finetuning.md.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from ssast_hf.cli import main as ssast_hf
+
+
+# How the encoder is used.
+WAYS = {
+    "pretrained, fine-tuned": [],
+    "pretrained, frozen": ["--freeze_encoder", "True"],
+    "from scratch": ["--init_from_scratch", "True"],
+}
+ALL = 0
+RATE = 16000
+# Of the table about heads: each against the first.
+HEADS = {
+    "speakers, attentive": ["--pooling_mode", "attentive"],
+    "speakers, mean": ["--pooling_mode", "mean"],
+    "speakers, weighted sum of layers": ["--use_weighted_layer_sum", "True"],
+}
+
+
+def rows_of(data: Path, name: str) -> list[dict]:
+    with (data / name / f"{name}.csv").open(encoding="utf-8") as file:
+        return [row | {"path": str(data / name / "audio" / row["filename"])} for row in csv.DictReader(file)]
+
+
+def write(path: Path, rows: list[dict], columns: list[str]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def few(rows: list[dict], label: str, count: int, seed: int) -> list[dict]:
+    """So many rows of each class, or all."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    taken: dict[str, int] = {}
+    chosen = []
+    for i in order:
+        name = rows[i][label]
+        if count == ALL or taken.get(name, 0) < count:
+            taken[name] = taken.get(name, 0) + 1
+            chosen.append(rows[i])
+    return chosen
+
+
+def parts_by(rows: list[dict], column: str, test: str, validation: str) -> tuple[list[dict], list[dict], list[dict]]:
+    kept = [row for row in rows if row[column] not in (test, validation)]
+    return kept, *([row for row in rows if row[column] == value] for value in (validation, test))
+
+
+def digit_strings(rows: list[dict], folder: Path, count: int, seed: int) -> list[dict]:
+    """Recordings of three digits each by one speaker, with their words."""
+    words = "zero one two three four five six seven eight nine".split()
+    random = np.random.default_rng(seed)
+    by_speaker: dict[str, list[dict]] = {}
+    for row in rows:
+        by_speaker.setdefault(row["speaker"], []).append(row)
+    made = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        speaker = sorted(by_speaker)[i % len(by_speaker)]
+        chosen = [by_speaker[speaker][j] for j in random.integers(len(by_speaker[speaker]), size=3)]
+        audio = [soundfile.read(row["path"], dtype="float32")[0] for row in chosen]
+        path = folder / f"{i}.wav"
+        soundfile.write(path, np.concatenate(audio), RATE)
+        text = " ".join(words[int(row["digit"])] for row in chosen)
+        made.append({"path": str(path), "text": text, "speaker": speaker})
+    return made
+
+
+def scenes(rows: list[dict], folder: Path, count: int, seed: int) -> list[dict]:
+    """Events of a second at random times in noise of five seconds, a row each."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for i in range(count):
+        scene = 0.003 * random.standard_normal(5 * RATE).astype(np.float32)
+        path = folder / f"{i}.wav"
+        for row in (rows[j] for j in random.integers(len(rows), size=2)):
+            sound = soundfile.read(row["path"], dtype="float32")[0]
+            energy = np.cumsum(np.square(sound, dtype=np.float64))
+            loudest = int(np.argmax(energy[RATE:] - energy[:-RATE]))
+            begin = int(random.integers(4 * RATE))
+            scene[begin : begin + RATE] += sound[loudest : loudest + RATE]
+            onset = begin / RATE
+            made.append({"path": str(path), "onset": onset, "offset": onset + 1, "event_label": row["category"]})
+        soundfile.write(path, scene.clip(-1, 1), RATE)
+    return made
+
+
+def pairs(rows: list[dict], count: int, seed: int) -> list[dict]:
+    """As many pairs of one speaker as of two."""
+    random = np.random.default_rng(seed)
+    by_speaker: dict[str, list[dict]] = {}
+    for row in rows:
+        by_speaker.setdefault(row["speaker"], []).append(row)
+    names, made = sorted(by_speaker), []
+    for i in range(count):
+        first, second = (names[j] for j in random.choice(len(names), size=2, replace=False))
+        one = by_speaker[first]
+        a, b = random.choice(len(one), size=2, replace=False)
+        other = one[b] if i % 2 else by_speaker[second][int(random.integers(len(by_speaker[second])))]
+        made.append({"first": one[a]["path"], "second": other["path"], "label": i % 2})
+    return made
+
+
+def halves(rows: list[dict], folder: Path) -> list[dict]:
+    """Each recording in pieces of two seconds, so that a speaker with one recording has several."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for row in rows:
+        audio, rate = soundfile.read(row["path"], dtype="float32")
+        for i in range(len(audio) // (2 * rate)):
+            path = folder / f"{Path(row['path']).stem}-{i}.wav"
+            soundfile.write(path, audio[2 * rate * i : 2 * rate * (i + 1)], rate)
+            made.append(row | {"path": str(path)})
+    return made
+
+
+class Study:
+    """Runs the command once per setting, and keeps what it measured."""
+
+    def __init__(self, folder: Path, model: str, options: list[str]):
+        self.folder, self.model, self.options = folder, model, options
+        self.found: list[dict] = []
+
+    def run(self, study: str, way: str, labels: int, seed: int, metric: str, arguments: list[str]):
+        words = [study, way, str(labels), str(seed)]
+        out = self.folder / "runs" / "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
+        if not (out / "metrics.json").exists():
+            command = ["finetune", "--model_name_or_path", self.model, "--output_dir", str(out), "--seed", str(seed)]
+            if ssast_hf([*command, *arguments, *self.options]):
+                raise SystemExit(f"{out} failed")
+        figure = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["test"][metric]
+        self.found.append(
+            {"study": study, "way": way, "labels": labels, "seed": seed, "metric": metric}
+            | {"value": figure.get("value", figure.get("mean")), "interval": figure.get("interval_95")}
+        )
+        (self.folder / "downstream.json").write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
+
+    def table(self) -> list[str]:
+        """Mean over seeds, and folds, and its 95 % interval where there are several."""
+        cells: dict[tuple, list[float]] = {}
+        for each in self.found:
+            name = each["study"].partition(", fold")[0]
+            cells.setdefault((name, each["metric"], each["way"], each["labels"]), []).append(each["value"])
+        lines = [
+            "| what | figure | how | labels per class | mean | 95 % interval over runs |",
+            "|---|---|---|---|---|---|",
+        ]
+        for (study, metric, way, labels), values in cells.items():
+            half = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+            mean = np.mean(values)
+            between = f"{mean - half:.3f} to {mean + half:.3f}" if len(values) > 1 else "one run"
+            lines.append(
+                f"| {study} | {metric.replace('_', ' ')} | {way} | {labels or 'all'} | {mean:.3f} | {between} |"
+            )
+        return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--output_dir", required=True, type=Path)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--frame_model", help="a small model of patches of 128 x 2, for texts")
+    parser.add_argument("--only", nargs="+", default="sounds digits speakers texts events heads".split())
+    parser.add_argument("--labels", nargs="+", type=int, default=[1, 4, 16, ALL], help="per class; 0 for all")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=120, help="of training")
+    parser.add_argument("--divide", type=int, default=1, help="how many recordings are made by this, to try it out")
+    parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="further options of finetune")
+    options = parser.parse_args()
+    steps = [
+        "--max_steps",
+        str(options.steps),
+        "--eval_strategy",
+        "steps",
+        "--eval_steps",
+        str(max(options.steps // 4, 1)),
+    ]
+    steps += ["--save_strategy", "steps", "--save_steps", str(options.steps)]
+    options.output_dir = options.output_dir.resolve()
+    study = Study(options.output_dir, options.model, [*steps, "--report_to", "none", *options.rest])
+    data, tables = options.data.resolve(), options.output_dir / "tables"
+    for name in options.only:
+        STUDIES[name](study, data, tables, options)
+    print("\n".join(study.table()))
+    print(" ".join(["python", *sys.argv]))
+
+
+def classes(study: Study, name: str, parts, label: str, tables: Path, options):
+    """Fine-tuned on few and on all labels, each way, with several draws."""
+    train, validation, test = parts
+    columns = ["path", label]
+    fixed = ["--validation_data", write(tables / f"{name}-validation.csv", validation, columns)]
+    fixed += ["--test_data", write(tables / f"{name}-test.csv", test, columns), "--label_column", label]
+    fixed += ["--min_per_class", "1"]
+    for labels in options.labels:
+        for seed in range(options.seeds):
+            few_rows = few(train, label, labels, seed)
+            source = write(tables / f"{name}-{labels}-{seed}.csv", few_rows, columns)
+            for way, how in WAYS.items():
+                study.run(name, way, labels, seed, "accuracy", ["--train_data", source, *fixed, *how])
+
+
+def sounds(study, data, tables, options):
+    rows = rows_of(data, "esc10")
+    for fold in sorted({row["fold"] for row in rows}):
+        validation = str(int(fold) % 5 + 1)
+        classes(study, f"ESC-10, fold {fold}", parts_by(rows, "fold", fold, validation), "category", tables, options)
+
+
+def digits(study, data, tables, options):
+    rows = rows_of(data, "digits")
+    speakers = sorted({row["speaker"] for row in rows})
+    parts = parts_by(rows, "speaker", speakers[0], speakers[1])
+    classes(study, "digits of unknown speakers", parts, "digit", tables, options)
+
+
+def speakers(study, data, tables, options):
+    for arguments, way in ((how, way) for way, how in WAYS.items()):
+        verify(study, "speakers, unknown", way, arguments, data, tables, options)
+
+
+def heads(study, data, tables, options):
+    for way, arguments in HEADS.items():
+        verify(study, "heads", way, arguments, data, tables, options)
+    rows = halves(rows_of(data, "libri251"), tables / "pieces")
+    source = write(tables / "softmax.csv", rows, ["path", "speaker"])
+    for way, task in (("additive margin", "speaker"), ("plain softmax", "classification")):
+        for seed in range(options.seeds):
+            arguments = ["--train_data", source, "--task", task, "--label_column", "speaker", "--min_per_class", "0"]
+            arguments += ["--pooling_mode", "attentive"]
+            study.run("speakers by name", way, ALL, seed, "accuracy", arguments)
+
+
+def verify(study, name: str, way: str, arguments: list[str], data, tables, options):
+    """Trained on some speakers, tested on pairs of others."""
+    rows = halves(rows_of(data, "libri251"), tables / "pieces")
+    names = sorted({row["speaker"] for row in rows})
+    known = set(names[: 4 * len(names) // 5])
+    train = [row for row in rows if row["speaker"] in known]
+    others = [row for row in rows if row["speaker"] not in known]
+    source = write(tables / "speakers.csv", train, ["path", "speaker"])
+    counts = {name: sum(row["speaker"] == name for row in others) for name in names}
+    usable = [row for row in others if counts[row["speaker"]] > 1]
+    trials = write(tables / "trials.csv", pairs(usable, 1000, 0), ["first", "second", "label"])
+    for seed in range(options.seeds):
+        fixed = ["--task", "speaker", "--train_data", source, "--trials", trials, "--min_per_class", "0"]
+        study.run(name, way, ALL, seed, "equal_error_rate", [*fixed, *arguments])
+
+
+def texts(study, data, tables, options):
+    if options.frame_model is None:
+        print("texts need --frame_model: a small model of patches of 128 x 2", file=sys.stderr)
+        return
+    rows = rows_of(data, "digits")
+    names = sorted({row["speaker"] for row in rows})
+    train, validation, test = parts_by(rows, "speaker", names[0], names[1])
+    counts = [count // options.divide for count in (600, 60, 120)]
+    parts = dict(
+        zip(("train", "validation", "test"), zip((train, validation, test), counts, strict=True), strict=True)
+    )
+    arguments = ["--task", "ctc", "--model_name_or_path", options.frame_model]
+    for i, (part, (chosen, count)) in enumerate(parts.items()):
+        made = digit_strings(chosen, tables / f"strings-{part}", count, i)
+        arguments += [f"--{part}_data", write(tables / f"strings-{part}.csv", made, ["path", "text"])]
+    for seed in range(options.seeds):
+        for way, how in WAYS.items():
+            study.run("digit strings", way, ALL, seed, "character_error_rate", [*arguments, *how])
+
+
+def events(study, data, tables, options):
+    rows = rows_of(data, "esc10")
+    train, validation, test = parts_by(rows, "fold", "1", "2")
+    arguments = ["--task", "frames", "--min_per_class", "0"]
+    parts = (("train", train, 300), ("validation", validation, 60), ("test", test, 100))
+    for i, (part, chosen, count) in enumerate(parts):
+        count //= options.divide
+        made = scenes(chosen, tables / f"scenes-{part}", count, i)
+        columns = ["path", "onset", "offset", "event_label"]
+        arguments += [f"--{part}_data", write(tables / f"scenes-{part}.csv", made, columns)]
+    for seed in range(options.seeds):
+        for way, how in WAYS.items():
+            study.run("events", way, ALL, seed, "segment_f1", [*arguments, *how])
+
+
+STUDIES = {"sounds": sounds, "digits": digits, "speakers": speakers, "texts": texts, "events": events, "heads": heads}
+
+if __name__ == "__main__":
+    main()

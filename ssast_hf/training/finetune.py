@@ -1,0 +1,12 @@
+"""Fine-tune a model on labelled audio and test it; see ssast-hf finetune --help."""
+
+
+def add_arguments(parser):
+    # Read later by a parser of their own, as those of `pretrain`.
+    parser.set_defaults(options=[])
+
+
+def run(arguments: dict) -> list[str]:
+    from .finetuning.run import main
+
+    return main(arguments["options"])

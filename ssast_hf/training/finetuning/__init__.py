@@ -1,0 +1,1 @@
+"""Fine-tuning on labelled audio: tasks, their data, figures and reports."""

@@ -1,0 +1,64 @@
+"""The runs on several folds together: mean and deviation."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .report import FIGURES, REPORT, as_json, said, table, write
+
+
+def write_folds(folder: Path, results: dict[str, dict], job) -> list[str]:
+    """
+    Write mean and deviation over folds into `metrics.json` and `report.md`; returns what the command prints.
+
+    Args:
+        folder (`Path`): The output folder.
+        results (`dict[str, dict]`): What each fold's `metrics.json` holds, by its name.
+        job ([`Job`]): The options of the runs.
+    """
+    is_of_tests = job.chosen_by == "test folds"
+    if is_of_tests:
+        epoch, values = best_epoch(results)
+        how = (
+            f"As in the original's script, epoch {epoch:g} was chosen because the mean over the folds that are tested "
+            "on is best there. So the figure flatters: no data were left to choose by. Each fold's folder has the "
+            "weights that are best on that fold."
+        )
+    else:
+        names = list(next(iter(results.values()))["test"])
+        values = {name: [result["test"][name]["value"] for result in results.values()] for name in names}
+        how = "In each fold the weights were chosen by a part of what was trained on; each fold was tested once."
+        epoch = None
+    means = {
+        name: {"mean": float(np.mean(each)), "deviation": float(np.std(each, ddof=1)) if len(each) > 1 else 0.0}
+        for name, each in values.items()
+    }
+    rows = [["", *map(said, values)]]
+    for i, fold in enumerate(results):
+        link = f"[{fold}]({fold.replace(' ', '-')}/{REPORT})"
+        rows.append([link, *(f"{each[i]:.4g}" for each in values.values())])
+    rows += [[name, *(f"{each[name]:.4g}" for each in means.values())] for name in ("mean", "deviation")]
+    write(
+        folder / REPORT,
+        "\n".join(["# Fine-tuning report", "", "```", job.command, "```", "", *table(rows), "", how]) + "\n",
+    )
+    summary: dict = {"task": job.task.task, "test": means, "chosen": how, "folds": results}
+    write(folder / FIGURES, as_json(summary | ({"epoch": epoch} if is_of_tests else {})))
+    over = f"over {len(results)} folds"
+    lines = [
+        f"test {said(name)} {each['mean']:.4g}, deviation {each['deviation']:.4g} {over}"
+        for name, each in means.items()
+    ]
+    return [*lines, f"Written: {folder} ({REPORT}, {FIGURES}, and a folder per fold)"]
+
+
+def best_epoch(results: dict[str, dict]) -> tuple[float, dict[str, list[float]]]:
+    """The epoch at which the mean over folds is best, by the first figure, and the figures of all folds there."""
+    names = list(next(iter(results.values()))["test"])
+    of_epoch: dict[float, list[dict]] = {}
+    for result in results.values():
+        for entry in result["validation"]:
+            of_epoch.setdefault(round(entry["epoch"], 6), []).append(entry)
+    whole = {epoch: entries for epoch, entries in of_epoch.items() if len(entries) == len(results)}
+    best = max(whole, key=lambda epoch: np.mean([entry[names[0]] for entry in whole[epoch]]))
+    return best, {name: [entry[name] for entry in whole[best]] for name in names}

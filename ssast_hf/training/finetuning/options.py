@@ -1,0 +1,181 @@
+"""Options of `ssast-hf finetune`, as dataclasses for transformers' `HfArgumentParser`."""
+
+import math
+from dataclasses import dataclass
+
+from ..arguments import RunArguments, option
+
+
+TASKS = "classification multilabel regression speaker ctc frames".split()
+# Those whose labels can be mixed and smoothed, and whose recordings have classes to balance.
+MIXED, SMOOTHED, BALANCED = TASKS[:3], TASKS[:2], ("classification", "multilabel", "speaker", "frames")
+EPOCHS = 20
+
+
+@dataclass
+class TaskArguments:
+    """What is trained, and what for."""
+
+    _argument_group_name = "task and model"
+
+    model_name_or_path: str = option("model to begin from: a folder, its name on the Hub, or nano, which is bundled")
+    task: str = option("what it is for", "classification", choices=TASKS)
+    recipe: str | None = option(
+        "the original's published values for this data set, also for how the epoch is chosen; other options win",
+        choices=["esc50", "speechcommands", "audioset", "superb"],
+    )
+    init_from_scratch: bool = option("begin from random weights instead, of the same size, to compare", False)
+    freeze_encoder: bool = option("train the head alone", False)
+    lora_rank: int | None = option("train low-rank additions to the attention of this rank, and the head (needs peft)")
+    pooling_mode: str | None = option(
+        "what the head sees of a clip; with cls the result leaves as stock AST (default: attentive for speakers, or "
+        "mean)",
+        choices=["mean", "cls", "attentive", "statistics"],
+    )
+    use_weighted_layer_sum: bool = option("let the head see a weighted sum of all layers", False)
+    classifier_proj_size: int | None = option("project to this width before pooling (default: not at all)")
+    loss: str = option(
+        "of classification: cross_entropy, or binary_cross_entropy, a yes or no for each class",
+        "cross_entropy",
+        choices=["cross_entropy", "binary_cross_entropy"],
+    )
+    max_length: int | None = option("frames of 10 ms per clip (default: the model's)")
+    frequency_stride: int | None = option("mel bins between patches (default: the model's); fewer let them overlap")
+    time_stride: int | None = option("frames between patches, likewise")
+    mean: float | None = option("mean of the log-mel features (default: that of the training data)")
+    std: float | None = option("their standard deviation (default: that of the training data)")
+    attn_implementation: str | None = option("sdpa, eager, flash_attention_2, ... (default: sdpa)")
+
+
+@dataclass
+class LabelledArguments:
+    """What it is trained and tested on."""
+
+    _argument_group_name = "labelled data"
+
+    train_data: str = option(
+        "a folder with a sub-folder per class; a manifest (.csv, .tsv, .jsonl, .json) or .parquet files with a column "
+        "of labels; or a data set on the Hub"
+    )
+    validation_data: str | None = option("the same, to choose the best weights by (default: a part of that)")
+    test_data: str | None = option("the same, to test the result on once (default: a part likewise)")
+    trials: str | None = option(
+        "table of pairs to test speakers on: two columns of paths, and a label, 1 for the same speaker and 0 else"
+    )
+    validation_fraction: float = option("how much to hold out for validation, of each class alike", 0.2)
+    test_fraction: float = option("how much to hold out for the test before that, if there are no folds", 0.2)
+    fold_column: str | None = option("column of folds: each is tested on after training on the others")
+    folds: list[str] | None = option("which of them (default: all)")
+    group_column: str | None = option("column such as speaker; no group is in two parts")
+    label_column: str | None = option("column of labels (default: found by its usual names)")
+    audio_column: str | None = option("column of audio or paths (default: found by its usual names)")
+    audio_dir: str | None = option("folder that paths are relative to (default: the manifest's, or its audio/)")
+    label_csv: str | None = option("the original's table of classes: index, mid, display_name")
+    label_separator: str | None = option(
+        "between several labels in one cell (default: ; | or ,); none if names may have these"
+    )
+    min_per_class: int = option("the fewest examples that a class may have in each part", 2)
+    dataset_config_name: str | None = option("configuration of a data set on the Hub")
+    dataset_split: str = option("its split to train on", "train")
+    validation_split: str = option("the split of --validation_data", "validation")
+    test_split: str = option("the split of --test_data", "test")
+    max_bad_fraction: float = option("stop when more of the recordings than this cannot be used", 0.01)
+    on_bad_file: str = option("what to do about one that cannot be used", "skip", choices=["skip", "raise"])
+
+
+@dataclass
+class FinetuningArguments(RunArguments):
+    """How."""
+
+    per_device_train_batch_size: int = option("clips per step and device", 16)
+    num_train_epochs: float | None = option(f"passes over the data (default: {EPOCHS}, unless something else ends it)")
+    learning_rate: float | None = option("peak learning rate (default: by the width of the model, 1e-3 to 1e-4)")
+    head_lr_factor: float = option("how much faster the head learns than the encoder", 1.0)
+    layer_decay: float = option("what each layer's learning rate is multiplied by to get that of the one below", 1.0)
+    lr_step_decay: float | None = option("multiply the learning rate by this every few epochs, instead of a cosine")
+    lr_step_from: int = option("epochs before the first time", 6)
+    lr_step_every: int = option("epochs from one time to the next", 1)
+    average_last_epochs: int = option("the result is the mean of the weights after so many of the last epochs", 0)
+    mask_frequency: int = option("SpecAugment: mask up to so many mel bins", 0)
+    mask_time: int = option("SpecAugment: mask up to so many frames, at most half of the clip", 0)
+    mixup: float = option("probability that a clip is mixed with another one, and their labels alike", 0.0)
+    noise_and_roll: bool = option("add some noise to the features and shift them by up to 10 frames", False)
+    balance_classes: bool = option("draw clips of rare classes more often", False)
+    eval_on_start: bool = option("validate the untrained head first, as step 0", False)
+    eval_strategy: str = option("when to validate", "epoch")
+    save_strategy: str = option("when to save a checkpoint", "epoch")
+    logging_steps: float = option("steps between log entries", 10)
+
+
+def check_options(parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments):
+    """What is contradictory, as an error of the command line."""
+    if not task.model_name_or_path or not data.train_data:
+        parser.error("--model_name_or_path and --train_data are required")
+    for name in ("validation_fraction", "test_fraction"):
+        if not 0 < getattr(data, name) < 1:
+            parser.error(f"--{name} is a share above 0 and below 1, got {getattr(data, name):g}")
+    for name, values in {"max_bad_fraction": data, "mixup": arguments}.items():
+        if not 0 <= getattr(values, name) <= 1:
+            parser.error(f"--{name} is a share from 0 to 1, got {getattr(values, name):g}")
+    for name in ("head_lr_factor", "layer_decay", "lr_step_decay", "learning_rate", "max_minutes"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f"--{name} must be above 0, got {value:g}")
+    for name, least in {
+        "lr_step_from": 0,
+        "lr_step_every": 1,
+        "average_last_epochs": 0,
+        "mask_frequency": 0,
+        "mask_time": 0,
+        "per_device_train_batch_size": 1,
+        "per_device_eval_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+    }.items():
+        if getattr(arguments, name) < least:
+            parser.error(f"--{name} must be at least {least}, got {getattr(arguments, name)}")
+    if task.lora_rank is not None and task.lora_rank < 1:
+        parser.error(f"--lora_rank must be at least 1, got {task.lora_rank}")
+    if task.std is not None and not task.std > 0:
+        parser.error(f"--std must be above 0, got {task.std:g}")
+    check_data(parser, task, data, arguments)
+    check_training(parser, task, arguments)
+
+
+def check_data(parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments):
+    """The same for what it is trained and tested on."""
+    if data.fold_column is not None and (data.validation_data or data.test_data or data.trials):
+        parser.error("--fold_column says what is tested on; leave out --validation_data, --test_data and --trials")
+    if data.folds is not None and data.fold_column is None:
+        parser.error("--folds needs --fold_column")
+    if arguments.average_last_epochs and (arguments.max_steps > 0 or arguments.max_minutes is not None):
+        parser.error("--average_last_epochs needs whole epochs: pass --num_train_epochs")
+    if data.fold_column is not None and arguments.max_minutes is not None:
+        parser.error("--max_minutes ends one run, and folds are several; pass --max_steps or --num_train_epochs")
+    if data.trials is not None and (task.task != "speaker" or data.test_data):
+        parser.error("--trials is for --task speaker, and takes the place of --test_data")
+
+
+def check_training(parser, task: TaskArguments, arguments: FinetuningArguments):
+    """The same for how it is trained."""
+    for name, tasks in {
+        "mixup": MIXED,
+        "label_smoothing_factor": SMOOTHED,
+        "balance_classes": BALANCED,
+    }.items():
+        if getattr(arguments, name) and task.task not in tasks:
+            parser.error(f"--{name} is for --task {', '.join(tasks)}")
+    if task.loss != "cross_entropy" and task.task != "classification":
+        parser.error(f"--loss is for --task classification; --task {task.task} has one loss")
+    if task.task == "frames" and arguments.noise_and_roll:
+        parser.error("--noise_and_roll moves the sound away from its events; leave it out with --task frames")
+    if task.lora_rank is not None and (task.freeze_encoder or task.init_from_scratch or task.use_weighted_layer_sum):
+        parser.error("--lora_rank adds to a trained encoder that stays as it is: leave out --freeze_encoder, "
+                     "--init_from_scratch and --use_weighted_layer_sum")  # fmt: skip
+    if task.freeze_encoder and task.init_from_scratch:
+        parser.error("--freeze_encoder of random weights (--init_from_scratch) would train nothing that listens")
+    if arguments.eval_strategy == "no" or arguments.save_strategy == "no":
+        parser.error("the best weights are chosen by validation: --eval_strategy and --save_strategy cannot be no")
+    if arguments.lr_step_decay is not None and arguments.asked["lr_scheduler_type"] is not None:
+        parser.error("--lr_step_decay and --lr_scheduler_type are two schedules; leave one out")
+    if arguments.asked["load_best_model_at_end"] is False:
+        parser.error("finetune always keeps the best weights; --average_last_epochs takes the last ones together")

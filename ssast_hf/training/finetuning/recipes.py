@@ -1,0 +1,128 @@
+"""The original's fine-tuning recipes: what its released scripts set, and how they chose the epoch."""
+
+from dataclasses import dataclass
+
+from ...configuration_ssast import SSASTConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """
+    Args:
+        options (`dict`): Options of the command and their values.
+        chosen_by (`str`): What the epoch is chosen by: `"validation"`; `"test"`, the data that are tested on; or
+            `"test folds"`, the mean over the folds that are tested on.
+        rate_of_frames (`float`, *optional*): The learning rate of models of frames, if it is another.
+    """
+
+    options: dict
+    chosen_by: str = "validation"
+    rate_of_frames: float | None = None
+
+
+OF_AUDIOSET = {"mean": -4.2677393, "std": 4.5689974}
+# The optimizer, Adam with betas 0.95 and 0.999 and a weight decay of 5e-7, is the default of all training here.
+RECIPES = {
+    "esc50": Recipe(
+        {
+            "learning_rate": 1e-4,
+            "per_device_train_batch_size": 48,
+            "num_train_epochs": 50,
+            "max_length": 512,
+            "mask_frequency": 24,
+            "mask_time": 96,
+            "noise_and_roll": True,
+            "lr_step_decay": 0.85,
+            "lr_step_from": 6,
+            "warmup_steps": 0,
+            "pooling_mode": "mean",
+            "mean": -6.6268077,
+            "std": 5.358466,
+        },
+        chosen_by="test folds",
+    ),
+    "speechcommands": Recipe(
+        {
+            "learning_rate": 2.5e-4,
+            "per_device_train_batch_size": 128,
+            "num_train_epochs": 30,
+            "max_length": 128,
+            "mixup": 0.6,
+            "mask_frequency": 48,
+            "mask_time": 48,
+            "noise_and_roll": True,
+            "lr_step_decay": 0.85,
+            "lr_step_from": 5,
+            "warmup_steps": 1000,
+            "loss": "binary_cross_entropy",
+            "pooling_mode": "mean",
+            "mean": -6.845978,
+            "std": 5.5654526,
+        }
+    ),
+    "audioset": Recipe(
+        {
+            "task": "multilabel",
+            "learning_rate": 5e-5,
+            "per_device_train_batch_size": 12,
+            "num_train_epochs": 25,
+            "max_length": 1024,
+            "mixup": 0.5,
+            "mask_frequency": 48,
+            "mask_time": 192,
+            "lr_step_decay": 0.5,
+            "lr_step_from": 10,
+            "lr_step_every": 5,
+            "warmup_steps": 0,
+            "average_last_epochs": 20,
+            "pooling_mode": "mean",
+            **OF_AUDIOSET,
+        },
+        chosen_by="test",
+    ),
+    # Of keyword spotting; the others differ in --max_steps and --max_length, see docs/finetuning.md.
+    "superb": Recipe(
+        {
+            "learning_rate": 1e-4,
+            "per_device_train_batch_size": 32,
+            "max_steps": 20000,
+            "max_length": 100,
+            "lr_scheduler_type": "constant",
+            "warmup_steps": 0,
+            "max_grad_norm": 1.0,
+            "use_weighted_layer_sum": True,
+            "classifier_proj_size": 256,
+            "pooling_mode": "mean",
+            "eval_strategy": "steps",
+            "save_strategy": "steps",
+            **OF_AUDIOSET,
+        },
+        rate_of_frames=5e-5,
+    ),
+}
+# Steps between patches, in mel bins and frames, by the patches; those of all recipes.
+STRIDES = {(16, 16): (10, 10), (128, 2): (128, 1)}
+
+
+def with_recipe(argv: list[str]) -> list[str]:
+    """A command line with the options of the recipe that it names in front, where others win."""
+    name = None
+    for i, word in enumerate(argv):
+        if word == "--recipe":
+            name = next(iter(argv[i + 1 :]), None)
+        elif word.startswith("--recipe="):
+            name = word.partition("=")[2]
+    if name not in RECIPES:
+        return argv  # what is unknown is told when it is read
+    return [text for option, value in RECIPES[name].options.items() for text in (f"--{option}", str(value))] + argv
+
+
+def apply_to_model(task_arguments, config: SSASTConfig, argv: list[str]) -> float | None:
+    """Set the strides of a recipe for a model, unless they are asked for; returns its learning rate, if special."""
+    strides = STRIDES.get(config.patch_shape)
+    if strides is not None:
+        for field, stride in zip(("frequency_stride", "time_stride"), strides, strict=True):
+            if getattr(task_arguments, field) is None:
+                setattr(task_arguments, field, stride)
+    is_asked = any(word.partition("=")[0] == "--learning_rate" for word in argv)
+    return RECIPES[task_arguments.recipe].rate_of_frames if config.patch_shape == (128, 2) and not is_asked else None

@@ -1,0 +1,234 @@
+"""What a fine-tuning run leaves for people and for programs: figures, pictures, the worst mistakes, one page."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from ... import __version__
+from ...audio.splits import Split
+from ..outcome import Outcome
+from ..plots import plot_confusion, plot_curves
+from ..report import used_defaults
+from .figures import intervals
+from .recipes import RECIPES
+from .testing import Tested
+from .trials import verification
+
+
+FIGURES, REPORT, CURVES, CONFUSION = "metrics.json", "report.md", "curves.png", "confusion.png"
+# How many mistakes are shown, and classes.
+WORST, MOST_CLASSES = 10, 200
+
+
+def write_results(
+    trainer, job, split: Split, outcome: Outcome, tested: Tested | None, pairs: np.ndarray | None, defaults: list[str]
+) -> dict:
+    """
+    Write `metrics.json`, `report.md` and pictures into the output folder.
+
+    Args:
+        trainer ([`FinetuningTrainer`]): Of a run that has ended.
+        job ([`Job`]): Its options.
+        split ([`Split`]): What it was trained on.
+        outcome ([`Outcome`]): Which weights were chosen.
+        tested ([`Tested`], *optional*): What the model says of the test.
+        pairs (`np.ndarray` of shape `(num_pairs,)`, *optional*): How alike recordings are, if speakers are tested so.
+        defaults (`list[str]`): Names of the options that were left open.
+
+    Returns:
+        `dict`: What `metrics.json` holds.
+    """
+    folder, state, task = Path(trainer.args.output_dir), trainer.state, trainer.task
+    pages: list[str] = []
+    if tested is not None:
+        scores, targets, data = tested
+        measure, count, unit = task.measure_test(*tested), len(data), "recordings"
+        size = len(task.names) if data.is_multilabel and data.events is None else 1
+        between = intervals(measure, count, data.groups, trainer.args.seed, size)
+        if (confusion := task.confusion(scores, targets)) is not None:
+            plot_confusion(confusion, task.names, folder / CONFUSION)
+            pages += ["", f"![confusion matrix]({CONFUSION})"]
+        if task.names:
+            pages += ["", "## Classes", "", *table(task.by_class(*tested)[: MOST_CLASSES + 1])]
+        pages += ["", "## The worst mistakes", "", *mistakes(task.mistakes(*tested), data)]
+    else:
+        is_same = job.trials.is_same
+        assert pairs is not None
+
+        def measure(chosen: np.ndarray) -> dict[str, float]:
+            return verification(pairs[chosen], is_same[chosen])
+
+        count, unit = len(pairs), "pairs"
+        between = intervals(measure, count, None, trainer.args.seed)
+        pages += ["", "## The worst mistakes", "", *wrong_pairs(pairs, job.trials)]
+    figures = measure(np.arange(count))
+    results = {
+        "task": job.task.task,
+        "test": {name: {"value": value, "interval_95": between[name]} for name, value in figures.items()},
+        "unit": unit,
+        "count": count,
+        "chosen": how_chosen(trainer, job, outcome, split),
+        "step": state.global_step if outcome.result is None else outcome.result["step"],
+        "steps": state.global_step,
+        "validation": validations(state.log_history),
+        "seed": trainer.args.seed,
+    }
+    shown = [name for name in figures if any(f"eval_{name}" in entry for entry in state.log_history)]
+    panels = {"loss": ("loss",), "learning rate": ("learning_rate",)} | {said(name): (name,) for name in shown}
+    plot_curves(state.log_history, folder / CURVES, panels)
+    page = [
+        *beginning(trainer, job, split, results, defaults),
+        *figure_table(results),
+        "",
+        f"![curves]({CURVES})",
+        *pages,
+    ]
+    write(folder / REPORT, "\n".join(page) + "\n")
+    write(folder / FIGURES, as_json(results))
+    return results
+
+
+def how_chosen(trainer, job, outcome: Outcome, split: Split) -> str:
+    """Which weights were tested, and why these."""
+    average, what = trainer.average, said(outcome.metric.removeprefix("eval_"))
+    part = split.test if split.validation is None else split.validation
+    on = {
+        "validation": f"by validation on {len(part)} other recordings",
+        "test": "on the data that they are tested on, as the original's script does, so the figure flatters",
+        "test folds": "on the fold that they are tested on; the folds' report has the mean of one epoch",
+    }[job.chosen_by if job.trials is None else "validation"]
+    if average is not None:
+        epochs = f"{average.added[0]} to {average.added[-1]}" if average.added else "none"
+        return f"The mean of the weights after epochs {epochs} was tested once; no epoch was chosen."
+    if outcome.result is None:
+        return "The last weights were tested once."
+    return (
+        f"The weights after step {outcome.result['step']} were chosen {on}: {what} "
+        f"{outcome.result[outcome.metric]:.4g}. They were tested once."
+    )
+
+
+def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) -> list[str]:
+    """The first lines of the page."""
+    args, task = trainer.args, job.task
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    config = model.config
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    source = "random weights" if task.init_from_scratch else "its weights"
+    notes = [
+        f"{name}: {value}, as the command did not say" for name, value in used_defaults(trainer, defaults).items()
+    ]
+    if task.recipe is not None:
+        values = ", ".join(f"{name} {value}" for name, value in RECIPES[task.recipe].options.items())
+        notes.insert(0, f"recipe {task.recipe}, where the command said nothing else: {values}")
+    parts = "; ".join(f"{len(part)} {name}" for name, part in split.parts.items())
+    return [
+        "# Fine-tuning report",
+        "",
+        "```",
+        job.command,
+        "```",
+        "",
+        results["chosen"],
+        "",
+        f"- model: {job.task.model_name_or_path}, {source}; {total:,} parameters, {trained:,} of them trained",
+        f"- patches every {config.frequency_stride} mel bins and {config.time_stride} frames, of {config.max_length}",
+        f"- data: {split.train.source}, {split.name}: recordings: {parts}",
+        f"- steps: {trainer.state.global_step}, of {args.train_batch_size} clips x {args.gradient_accumulation_steps} "
+        f"accumulated x {max(args.world_size, 1)} processes; learning rate {args.learning_rate:g}; seed {args.seed}",
+        f"- features: mean {trainer.processing_class.mean:.6g}, standard deviation {trainer.processing_class.std:.6g}",
+        *(f"- {note}" for note in [*notes, *trainer.notes]),
+        f"- computed with ssast_hf {__version__}, transformers {transformers.__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, on {args.device.type}",
+        "",
+        "## Test",
+        "",
+    ]
+
+
+def validations(history: list[dict]) -> list[dict]:
+    """What was found in each validation, by its step."""
+    hidden = ("runtime", "per_second")
+    return [
+        {"step": entry["step"], "epoch": entry.get("epoch")}
+        | {
+            name.removeprefix("eval_"): value
+            for name, value in entry.items()
+            if name.startswith("eval_") and not name.endswith(hidden)
+        }
+        for entry in history
+        if "eval_loss" in entry
+    ]
+
+
+def figure_table(results: dict) -> list[str]:
+    """The figures of a test in a table."""
+    rows = [[f"of {results['count']} {results['unit']}", "", "95 % interval"]]
+    for name, figure in results["test"].items():
+        low, high = figure["interval_95"]
+        rows.append([said(name), f"{figure['value']:.4g}", f"{low:.4g} to {high:.4g}"])
+    return [*table(rows), "", f"The interval is of tests with {results['unit']} drawn from these, not of other runs."]
+
+
+def mistakes(found: list, data) -> list[str]:
+    """The recordings that the model is most wrong about, by name."""
+    order = sorted((i for i, each in enumerate(found) if each is not None), key=lambda i: -found[i][0])[:WORST]
+    rows = [[f"`{data.recordings[i]['name']}`", *found[i][1:]] for i in order]
+    return table([["recording", "label", "the model says"], *rows]) if rows else ["None."]
+
+
+def wrong_pairs(scores: np.ndarray, trials) -> list[str]:
+    """The pairs that the model is most wrong about: the least alike of one speaker, and the most alike of two."""
+    names = [trials.recordings.recordings[i]["name"] for i in range(len(trials.recordings))]
+    order = np.argsort(np.where(trials.is_same, scores, -scores), kind="stable")[:WORST]
+    rows = [
+        [f"`{names[trials.first[i]]}`", f"`{names[trials.second[i]]}`", "one" if trials.is_same[i] else "two",
+         f"{scores[i]:.3f}"]
+        for i in order
+    ]  # fmt: skip
+    return table([["first", "second", "speakers", "cosine"], *rows])
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Lines of a table, its head first."""
+    lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
+    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
+
+
+def lines_of(results: dict) -> list[str]:
+    """The figures of a test, for the console."""
+    return [
+        f"test {said(name)} {figure['value']:.4g} (95 %: {figure['interval_95'][0]:.4g} to "
+        f"{figure['interval_95'][1]:.4g}, {results['count']} {results['unit']})"
+        for name, figure in results["test"].items()
+    ]
+
+
+def said(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def write(path: Path, text: str):
+    """A file that is whole or not there."""
+    new = path.with_name(f".{path.name}")
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)
+
+
+def as_json(results: dict) -> str:
+    return json.dumps(without_nan(results), indent=1, allow_nan=False) + "\n"
+
+
+def without_nan(value):
+    """The same with `None` for numbers that are none, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_nan(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,124 @@
+"""
+Fine-tune a model on labelled audio, choose the best weights by validation, and test them once.
+
+    ssast-hf finetune --model_name_or_path nano --train_data sounds/ --output_dir out
+    ssast-hf finetune --model_name_or_path nano --train_data esc10.csv --fold_column fold --output_dir out
+    ssast-hf finetune --model_name_or_path nano --task speaker --train_data a.csv --trials b.csv --output_dir out
+    torchrun --nproc_per_node 2 -m ssast_hf finetune ...
+
+The same command again goes on where it stopped. `--help-all` shows the other options, those of transformers'
+`TrainingArguments` among them.
+"""
+
+import copy
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+
+from ...assets import named_model
+from ...audio.decoding import audio_packages
+from ...configuration_ssast import SSASTConfig
+from ...heads_ssast import check_ctc_token
+from ..arguments import parse_into
+from ..messages import quiet_libraries, say
+from ..processes import FolderLock, check_launcher, named_when_lost, told_when_alone
+from ..stopping import EXIT_STATUS, Stopped, StopRequest
+from .folds import write_folds
+from .lora import check_peft
+from .model import read_extractor, read_start
+from .one_split import Job, finetune_split
+from .options import FinetuningArguments, LabelledArguments, TaskArguments, check_options
+from .recipes import RECIPES, apply_to_model, with_recipe
+from .report import FIGURES, REPORT, lines_of
+from .splits import Limits, checked, make_splits
+from .tasks import KINDS
+
+
+# What `--help` shows.
+SHOWN = (
+    "model_name_or_path task recipe init_from_scratch freeze_encoder lora_rank pooling_mode max_length mean std "
+    "train_data validation_data test_data trials validation_fraction test_fraction fold_column folds group_column "
+    "label_column output_dir max_steps num_train_epochs max_minutes per_device_train_batch_size learning_rate "
+    "warmup_steps label_smoothing_factor mixup mask_frequency mask_time noise_and_roll balance_classes seed "
+    "resume_from_checkpoint"
+).split()
+
+
+def main(argv: list[str] | None = None) -> list[str]:
+    """Fine-tune as the command line says; returns a short report."""
+    argv = sys.argv[1:] if argv is None else argv
+    with told_when_alone():  # `TrainingArguments` begin the group of processes
+        parser, task_arguments, data_arguments, arguments = parse_into(
+            (TaskArguments, LabelledArguments, FinetuningArguments),
+            with_recipe(argv),
+            SHOWN,
+            prog="ssast-hf finetune",
+            usage="%(prog)s --model_name_or_path NAME --train_data DATA --output_dir OUT [...]",
+            description=__doc__,
+        )
+    check_options(parser, task_arguments, data_arguments, arguments)
+    check_launcher(arguments.world_size)
+    lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
+    stop = StopRequest(arguments.max_minutes)
+    with stop, lock, named_when_lost(lock):
+        stop.connect(arguments.ddp_timeout)
+        try:
+            return finetune(task_arguments, data_arguments, arguments, stop, argv)
+        except Stopped:
+            say("Stopped by a signal. The same command goes on from the last checkpoint, if there is one.")
+    raise SystemExit(EXIT_STATUS)
+
+
+def check_tokens(config: SSASTConfig, time_stride: int | None):
+    """ValueError if the model's time steps are too long for characters."""
+    try:
+        check_ctc_token(config, config.time_stride if time_stride is None else time_stride)
+    except ValueError as error:
+        raise ValueError(f"{error} Or pass --time_stride 4 here.") from error
+
+
+def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv: list[str]) -> list[str]:
+    """What the command does, with its options read and its folder locked; [`Stopped`] if it was asked to stop."""
+    # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
+    os.environ["FSDP_STATE_DICT_TYPE"] = "FULL_STATE_DICT"
+    audio_packages()  # before the work begins, and not first in a worker
+    quiet_libraries()
+    if task_arguments.lora_rank is not None:
+        check_peft()
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
+    recipe = RECIPES.get(task_arguments.recipe)
+    # Whatever is wrong with the data is told before a model is loaded.
+    start = named_model(task_arguments.model_name_or_path)
+    config, extractor = read_start(start), read_extractor(start)
+    if recipe is not None:
+        arguments.learning_rate = apply_to_model(task_arguments, config, argv) or arguments.learning_rate
+        arguments.asked["learning_rate"] = arguments.learning_rate
+    kind = KINDS[task_arguments.task]
+    if kind.head == "SSASTForCTC":
+        check_tokens(config, task_arguments.time_stride)
+    longest = extractor.num_samples(task_arguments.max_length or config.max_length) if kind.fits_whole else None
+    limits = Limits(extractor.sampling_rate, extractor.num_samples(config.patch_shape[1]), longest)
+    with arguments.main_process_first(desc="listing the recordings"):
+        chosen_by = "validation" if recipe is None else recipe.chosen_by
+        splits, trials = make_splits(data_arguments, kind.kind, arguments.seed, chosen_by)
+        splits = [checked(split, trials, limits, data_arguments) for split in splits]
+    command = shlex.join(["ssast-hf", "finetune", *argv])
+    job = Job(task_arguments, data_arguments, start, config, trials, chosen_by, stop, command)
+    results = {}
+    for split in splits:
+        own = copy.copy(arguments)
+        own.asked = dict(arguments.asked)
+        if len(splits) > 1:
+            own.output_dir = str(Path(arguments.output_dir) / split.name.replace(" ", "-"))
+            own.logging_dir = str(Path(own.output_dir) / "runs")
+            say(f"{split.name}: {own.output_dir}")
+        results[split.name] = finetune_split(job, split, own)
+    if not PartialState().is_main_process:
+        return []
+    if len(splits) == 1:
+        (result,) = results.values()
+        return [*lines_of(result), f"Written: {arguments.output_dir} (the model, {REPORT}, {FIGURES}, pictures)"]
+    return write_folds(Path(arguments.output_dir), results, job)

@@ -1,0 +1,283 @@
+"""What fine-tuning is for: of each task its labels, its head, its loss, its figures and its mistakes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+
+from ...audio.labelled import LabelledData
+from .clips import NONE, WholeLabels
+from .events import Clock, Event, StepLabels, counts_of, f1_of
+from .figures import Measure, of_classes, of_numbers, of_several
+from .texts import check_jiwer, encode, errors_of, make_tokenizer, rates_of, spaced
+
+
+# A mistake: how bad it is, what is true, and what the model says; `None` of what is right.
+Mistake = tuple[float, str, str]
+
+
+class Task:
+    """
+    What the tasks share; an instance belongs to one run.
+
+    Args:
+        loss (`str`): `"cross_entropy"` or `"binary_cross_entropy"`, where both are possible.
+        smoothing (`float`): How much of a label is spread over all classes.
+    """
+
+    kind = "class"  # of the labels, as in `LabelOptions`
+    head = "SSASTForAudioClassification"
+    best = "accuracy"  # by which figure of a validation the result is chosen
+    fits_whole = False  # whether a recording has to be used as a whole
+    tokenizer: Any = None
+
+    def __init__(self, loss: str = "cross_entropy", smoothing: float = 0.0):
+        self.is_binary = loss == "binary_cross_entropy"
+        self.smoothing = smoothing
+        self.names: list[str] = []
+        self.config: Any = None  # the model's, as soon as there is one
+
+    def begin(self, start: str, train: LabelledData):
+        """Learn from what is trained on which classes or characters there are."""
+        self.names = train.names
+
+    def fields(self) -> dict:
+        """Fields of the model's configuration."""
+        names = dict(enumerate(self.names or ["value"]))
+        return {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+
+    def labels(self, data: LabelledData, feature_extractor) -> Callable[[int, float, int], np.ndarray]:
+        """From a recording, the second where a clip begins and its samples to its label."""
+        return WholeLabels(data.targets())
+
+    @property
+    def has_own_loss(self) -> bool:
+        """Whether the model's own loss would be another one."""
+        return self.is_binary or self.smoothing > 0
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Of logits (B, C) and labels, which may be soft."""
+        logits = logits.float()
+        if not self.is_binary:
+            return cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        labels = self.soft(labels) if labels.ndim < 2 else labels
+        return binary_cross_entropy_with_logits(logits, labels * (1 - self.smoothing) + self.smoothing / 2)
+
+    def soft(self, labels: torch.Tensor) -> torch.Tensor:
+        """Labels as numbers that can be mixed: of classes (B,) one column each, float32."""
+        return labels if labels.is_floating_point() else one_hot(labels, len(self.names)).float()
+
+    def kept(self, logits, labels) -> torch.Tensor:
+        """What is kept of the outputs of a batch to measure."""
+        return logits[0] if isinstance(logits, tuple) else logits
+
+    def measure(self, scores: np.ndarray, targets: np.ndarray) -> Measure:
+        """Makes the figures, of what was kept and the labels."""
+        return of_classes(scores, targets)
+
+    def measure_test(self, scores: np.ndarray, targets: np.ndarray, test: LabelledData) -> Measure:
+        """The same for a test, of whose recordings more may be known."""
+        return self.measure(scores, targets)
+
+    def mistakes(self, scores: np.ndarray, targets: np.ndarray, test: LabelledData) -> list[Mistake | None]:
+        """What is wrong about each recording of a test."""
+        probabilities, said = softmax(scores), scores.argmax(axis=1)
+        return [
+            None
+            if said[i] == targets[i]
+            else (float(row[said[i]]), test.labels[i], f"{self.names[said[i]]} ({row[said[i]]:.2f})")
+            for i, row in enumerate(probabilities)
+        ]
+
+    def by_class(self, scores: np.ndarray, targets: np.ndarray, test: LabelledData) -> list[list[str]]:
+        """A table of the classes, its head first."""
+        said = scores > 0 if targets.ndim == 2 else scores.argmax(axis=1)
+        columns = precision_recall_fscore_support(targets, said, labels=np.arange(len(self.names)), zero_division=0)
+        rows = [
+            [name, *(f"{value:.3f}" for value in values), str(count)]
+            for name, *values, count in zip(self.names, *columns, strict=True)
+        ]
+        return [["class", "precision", "recall", "F1", "clips"], *rows]
+
+    def confusion(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        """How many clips of each class (rows) were taken for which (columns), if they have one each."""
+        if targets.ndim != 1 or not self.names:
+            return None
+        return confusion_matrix(targets, scores.argmax(axis=1), labels=np.arange(len(self.names)))
+
+
+class Classification(Task):
+    """One class of each recording."""
+
+    def fields(self) -> dict:
+        kind = "multi_label_classification" if self.is_binary else "single_label_classification"
+        return super().fields() | {"problem_type": kind}
+
+
+class Multilabel(Task):
+    """Any number of classes of each recording."""
+
+    kind, best = "classes", "mean_average_precision"
+
+    def __init__(self, loss: str = "cross_entropy", smoothing: float = 0.0):
+        super().__init__("binary_cross_entropy", smoothing)
+
+    def fields(self) -> dict:
+        return super().fields() | {"problem_type": "multi_label_classification"}
+
+    def measure(self, scores, targets) -> Measure:
+        return of_several(scores, targets)
+
+    def mistakes(self, scores, targets, test) -> list[Mistake | None]:
+        there = scores > 0
+        cost = np.logaddexp(0, np.where(targets > 0, -scores, scores)).max(axis=1)
+        return [
+            None
+            if (row == (target > 0)).all()
+            else (float(cost[i]), in_words(test.labels[i]), in_words([self.names[j] for j in np.flatnonzero(row)]))
+            for i, (row, target) in enumerate(zip(there, targets, strict=True))
+        ]
+
+
+class Regression(Task):
+    """A number of each recording."""
+
+    kind, best = "number", "loss"
+
+    def fields(self) -> dict:
+        return super().fields() | {"problem_type": "regression"}
+
+    def measure(self, scores, targets) -> Measure:
+        return of_numbers(scores, targets)
+
+    def mistakes(self, scores, targets, test) -> list[Mistake | None]:
+        said = scores.reshape(-1)
+        return [
+            (float(abs(a - b)), f"{a:.4g}", f"{b:.4g}") if a != b else None for a, b in zip(targets, said, strict=True)
+        ]
+
+    @property
+    def has_own_loss(self) -> bool:
+        return False
+
+
+class Speaker(Task):
+    """Who speaks."""
+
+    kind, head = "speaker", "SSASTForXVector"
+
+    def mistakes(self, scores, targets, test) -> list[Mistake | None]:
+        return super().mistakes(self.config.am_softmax_scale * scores, targets, test)
+
+
+class Transcription(Task):
+    """What is said, in characters."""
+
+    kind, head, best, fits_whole = "text", "SSASTForCTC", "word_error_rate", True
+
+    def begin(self, start, train):
+        check_jiwer()
+        self.tokenizer = make_tokenizer(start, train.labels)
+
+    def fields(self) -> dict:
+        return {"vocab_size": len(self.tokenizer), "pad_token_id": self.tokenizer.pad_token_id}
+
+    def labels(self, data, feature_extractor):
+        return WholeLabels(encode(self.tokenizer, data))
+
+    def kept(self, logits, labels) -> torch.Tensor:
+        return (logits[0] if isinstance(logits, tuple) else logits).argmax(dim=-1)
+
+    def measure(self, scores, targets) -> Measure:
+        said, true = self.texts(scores), self.texts(targets, group_tokens=False)
+        counts = np.array([errors_of(*pair) for pair in zip(said, true, strict=True)])
+        return lambda clips: rates_of(counts[clips].sum(axis=0))
+
+    def texts(self, tokens: np.ndarray, **options) -> list[str]:
+        """What numbers of tokens (clips, steps) say."""
+        tokens = np.where(tokens == NONE, self.tokenizer.pad_token_id, tokens)
+        return [spaced(text) for text in self.tokenizer.batch_decode(tokens, **options)]
+
+    def mistakes(self, scores, targets, test) -> list[Mistake | None]:
+        found: list[Mistake | None] = []
+        for said, true in zip(self.texts(scores), map(spaced, test.labels), strict=True):
+            _, _, wrong, count = errors_of(said, true)
+            found.append((wrong / max(count, 1), true, said) if wrong else None)
+        return found
+
+
+class Frames(Task):
+    """When something sounds, and what."""
+
+    kind, head, best = "events", "SSASTForAudioFrameClassification", "segment_f1"
+
+    @property
+    def clock(self) -> Clock:
+        seconds = self.config.time_stride * self.config.frame_seconds[0]
+        return Clock(float(self.config.frame_times(self.config.max_length)[0]), seconds, self.names)
+
+    def labels(self, data, feature_extractor):
+        return StepLabels(self.clock, data.events, self.config, feature_extractor)
+
+    def measure(self, scores, targets) -> Measure:
+        true = [self.heard(labels, labels, 0.5) for labels in targets]
+        return self.compare([self.heard(*pair) for pair in zip(scores, targets, strict=True)], true)
+
+    def measure_test(self, scores, targets, test) -> Measure:
+        return self.compare([self.heard(*pair) for pair in zip(scores, targets, strict=True)], test.events)
+
+    def heard(self, scores: np.ndarray, targets: np.ndarray, limit: float = 0.0) -> list[Event]:
+        """The events in a clip's logits (steps, classes), where its labels say that there is audio."""
+        return self.clock.events(scores[targets[:, 0] != NONE] > limit)
+
+    def compare(self, said: list[list[Event]], true: list[list[Event]]) -> Measure:
+        counts = np.stack([counts_of(*pair, self.names) for pair in zip(said, true, strict=True)])
+        return lambda clips: f1_of(counts[clips].sum(axis=(0, 1)))
+
+    def mistakes(self, scores, targets, test) -> list[Mistake | None]:
+        found: list[Mistake | None] = []
+        for row, labels, true in zip(scores, targets, test.events, strict=True):
+            said = self.heard(row, labels)
+            wrong = int(counts_of(said, true, self.names)[:, 1:3].sum())
+            found.append((float(wrong), told(true), told(said)) if wrong else None)
+        return found
+
+    def by_class(self, scores, targets, test) -> list[list[str]]:
+        said = [self.heard(*pair) for pair in zip(scores, targets, strict=True)]
+        counts = np.sum([counts_of(*pair, self.names) for pair in zip(said, test.events, strict=True)], axis=0)
+        events = [sum(event[2] == name for each in test.events for event in each) for name in self.names]
+        figures = [f1_of(row) for row in counts]
+        rows = [
+            [name, f"{each['segment_f1']:.3f}", f"{each['event_f1']:.3f}", str(count)]
+            for name, each, count in zip(self.names, figures, events, strict=True)
+        ]
+        return [["class", "segment F1", "event F1", "events"], *rows]
+
+
+def told(events: list[Event]) -> str:
+    """Events in words, the first few."""
+    shown = [f"{name} {begin:.2f} to {end:.2f} s" for begin, end, name in sorted(events)[:5]]
+    return in_words(shown + ["..."] * (len(events) > 5))
+
+
+def in_words(names: list[str]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Probabilities of logits (n, C)."""
+    exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+KINDS: dict[str, type[Task]] = {
+    "classification": Classification,
+    "multilabel": Multilabel,
+    "regression": Regression,
+    "speaker": Speaker,
+    "ctc": Transcription,
+    "frames": Frames,
+}

@@ -1,0 +1,105 @@
+"""Texts of recordings: their characters, and how many words and characters a model gets wrong."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from transformers import Wav2Vec2CTCTokenizer
+
+from ...audio.labelled import LabelledData
+from ...storage.guards import reading
+
+
+# Between words; and those that stand for nothing, and for anything else.
+GAP, BLANK, OTHER = "|", "<pad>", "<unk>"
+
+
+def check_jiwer():
+    """ImportError that says what to install, before anything is trained."""
+    try:
+        import jiwer  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError('--task ctc needs jiwer: pip install "ssast_hf[text]"') from error
+
+
+def make_tokenizer(start: str, texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
+    """The tokenizer of a model to begin from, if it writes text already; else one of the characters of `texts`."""
+    if (Path(start) / "vocab.json").exists():
+        with reading(Path(start) / "vocab.json", "the vocabulary of a tokenizer"):
+            return Wav2Vec2CTCTokenizer.from_pretrained(start)
+    characters = sorted({character for text in texts for character in text} - {" "})
+    if GAP in characters:
+        raise ValueError(f"The texts have the character {GAP!r}, which stands for the gap between words. Replace it.")
+    vocabulary = {name: i for i, name in enumerate([BLANK, GAP, OTHER, *characters])}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocab.json"
+        path.write_text(json.dumps(vocabulary), encoding="utf-8")
+        return Wav2Vec2CTCTokenizer(
+            str(path), pad_token=BLANK, unk_token=OTHER, word_delimiter_token=GAP, bos_token=None, eos_token=None
+        )
+
+
+def spaced(text: str) -> str:
+    """A text with single spaces."""
+    return " ".join(text.split())
+
+
+def encode(tokenizer, data: LabelledData) -> list[np.ndarray]:
+    """
+    The characters of each text as numbers, int64.
+
+    Raises:
+        ValueError: If one has a character that is not in the vocabulary; with its row.
+    """
+    known = tokenizer.get_vocab()
+    encoded = []
+    for i, text in enumerate(data.labels):
+        characters = [GAP if character == " " else character for character in spaced(text)]
+        if unknown := [character for character in characters if character not in known]:
+            raise ValueError(
+                f"{data.place(i)}: the text has {unknown[0]!r}, which is not in the vocabulary of what is trained on."
+            )
+        encoded.append(np.array([known[character] for character in characters], dtype=np.int64))
+    return encoded
+
+
+def tokens_needed(label: np.ndarray) -> int:
+    """How many time steps a label takes at least: between two equal characters there has to be a blank."""
+    return len(label) + int((label[1:] == label[:-1]).sum())
+
+
+def errors_of(said: str, true: str) -> tuple[int, int, int, int]:
+    """Wrong words, of how many, and wrong characters, of how many."""
+    import jiwer
+
+    counts: list[int] = []
+    for found in (jiwer.process_words(true, said), jiwer.process_characters(true, said)):
+        wrong = found.substitutions + found.deletions + found.insertions
+        counts += [wrong, found.hits + found.substitutions + found.deletions]
+    return counts[0], counts[1], counts[2], counts[3]
+
+
+def rates_of(counts: np.ndarray) -> dict[str, float]:
+    """Error rates of sums as from [`errors_of`], (4,)."""
+    words, characters = (counts[i] / max(counts[i + 1], 1) for i in (0, 2))
+    return {"word_error_rate": float(words), "character_error_rate": float(characters)}
+
+
+def too_long_texts(clips: dict, extractor, config):
+    """
+    ValueError that counts the recordings whose text takes more time steps than they have, and names the first:
+    nothing could be learned from these.
+    """
+    wrong = []
+    for part in clips.values():
+        for i, samples in enumerate(part.samples):
+            steps = config.time_grid(extractor.num_frames(int(samples)))
+            if (needed := tokens_needed(part.label(i, 0.0, int(samples)))) > steps:
+                wrong.append(f"{part.data.place(i)}: the text needs {needed} time steps and the recording has {steps}")
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]}. {len(wrong)} recordings are like that; correct their texts or leave them out, or pass a "
+            "smaller --time_stride."
+        )

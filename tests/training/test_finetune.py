@@ -1,0 +1,285 @@
+"""The fine-tuning command, from labelled files to a tested model."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from command import weights
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    AutoModelForAudioXVector,
+    AutoModelForCTC,
+    AutoTokenizer,
+)
+
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf.cli import main
+from ssast_hf.training.finetuning import figures, report
+from ssast_hf.training.finetuning.trainer import FinetuningTrainer
+
+
+@pytest.fixture(autouse=True)
+def short(request, monkeypatch):
+    """Few draws; and no pictures, as in pretraining, where `curves` is no mark of a test."""
+    monkeypatch.setattr(figures, "DRAWS", figures.FEWEST_DRAWS)
+    if request.node.get_closest_marker("curves") is None:
+        for name in ("plot_curves", "plot_confusion"):
+            monkeypatch.setattr(report, name, lambda *arguments: None)
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Two classes that are easy to tell apart, twelve clips each."""
+    random = np.random.default_rng(0)
+    times = np.arange(9000) / 16000
+    for name, pitch in (("low", 300), ("high", 3000)):
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        for i in range(12):
+            tone = np.sin(2 * np.pi * (pitch + 20 * i) * times) + 0.1 * random.standard_normal(len(times))
+            soundfile.write(tmp_path / "sounds" / name / f"{name}-{i}.wav", 0.3 * tone[: 5000 + 300 * i], 16000)
+    return tmp_path / "sounds"
+
+
+def table(sounds, columns: str, rows) -> str:
+    """A table of the sounds; `rows` makes what stands behind each path, of its number."""
+    files = sorted(sounds.rglob("*.wav"))
+    lines = [f"{path.relative_to(sounds.parent)},{rows(i)}" for i, path in enumerate(files)]
+    (sounds.parent / "sounds.csv").write_text("\n".join([f"path,{columns}", *lines]) + "\n")
+    return str(sounds.parent / "sounds.csv")
+
+
+def options(model_dir, data, output_dir, **changes) -> list[str]:
+    values = {
+        "model_name_or_path": model_dir,
+        "train_data": data,
+        "output_dir": output_dir,
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "dataloader_num_workers": 0,
+        "report_to": "none",
+        "use_cpu": True,
+    } | changes
+    return ["finetune", *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
+
+
+def results_in(folder) -> dict:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.mark.curves
+def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = options(model_dir, sounds, out, num_train_epochs=8, learning_rate=5e-3)
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert "has no such head, so it is new" in said.err
+    assert "test accuracy 1 " in said.out
+    result = results_in(out)
+    assert result["test"]["accuracy"] == {"value": 1.0, "interval_95": [1.0, 1.0]}
+    assert (result["count"], len(result["validation"])) == (6, 8)
+    report = (out / "report.md").read_text()
+    for words in ("chosen by validation on 4 other recordings: accuracy", "| low | 1.000 | 1.000 | 1.000 | 3 |"):
+        assert words in report
+    for name in ("confusion.png", "curves.png"):
+        assert f"]({name})" in report
+        assert (out / name).stat().st_size > 5000
+    model = AutoModelForAudioClassification.from_pretrained(out)
+    assert model.config.id2label == {0: "high", 1: "low"}
+    assert model.config.problem_type == "single_label_classification"
+    extractor = AutoFeatureExtractor.from_pretrained(out)
+    assert extractor.return_attention_mask
+    assert extractor.mean != AutoFeatureExtractor.from_pretrained(model_dir).mean  # that of these sounds
+    # The same command has nothing left to do, and finds the same.
+    assert main(command) == 0
+    assert "No step is left to make." in capsys.readouterr().err
+    assert results_in(out) == result
+
+
+def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypatch, capsys):
+    """With all that draws random numbers, rates that differ, and a mean of weights that is kept in checkpoints."""
+    changes = {
+        "mask_frequency": 8,
+        "mask_time": 8,
+        "mixup": 0.5,
+        "noise_and_roll": True,
+        "balance_classes": True,
+        "layer_decay": 0.5,
+        "head_lr_factor": 3,
+        "lr_step_decay": 0.5,
+        "lr_step_from": 1,
+        "average_last_epochs": 2,
+        "label_smoothing_factor": 0.1,
+    }
+    straight, killed = (options(model_dir, sounds, tmp_path / name, **changes) for name in ("straight", "killed"))
+    assert main(straight) == 0
+    save = FinetuningTrainer._save_checkpoint
+
+    def save_and_die(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        if self.state.global_step == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinetuningTrainer, "_save_checkpoint", save_and_die)
+        assert main(killed) == 130
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    capsys.readouterr()
+    assert main(killed) == 0
+    assert "Going on from" in capsys.readouterr().err
+    one, other = (weights(tmp_path / name) for name in ("straight", "killed"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert results_in(tmp_path / "straight") == results_in(tmp_path / "killed")
+    # The result is the mean after the last two epochs.
+    last = [weights(tmp_path / "straight" / f"checkpoint-{step}") for step in (8, 12)]
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)
+
+
+def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
+    data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
+    changes = {"fold_column": "fold", "num_train_epochs": 1, "pooling_mode": "cls"}
+    assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
+    assert "over 2 folds" in capsys.readouterr().out
+    result = results_in(tmp_path / "out")
+    values = [fold["test"]["accuracy"]["value"] for fold in result["folds"].values()]
+    assert result["test"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    config = AutoModelForAudioClassification.from_pretrained(tmp_path / "out" / "fold-0").config
+    # So that it leaves as stock AST without a change.
+    assert config.classifier_layer_norm_eps == config.layer_norm_eps
+    assert not AutoFeatureExtractor.from_pretrained(tmp_path / "out" / "fold-1").return_attention_mask
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels", "changes", "names"),
+    [
+        (
+            "label",
+            ["a", "a;b", "b"],
+            {"task": "multilabel", "use_weighted_layer_sum": True, "classifier_proj_size": 16, "mixup": 0.5},
+            {"mean_average_precision", "roc_auc"},
+        ),
+        (
+            "label",
+            ["0.5", "1.5", "-2"],
+            {"task": "regression", "init_from_scratch": True, "time_stride": 4},
+            {"mean_absolute_error", "mean_squared_error", "r2"},
+        ),
+        (
+            "onset,offset,event_label",
+            ["0,0.2,a", "0.1,0.3,b", ",,"],
+            {"task": "frames", "freeze_encoder": True, "min_per_class": 0},
+            {"segment_f1", "event_f1"},
+        ),
+    ],
+    ids=["multilabel", "regression", "frames"],
+)
+def test_other_labels(model_dir, sounds, tmp_path, columns, labels, changes, names):
+    data = table(sounds, columns, lambda i: labels[i % 3])
+    changes = {"num_train_epochs": 1, "min_per_class": 1} | changes
+    assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
+    assert results_in(tmp_path / "out")["test"].keys() == names
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "## The worst mistakes\n\n| recording |" in report
+    assert ("## Classes" in report) == (changes["task"] != "regression")
+
+
+def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path):
+    files = sorted(path.relative_to(tmp_path) for path in sounds.rglob("*-1?.wav"))  # two of each
+    rows = [f"{a},{b},{int(a.parent == b.parent)}" for i, a in enumerate(files) for b in files[i + 1 :]]
+    (tmp_path / "trials.csv").write_text("\n".join(["first,second,label", *rows]) + "\n")
+    lines = sorted(sounds.rglob("*-?.wav"))
+    (tmp_path / "train.csv").write_text("path,speaker\n" + "\n".join(f"{path},{path.parent.name}" for path in lines))
+    changes = {"task": "speaker", "trials": tmp_path / "trials.csv"}
+    assert main(options(model_dir, tmp_path / "train.csv", tmp_path / "out", **changes)) == 0
+    result = results_in(tmp_path / "out")
+    assert result["test"].keys() == {"equal_error_rate", "min_dcf"}
+    assert result["count"] == len(rows)
+    assert AutoModelForAudioXVector.from_pretrained(tmp_path / "out").config.num_labels == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "message"),
+    [
+        (["low/low-0.wav,dog", "high/high-0.wav,"], {}, "row 2: no label"),
+        (["low/low-0.wav,dog"] * 2, {"label_column": "species"}, "none of them species"),
+        ([f"low/low-{i}.wav,{'ab'[i == 3]}" for i in range(10)], {}, "the class 'b' has no example"),
+        ([f"low/low-{i % 6}.wav,{'ab'[i % 2]}" for i in range(12)], {}, "The same recording is in "),
+        ([f"low/low-{i}.wav,a;b" for i in range(9)], {}, "row 1: 2 labels, 'a', 'b', where one is expected"),
+        (["low/low-0.wav,a"] * 2, {"test_data": "other.csv"}, "other.csv, row 1"),
+        (["low/low-0.wav,a"] * 2, {"task": "ctc"}, "Tokens too coarse for CTC"),
+    ],
+    ids=["no label", "no column", "one example", "twice", "several", "unknown", "coarse"],
+)
+def test_what_is_wrong_is_told_in_a_line_before_training(
+    model_dir, sounds, tmp_path, monkeypatch, capsys, rows, changes, message
+):
+    monkeypatch.chdir(sounds)
+    (sounds / "table.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    (sounds / "other.csv").write_text("path,label\nhigh/high-1.wav,c\nhigh/high-2.wav,c\n")
+    assert main(options(model_dir, "table.csv", tmp_path / "out", **changes)) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys):
+    """By its size, and by its names alone; one for the same labels is kept."""
+    for data, out in (("a", "one"), ("b", "two"), ("a", "three")):
+        names = {"a": "dog cat", "b": "cow dog"}[data].split()
+        table(sounds, "label", lambda i, names=names: names[i // 12])
+        start = model_dir if out == "one" else tmp_path / "one"
+        changes = {"max_steps": 1, "learning_rate": 1e-9, "mean": -4, "std": 4}
+        assert main(options(start, tmp_path / "sounds.csv", tmp_path / out, **changes)) == 0
+    said = capsys.readouterr().err
+    assert said.count("has a head for other labels, such as 'cat'") == 1
+    first, second, third = (weights(tmp_path / out)["classifier.dense.weight"] for out in ("one", "two", "three"))
+    torch.testing.assert_close(first, third, atol=1e-6, rtol=0)
+    assert not torch.allclose(first, second, atol=1e-4)
+
+
+def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds, tmp_path):
+    peft = pytest.importorskip("peft")
+    changes = {"lora_rank": 2, "num_train_epochs": 1, "mean": -4, "std": 4}
+    assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0
+    merged = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").eval()
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    plain = AutoModelForAudioClassification.from_pretrained(model_dir, id2label=merged.config.id2label)
+    adapted = peft.PeftModel.from_pretrained(plain, tmp_path / "out" / "adapter").eval()
+    inputs = torch.randn(2, 64, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(merged(inputs).logits, adapted(inputs).logits, atol=1e-5, rtol=0)
+    # Nothing of the encoder but the additions has been trained.
+    before, after = weights(model_dir), weights(tmp_path / "out")
+    changed = {name for name in before if name in after and not torch.equal(before[name], after[name])}
+    assert all(".attention.attention." in name for name in changed)
+
+
+def test_texts(sounds, tmp_path, capsys):
+    pytest.importorskip("jiwer")
+    config = SSASTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, patch_size=[32, 2],
+        num_mel_bins=32, max_length=64,
+    )  # fmt: skip
+    start = tmp_path / "frames"
+    SSASTForPretraining(config).save_pretrained(start)
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(start)
+    data = table(sounds, "text", lambda i: ["low tone", "high tone"][i // 12])
+    changes = {"task": "ctc", "num_train_epochs": 1}
+    assert main(options(start, data, tmp_path / "out", **changes)) == 0
+    assert results_in(tmp_path / "out")["test"].keys() == {"word_error_rate", "character_error_rate"}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    model = AutoModelForCTC.from_pretrained(tmp_path / "out")
+    assert (model.config.vocab_size, model.config.pad_token_id) == (len(tokenizer), tokenizer.pad_token_id)
+    extractor = AutoFeatureExtractor.from_pretrained(tmp_path / "out")
+    assert (extractor.padding, extractor.truncation) == ("longest", False)  # as the pipeline needs them
+    rows = [f"sounds/low/low-{i}.wav,quiet" for i in range(2)]
+    (tmp_path / "other.csv").write_text("\n".join(["path,text", *rows]) + "\n")
+    rest = [f"sounds/high/high-{i}.wav,high" for i in range(10)]
+    (tmp_path / "train.csv").write_text("\n".join(["path,text", *rest]) + "\n")
+    changes["test_data"] = tmp_path / "other.csv"
+    assert main(options(start, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
+    assert "the text has 'q', which is not in the vocabulary" in capsys.readouterr().err

@@ -98,7 +98,8 @@ def plot_curves(history: list[dict], path, panels: dict[str, tuple[str, ...]] | 
     rows = math.ceil(len(panels) / 2)
     figure = Figure(figsize=(11, 2.6 * rows))
     FigureCanvasAgg(figure)
-    margins = dict(left=0.07, right=0.98, bottom=0.05, top=0.97, hspace=0.35, wspace=0.17)
+    inch = 1 / (2.6 * rows)  # so that titles have their place above few rows, too
+    margins = dict(left=0.07, right=0.98, bottom=0.5 * inch, top=1 - 0.3 * inch, hspace=0.35, wspace=0.17)
     axes = figure.subplots(rows, 2, squeeze=False, gridspec_kw=margins)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()

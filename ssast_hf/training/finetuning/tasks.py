@@ -214,6 +214,9 @@ class Frames(Task):
 
     kind, head, best = "events", "SSASTForAudioFrameClassification", "segment_f1"
 
+    def fields(self) -> dict:
+        return super().fields() | {"problem_type": "multi_label_classification"}  # classes may sound at once
+
     @property
     def clock(self) -> Clock:
         seconds = self.config.time_stride * self.config.frame_seconds[0]

@@ -6,7 +6,7 @@ TRANSFORMERS ?= transformers
 VENV ?= .venv
 CHECKPOINT ?=
 
-.PHONY: demo test lint upstream cards clean
+.PHONY: demo test test-slow lint upstream cards clean
 
 # Says what it does and how long it takes; ends in demo/index.html.
 demo: $(VENV)/installed
@@ -14,6 +14,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGUMENTS)
+
+# Those that `make test` leaves out, for the time they take.
+test-slow: PYTEST_ARGUMENTS = -m slow
+test-slow: test
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from fresh import FreshProcess
 
 import ssast_hf
@@ -23,6 +24,7 @@ sys.exit(status)
 """
 KEPT = f"""
 import sys
+
 sys.path.insert(0, {str(ROOT / "benchmarks")!r})
 from scaling import bytes_per_clip, kept
 from ssast_hf import SSASTConfig, SSASTForPretraining
@@ -33,6 +35,7 @@ print(kept(model, 2, False) - kept(model, 1, False))
 """
 
 
+@pytest.mark.slow
 def test_everything_is_right_and_measured(tmp_path):
     printed = FreshProcess(CODE, [], tmp_path, has_package=True).finish()
     found = json.loads((tmp_path / "gpu.json").read_text())

@@ -178,6 +178,7 @@ def test_a_new_head_leaves_the_weights_of_layers_alone(config, tmp_path):
         assert name.startswith("objective.") or torch.equal(other.state_dict()[name], tensor), name
 
 
+@pytest.mark.slow
 def test_compiles_for_shapes_that_change(config):
     torch.compiler.reset()  # forget the shapes of other tests
     model = build(SSASTForXVector, config, num_hidden_layers=1, **LAYERS)

@@ -132,6 +132,7 @@ def test_help_and_errors_of_the_command_line_do_not_wait_for_pytorch(arguments, 
         assert "ssast-hf" in (result.stderr if status else result.stdout)
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_module_and_file_and_runs(tmp_path):
     """And no module opens a connection when it is imported."""
     project = tmp_path / "project"

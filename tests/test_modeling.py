@@ -413,6 +413,7 @@ def compiled_and_counter(model, backend: str):
     return torch.compile(model, fullgraph=True, backend=counter), counter
 
 
+@pytest.mark.slow
 def test_compiles_for_shapes_that_change(config):
     model = SSASTForPretraining(small(config, num_hidden_layers=1))
     compiled, _ = compiled_and_counter(model, "eager")

@@ -109,7 +109,7 @@ def mean_and_deviation(
     chosen = spread(len(dataset), max_hours * 3600 / max(dataset.seconds, 1e-9))
     windows = Subset(FeatureSums(dataset, feature_extractor), chosen)
     loader = DataLoader(windows, batch_size=None, num_workers=num_workers)
-    for part, problem in tqdm(loader, desc="features", unit="window", disable=None):
+    for part, problem in tqdm(loader, desc="features", unit="window"):
         total += part
         skipped |= problem
     count, first, second = total.tolist()

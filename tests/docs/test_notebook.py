@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbclient
 import nbformat
+import pytest
 
 
 NOTEBOOK = Path(__file__).parent.parent.parent / "examples" / "quickstart.ipynb"
@@ -16,6 +17,7 @@ def texts(notebook) -> list[str]:
     return ["".join(out.text for out in cell.outputs if out.get("name") == "stdout") for cell in cells]
 
 
+@pytest.mark.slow
 def test_notebook_runs_and_prints_what_is_stored(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

@@ -311,6 +311,7 @@ def test_token_does_not_travel_in_the_open(folder, monkeypatch):
 # The whole way, in processes of their own
 
 
+@pytest.mark.slow
 @pytest.mark.compatibility
 def test_strangers_load_what_was_published_online_and_offline(hub, folder, start, run_without_package, model):
     start(COMMAND, "publish", folder, "--repo_id", "org/ssast", "--license", "mit").finish()

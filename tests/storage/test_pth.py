@@ -193,6 +193,7 @@ class Call:
         return self.call
 
 
+@pytest.mark.slow
 def test_reading_takes_no_more_memory_than_is_said(original_file, tmp_path):
     """The first is read; the others ask for gigabytes in a few bytes."""
     shared = torch.ones(1 << 20)

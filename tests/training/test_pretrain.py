@@ -57,7 +57,7 @@ def test_trains_every_parameter_logs_and_goes_on(model_dir, audio_folder, tmp_pa
 
 @pytest.mark.parametrize(
     ("processes", "streaming"),
-    [(1, False), pytest.param(2, False, marks=pytest.mark.compatibility), (1, True)],
+    [(1, False), pytest.param(2, False, marks=[pytest.mark.compatibility, pytest.mark.slow]), (1, True)],
 )
 def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_folder, tmp_path):
     # 10 clips in batches of 3, so that step 6 lies within an epoch.
@@ -73,6 +73,7 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     assert_same_run(straight, killed)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(Version(torch.__version__).release < (2, 7), reason="FSDP of PyTorch 2.6 needs a GPU's streams")
 def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path):
     changes = {"per_device_train_batch_size": 1, "max_steps": 10, "eval_steps": 10, "logging_steps": 5}
@@ -95,6 +96,7 @@ def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path
         assert names[0] == names[1]
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_however_its_batch_is_divided(model_dir, tmp_path):
     whole = make_steps(model_dir, tmp_path / "whole.pt", batch_size=8)
     processes = make_steps(model_dir, tmp_path / "processes.pt", batch_size=4, processes=2)

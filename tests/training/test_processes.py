@@ -21,12 +21,14 @@ def documented(model_dir, audio_folder, tmp_path):
     return command[:at] + command[at + 2 :]
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_model(documented, tmp_path):
     torchrun(documented)
     assert "1 clips x 1 accumulated x 2 processes" in (tmp_path / "out" / "report.md").read_text()
     assert (tmp_path / "out" / "checkpoint-2" / "rng_state_1.pth").exists()
 
 
+@pytest.mark.slow
 def test_accelerate_without_a_gpu_says_that_it_starts_one_process(documented, tmp_path):
     said = launch(["accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"], documented)
     assert "torchrun --nproc_per_node" in said
@@ -56,6 +58,7 @@ def test_lost_process_is_named(lost, model_dir, audio_folder, tmp_path):
     both[lost].kill()
 
 
+@pytest.mark.slow
 def test_silent_process_is_waited_for_no_longer_than_the_timeout(model_dir, audio_folder, tmp_path):
     output = tmp_path / "out"
     changes = {"max_steps": 500, "per_device_train_batch_size": 1, "ddp_timeout": 3}

@@ -30,6 +30,7 @@ def last_checkpoint(output: Path) -> int:
     return max(int(path.name.removeprefix("checkpoint-")) for path in output.glob("checkpoint-*"))
 
 
+@pytest.mark.slow
 def test_run_saves_and_ends_though_its_workers_get_the_signal_too(model_dir, audio_folder, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     changes = LONG | {"dataloader_num_workers": 2, "max_steps": 300, "save_steps": 30}
@@ -53,6 +54,7 @@ def test_run_saves_and_ends_though_its_workers_get_the_signal_too(model_dir, aud
         assert torch.equal(tensor, weights(stopped)[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.compatibility
 def test_signal_to_one_process_stops_all_at_the_same_step(model_dir, audio_folder, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"

@@ -243,7 +243,8 @@ def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys
 
 
 def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds, tmp_path):
-    peft = pytest.importorskip("peft")
+    import peft  # here, as it takes seconds
+
     changes = {"lora_rank": 2, "num_train_epochs": 1, "mean": -4, "std": 4}
     assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0
     merged = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").eval()
@@ -259,7 +260,6 @@ def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds
 
 
 def test_texts(sounds, tmp_path, capsys):
-    pytest.importorskip("jiwer")
     config = SSASTConfig(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, patch_size=[32, 2],
         num_mel_bins=32, max_length=64,

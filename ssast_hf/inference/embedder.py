@@ -97,9 +97,14 @@ class Embedder(WindowedModel):
             OSError: If there is no such file.
         """
         if is_table(clips):
-            results = self(rows_of(clips), sampling_rate, return_times)
+            # Not `self(...)`: Ray makes a queue of that, and this call would wait for one behind it.
+            results = self.embed_clips(rows_of(clips), sampling_rate, return_times)
             embeddings, times = results if return_times else (results, None)
             return {**clips, "embedding": embeddings} | ({"times": times} if return_times else {})
+        return self.embed_clips(clips, sampling_rate, return_times)
+
+    def embed_clips(self, clips, sampling_rate: int | None, return_times: bool):
+        """As above, of anything but a table."""
         check_mono(clips)
         several = is_batch(clips)
         rate = self.feature_extractor.sampling_rate

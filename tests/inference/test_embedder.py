@@ -126,6 +126,19 @@ def test_every_kind_of_clip_gives_the_same(folder, tmp_path):
     assert Embedder(folder, level="frame")([]) == []
 
 
+def test_table_is_embedded_in_one_call(folder):
+    """Who puts calls into a queue, as Ray does, must not meet one inside another."""
+    begun = []
+
+    class Queued(Embedder):
+        def __call__(self, *arguments):
+            begun.append(arguments)
+            return super().__call__(*arguments)
+
+    assert len(Queued(folder)({"audio": [CLIPS[0], CLIPS[1]]})["embedding"]) == 2
+    assert len(begun) == 1
+
+
 def test_other_rates_are_resampled(folder):
     tone = np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE).astype(np.float32)
     embedder = Embedder(folder)

@@ -266,6 +266,6 @@ def unusable(data: LabelledData, sampling_rate: int, min_samples: int) -> dict[i
             reasons[i] = f"{place} cannot be read: {error}"
             continue
         if length < min_samples:
-            patch = min_samples / sampling_rate
-            reasons[i] = f"{place} is shorter than a patch: {length / sampling_rate:.3g} s, of {patch:.3g}"
+            # In samples: in seconds, what is just too short looks long enough.
+            reasons[i] = f"{place} is shorter than a patch: {length} samples at {sampling_rate} Hz, of {min_samples}"
     return reasons

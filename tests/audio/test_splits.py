@@ -88,7 +88,7 @@ def test_recordings_that_cannot_be_used_are_named(tmp_path):
     paths = [tmp_path / f"{name}.wav" for name in ("short", "long", "text", "missing")]
     reasons = unusable(make(list("abab"), paths=paths), 16000, 2800)
     assert list(reasons) == [0, 2, 3]
-    assert "short.wav) is shorter than a patch: 0.00625 s, of 0.175" in reasons[0]
+    assert "short.wav) is shorter than a patch: 100 samples at 16000 Hz, of 2800" in reasons[0]
     assert "cannot be read" in reasons[2]
     assert "missing.wav" in reasons[3]
 

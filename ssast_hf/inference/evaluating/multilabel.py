@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 from .measuring import counted
-from .probing import ALPHAS, INVERSES, ITERATIONS, NEIGHBOURS, Fold
+from .probing import ALPHAS, INVERSES, ITERATIONS, NEIGHBOURS, Fold, fit_best
 from .ranking import Ranking, areas, average_precisions, interval_of_mean
 
 
@@ -74,22 +72,13 @@ def rank(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> Ra
         inner = PredefinedSplit(np.unique(fold.inner, return_inverse=True)[1])
     else:
         inner = KFold(min(5, len(y)), shuffle=True, random_state=0)
-    splits = list(inner.split(x))
-    fewest = min(len(train) for train, _ in splits)
-    best_score, best, layer = -1.0, None, 0
-    for candidate in candidates(kind):
-        if getattr(candidate, "n_neighbors", 1) > fewest:
-            continue
-        scorer = make_pipeline(StandardScaler(), candidate)
-        for number in range(features.shape[1]):
-            found = []
-            for train, test in splits:
-                fitted = clone(scorer).fit(x[train, number], 2 * y[train] - 1)
-                found.append(np.nanmean(average_precisions(y[test], fitted.predict(x[test, number]))))
-            if np.mean(found) > best_score:
-                best_score, best, layer = float(np.mean(found)), scorer, number
-    fitted = clone(best).fit(x[:, layer], 2 * y - 1)
+    fitted, layer = fit_best(candidates(kind), x, 2 * y - 1, inner, mean_average_precision)
     return Ranked(fitted.predict(features[fold.test, layer]), layer)
+
+
+def mean_average_precision(scorer, x: np.ndarray, y: np.ndarray) -> float:
+    """Of features (num_clips, D) and labels (num_clips, num_labels), positive where there is one."""
+    return float(np.nanmean(average_precisions((y > 0).astype(int), scorer.predict(x))))
 
 
 def measure_labels(

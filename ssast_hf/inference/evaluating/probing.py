@@ -85,18 +85,36 @@ def probe(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> P
         inner = PredefinedSplit(np.unique(fold.inner, return_inverse=True)[1])
     else:
         inner = StratifiedKFold(min(5, np.unique(y, return_counts=True)[1].min()), shuffle=True, random_state=0)
+    fitted, layer = fit_best(candidates(kind), x, y, inner)
+    return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]))
+
+
+def fit_best(candidates: list, x: np.ndarray, y: np.ndarray, inner, scoring="accuracy"):
+    """
+    The candidate and the layer that score best in cross-validation, fitted to everything.
+
+    Args:
+        candidates (`list`): Estimators; those with more neighbours than there are examples are left out.
+        x (`np.ndarray` of shape `(num_clips, num_layers, D)`): Embeddings.
+        y (`np.ndarray` of shape `(num_clips, ...)`): What they are to tell.
+        inner: How they are divided, as in scikit-learn.
+        scoring (`str` or function): As in scikit-learn, the higher the better.
+
+    Returns:
+        A pipeline, fitted, and the number of its layer.
+    """
     fewest = min(len(train) for train, _ in inner.split(x[:, 0], y))
     best_score, best, layer = -1.0, None, 0
-    for candidate in candidates(kind):
+    for candidate in candidates:
         if getattr(candidate, "n_neighbors", 1) > fewest:
             continue
-        classifier = make_pipeline(StandardScaler(), candidate)
-        for number in range(features.shape[1]):
-            score = cross_val_score(classifier, x[:, number], y, cv=inner).mean()
+        pipeline = make_pipeline(StandardScaler(), candidate)
+        for number in range(x.shape[1]):
+            options = dict(cv=inner, scoring=scoring, error_score="raise")
+            score = cross_val_score(pipeline, x[:, number], y, **options).mean()
             if score > best_score:
-                best_score, best, layer = score, classifier, number
-    fitted = clone(best).fit(x[:, layer], y)
-    return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]))
+                best_score, best, layer = score, pipeline, number
+    return clone(best).fit(x[:, layer], y), layer
 
 
 def few_labels(

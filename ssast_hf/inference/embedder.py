@@ -10,7 +10,7 @@ from .pooling import join, keep
 from .windowed import Piece, WindowedModel, one_of
 
 
-LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls")
+LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls", "statistics")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -27,8 +27,9 @@ class Embedder(WindowedModel):
         model (`str` or `Path`): A folder of any SSAST model, with or without a head, or its name on the Hub.
         level (`str`, defaults to `"clip"`): `"clip"` for one vector, `"frame"` for one per time step, which is the
             mean of its patches over frequency, or `"patch"`.
-        pooling (`str`, *optional*): Of the level `"clip"`: `"mean"` over all patches, or `"cls"`, the mean of the two
-            tokens in front, itself a mean over windows. As the model's `pooling_mode` if not given.
+        pooling (`str`, *optional*): Of the level `"clip"`: `"mean"` over all patches; `"cls"`, the mean of the two
+            tokens in front, itself a mean over windows; or `"statistics"`, mean and standard deviation over the time
+            steps side by side. If not given, `"cls"` if it is the model's `pooling_mode`, else `"mean"`.
         layer (`int`, `"all"` or `"weighted"`, defaults to -1): Which hidden states: 0 for the embeddings, then one
             per layer; negative from the end. Of the last one, after the final layer norm. `"all"` adds an axis in
             front. `"weighted"` is the sum by the weights that a head has learned with `use_weighted_layer_sum`.
@@ -75,6 +76,11 @@ class Embedder(WindowedModel):
     def config(self) -> SSASTConfig:
         return self.encoder.config
 
+    @property
+    def width(self) -> int:
+        """How many numbers a vector has: the model's hidden size, twice for `"statistics"` of a clip."""
+        return self.config.hidden_size * (2 if (self.level, self.pooling) == ("clip", "statistics") else 1)
+
     def __call__(self, clips, sampling_rate: int | None = None, return_times: bool = False):
         """
         Args:
@@ -85,7 +91,7 @@ class Embedder(WindowedModel):
             return_times (`bool`, defaults to `False`): Also return the centres of the steps.
 
         Returns:
-            float32 arrays. For one clip `(hidden_size,)`; at the level `"frame"` `(num_steps, hidden_size)`; at
+            float32 arrays. For one clip `(width,)`; at the level `"frame"` `(num_steps, hidden_size)`; at
             `"patch"` `(grid_frequency, num_steps, hidden_size)`; with `layer="all"` with an axis of
             `num_hidden_layers + 1` in front. Of a list of clips, an array `(num_clips, ...)` at the level `"clip"`,
             else a list. Of a table, the table with a column `embedding`.
@@ -134,12 +140,11 @@ class Embedder(WindowedModel):
 
     def join(self, parts: list[np.ndarray]) -> np.ndarray:
         """What the windows of a clip, as from [`encode`], make together."""
-        return join(parts, self.level)
+        return join(parts, self.level, self.pooling)
 
     def stack(self, embeddings: list[np.ndarray]) -> np.ndarray:
         """One array of several clips', also of none."""
-        config = self.encoder.config
-        shape = (config.num_hidden_layers + 1, config.hidden_size) if self.layer == "all" else (config.hidden_size,)
+        shape = (self.config.num_hidden_layers + 1, self.width) if self.layer == "all" else (self.width,)
         return np.stack(embeddings) if embeddings else np.zeros((0, *shape), dtype=np.float32)
 
     @torch.inference_mode()

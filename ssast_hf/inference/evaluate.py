@@ -23,6 +23,11 @@ def add_arguments(parser):
     parser.add_argument("--dataset_split", help="split of a data set on the Hub (default: train)")
     parser.add_argument("--test_split", help="that of --test_data (default: test)")
     parser.add_argument("--dataset_config_name", help="configuration of a data set on the Hub")
+    parser.add_argument(
+        "--pooling",
+        choices=("mean", "statistics"),
+        help="of models over time: means, or means and deviations side by side, as the baseline (default: statistics)",
+    )
     parser.add_argument("--probe", choices=("ridge", "logistic"), help="the linear classifier (default: ridge)")
     parser.add_argument("--sizes", nargs="+", type=int, help="examples per class (default: 1 2 4 8 16 32)")
     parser.add_argument("--draws", type=int, help="how often examples are drawn (default: 10)")

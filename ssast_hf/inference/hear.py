@@ -30,7 +30,7 @@ class HearModel(torch.nn.Module):
         self.timestamps = Embedder(model_file_path, level="frame")
         self.encoder = self.timestamps.encoder = self.scene.encoder  # one copy, which `to` moves
         self.sample_rate = self.scene.feature_extractor.sampling_rate
-        self.scene_embedding_size = self.timestamp_embedding_size = self.encoder.config.hidden_size
+        self.scene_embedding_size = self.timestamp_embedding_size = self.scene.width
 
     def embed(self, embedder: Embedder, audio: torch.Tensor, **options):
         embedder.device = self.encoder.device

@@ -1,4 +1,4 @@
-"""What is kept of the tokens of windows: patches, time steps, or sums of which clips make their mean."""
+"""What is kept of the tokens of windows: patches, time steps, or sums of which clips make mean and deviation."""
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ def keep(
 
     Returns:
         An array per window, which may share memory with the others: `(layers, frequency, steps, D)` for `"patch"`,
-        `(layers, steps, D)` for `"frame"`; for `"clip"` sums over the steps, and their number, `(layers, D + 1)`.
+        `(layers, steps, D)` for `"frame"`; for `"clip"` sums over the steps, and their number, `(layers, D + 1)`, and
+        with the pooling `"statistics"` between these sums of squared differences to the mean, `(layers, 2 D + 1)`.
     """
     patches = tokens[:, :, NUM_PREFIX_TOKENS:].unflatten(2, grid)  # (layers, B, frequency, time, D)
     spans = [(window.first - window.start, window.last - window.start) for window in windows]
@@ -31,21 +32,51 @@ def keep(
 
 
 def sums_of(tokens: torch.Tensor, patches: torch.Tensor, spans: list[tuple[int, int]], pooling: str) -> torch.Tensor:
-    """Sums over the steps of each span, and how many these are, (B, layers, D + 1); shapes as in [`keep`]."""
+    """Sums over the steps of each span, and how many these are, (B, layers, ...); shapes as in [`keep`]."""
     first, last = torch.tensor(spans, device=tokens.device).unsqueeze(2).unbind(dim=1)  # (B, 1)
     steps = torch.arange(patches.shape[3], device=tokens.device)
     is_kept = ((steps >= first) & (steps < last)).to(tokens.dtype)  # (B, time)
-    if pooling == "mean":
-        sums = (is_kept.unsqueeze(1) @ patches.mean(dim=2)).squeeze(2)  # (layers, B, D)
-    else:
+    if pooling == "cls":
         sums = tokens[:, :, :NUM_PREFIX_TOKENS].mean(dim=2) * (last - first)
+    else:
+        sums = sums_of_steps(patches.mean(dim=2), is_kept, pooling)
     counts = (last - first).expand(len(sums), -1, -1).to(sums.dtype)  # (layers, B, 1)
     return torch.cat((sums, counts), dim=2).transpose(0, 1)
 
 
-def join(parts: list[np.ndarray], level: str) -> np.ndarray:
+def sums_of_steps(steps: torch.Tensor, is_kept: torch.Tensor, pooling: str) -> torch.Tensor:
+    """
+    Sums over time, (layers, B, D), and for `"statistics"` beside them of squared differences to the mean, (..., 2 D).
+
+    Args:
+        steps (`torch.Tensor` of shape `(layers, B, T, D)`): One vector per time step.
+        is_kept (`torch.Tensor` of shape `(B, T)`): 1 for those that count, else 0; of the type of `steps`.
+        pooling (`str`): `"mean"` or `"statistics"`.
+    """
+    weights = is_kept.unsqueeze(1)  # (B, 1, T)
+    sums = weights @ steps  # (layers, B, 1, D)
+    if pooling == "mean":
+        return sums.squeeze(2)
+    squares = weights @ (steps - sums / weights.sum(dim=2, keepdim=True)).square()
+    return torch.cat((sums, squares), dim=3).squeeze(2)
+
+
+def join(parts: list[np.ndarray], level: str, pooling: str) -> np.ndarray:
     """What the windows of a clip, as from [`keep`], make together, with or without the axis of layers."""
     if level != "clip":
         return np.concatenate(parts, axis=-2)
+    if pooling == "statistics":
+        return joined_statistics(np.stack(parts))
     sums = np.sum(parts, axis=0)
     return sums[..., :-1] / sums[..., -1:]
+
+
+def joined_statistics(parts: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over all steps, (..., 2 D), of sums (windows, ..., 2 D + 1) as in [`keep`]."""
+    sums, squares = np.split(parts[..., :-1], 2, axis=-1)
+    counts = parts[..., -1:]
+    total = counts.sum(axis=0)
+    mean = sums.sum(axis=0) / total
+    # Of each window about its own mean, and of that mean about the one of all.
+    squares = squares + counts * np.square(sums / counts - mean)
+    return np.concatenate((mean, np.sqrt(squares.sum(axis=0) / total)), axis=-1)

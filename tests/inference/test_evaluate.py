@@ -117,7 +117,7 @@ def test_unusable_recordings_are_told_or_left_out(folder, table, capsys):
     audio = table.parent / "audio"
     soundfile.write(audio / "5.wav", np.zeros(100), RATE)
     assert evaluate(folder, table, "--fold_column", "fold") == 1
-    assert "5.wav) is shorter than a patch: 0.00625 s" in capsys.readouterr().err
+    assert "5.wav) is shorter than a patch: 100 samples" in capsys.readouterr().err
     assert not (table.parent / "out").exists()
     assert evaluate(folder, table, "--fold_column", "fold", "--on_bad_file", "skip", "--random_seeds", "0") == 0
     assert "23 recordings" in capsys.readouterr().out
@@ -151,22 +151,26 @@ def test_stock_models_are_pooled_over_what_is_sound(tmp_path):
     random = np.random.default_rng(0)
     waves = [random.standard_normal(size).astype(np.float32) for size in (3000, 5000, 3000, 25000)]
     for name in ("ast", "wav2vec2", "hubert", "wavlm"):
-        contender = load_contender(str(tmp_path / name), torch.device("cpu"))
+        contender = load_contender(str(tmp_path / name), torch.device("cpu"), "statistics")
         together = contender.embed(waves)
-        assert together.shape == (4, 3, 16)
+        assert together.shape == (4, 3, 32)
         alone = np.concatenate([contender.embed([wave]) for wave in waves])
         np.testing.assert_allclose(together, alone, atol=1e-5)
         before = contender.embed(waves[:1])
         contender.randomise(1)
         assert not np.allclose(contender.embed(waves[:1]), before)
     # Of AST: the patches that lie in the clip.
-    ast = load_contender(str(tmp_path / "ast"), torch.device("cpu"))
+    ast = load_contender(str(tmp_path / "ast"), torch.device("cpu"), "statistics")
     inputs = ast.extractor(waves[0], sampling_rate=RATE, return_tensors="pt")["input_values"]
     with torch.no_grad():
         state = ast.model(inputs).last_hidden_state[0, 2:].unflatten(0, (4, 8))
     columns = ((3000 - 400) // 160 + 1) // 8
-    np.testing.assert_allclose(ast.embed(waves[:1])[0, -1], state[:, :columns].mean((0, 1)), atol=1e-5)
-    assert load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu")).min_samples == 20
+    steps = state[:, :columns].mean(dim=0)
+    expected = torch.cat((steps.mean(dim=0), steps.std(dim=0, correction=0)))
+    np.testing.assert_allclose(ast.embed(waves[:1])[0, -1], expected, atol=1e-5)
+    means = load_contender(str(tmp_path / "ast"), torch.device("cpu"), "mean")
+    np.testing.assert_allclose(means.embed(waves[:1])[0, -1], expected[:16], atol=1e-5)
+    assert load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu"), "mean").min_samples == 20
 
 
 def test_layer_is_chosen_on_the_training_folds_alone():

@@ -107,7 +107,7 @@ def embed_parts(job: Job, embedder: Embedder, items: Iterable[Item]) -> Iterator
     decoded = job.folder / f".decoded-{platform.node()}-{os.getpid()}"
     reader = WindowReader(None if job.is_stream else job.recordings, embedder, decoded)
     bad_files = BadFiles(job.folder / SKIPPED_LIST, **job.bad_files)
-    schema = schema_of(embedder.encoder.config.hidden_size, embedder.level, job.origin)
+    schema = schema_of(embedder.width, embedder.level, job.origin)
     windows = read_windows(reader, items, embedder, job.num_workers)
     try:
         for number, group in groupby(windows, key=lambda pair: pair[0].part):

@@ -16,6 +16,7 @@ from ...modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
 from ...storage.guards import reading
 from ..embedder import Embedder
 from ..encoders import quiet_loading
+from ..pooling import join, sums_of_steps
 
 
 # Clips of equal length that stock models encode together, and the seconds that models of waveforms take at once.
@@ -24,15 +25,16 @@ BATCH_SIZE, LONGEST = 8, 30
 
 class SSASTContender:
     """
-    An SSAST encoder. Its vectors are means over the patches of what is not padding, of every layer.
+    An SSAST encoder. Its vectors are those of every layer, pooled over what is not padding.
 
     Args:
         name (`str`): A folder or a name on the Hub.
         device (`torch.device`): Where to compute.
+        pooling (`str`): As that of an [`Embedder`].
     """
 
-    def __init__(self, name: str, device: torch.device):
-        self.embedder = Embedder(name, pooling="mean", layer="all", device=device)
+    def __init__(self, name: str, device: torch.device, pooling: str):
+        self.embedder = Embedder(name, pooling=pooling, layer="all", device=device)
         extractor = self.embedder.feature_extractor
         self.sampling_rate = extractor.sampling_rate
         self.min_samples = extractor.num_samples(self.model.config.patch_shape[1])
@@ -47,11 +49,16 @@ class SSASTContender:
         self.embedder.encoder = SSASTModel(self.model.config).eval().requires_grad_(False).to(self.embedder.device)
 
     def embed(self, waves: list[np.ndarray]) -> np.ndarray:
-        """Clips (num_samples,) at its rate -> (num_clips, num_layers, hidden_size), float32."""
+        """Clips (num_samples,) at its rate -> (num_clips, num_layers, width), float32."""
         return self.embedder(waves)
 
     def settings(self) -> dict:
-        return {"config": self.model.config.to_dict(), "extractor": self.embedder.feature_extractor.to_dict()}
+        extractor = self.embedder.feature_extractor.to_dict()
+        return {
+            "config": self.model.config.to_dict(),
+            "extractor": extractor,
+            "embedder": {"pooling": self.embedder.pooling},
+        }
 
 
 class StockContender:
@@ -62,7 +69,8 @@ class StockContender:
     out.
     """
 
-    def __init__(self, name: str, device: torch.device, config):
+    def __init__(self, name: str, device: torch.device, pooling: str, config):
+        self.pooling = pooling
         self.is_ast = isinstance(config, ASTConfig)
         if not self.is_ast and not (hasattr(config, "conv_kernel") and hasattr(config, "conv_stride")):
             raise ValueError(
@@ -98,21 +106,21 @@ class StockContender:
             if begin == 0 or len(wave) - begin >= self.min_samples
         ]
         pieces.sort(key=lambda piece: len(piece[1]))
-        sums: list = [0.0] * len(waves)
-        counts = np.zeros(len(waves))
+        parts: list[list[np.ndarray]] = [[] for _ in waves]
         while pieces:
             size = len(pieces[0][1])
             batch = [piece for piece in pieces[:BATCH_SIZE] if len(piece[1]) == size]
             pieces = pieces[len(batch) :]
-            tokens = self.tokens([wave for _, wave in batch], size)
-            for (number, _), each in zip(batch, tokens.sum(dim=2).transpose(0, 1).cpu().numpy(), strict=True):
-                sums[number] = sums[number] + each
-                counts[number] += tokens.shape[2]
-        return np.stack([total / count for total, count in zip(sums, counts, strict=True)]).astype(np.float32)
+            steps = self.steps([wave for _, wave in batch], size)
+            sums = sums_of_steps(steps, steps.new_ones(steps.shape[1:3]), self.pooling)
+            sums = torch.nn.functional.pad(sums, (0, 1), value=steps.shape[2])  # and how many
+            for (number, _), each in zip(batch, sums.transpose(0, 1).cpu().numpy(), strict=True):
+                parts[number].append(each)
+        return np.stack([join(each, "clip", self.pooling) for each in parts]).astype(np.float32)
 
     @torch.inference_mode()
-    def tokens(self, waves: list[np.ndarray], size: int) -> torch.Tensor:
-        """All layers of clips of `size` samples, (layers, B, tokens, D), without what is padding or no sound."""
+    def steps(self, waves: list[np.ndarray], size: int) -> torch.Tensor:
+        """All layers of clips of `size` samples, (layers, B, time, D), without what is padding or no sound."""
         inputs = self.extractor(waves, sampling_rate=self.sampling_rate, return_tensors="pt")["input_values"]
         outputs = self.model(inputs.to(self.device), output_hidden_states=True, return_dict=True)
         states = torch.stack([*outputs.hidden_states[:-1], outputs.last_hidden_state]).float()
@@ -121,10 +129,11 @@ class StockContender:
         config = self.model.config
         columns = (inputs.shape[1] - config.patch_size) // config.time_stride + 1
         whole = ((size - 400) // 160 + 1 - config.patch_size) // config.time_stride + 1
-        return states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))[:, :, :, :whole].flatten(2, 3)
+        return states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))[:, :, :, :whole].mean(dim=2)
 
     def settings(self) -> dict:
-        return {"config": self.model.config.to_dict(), "extractor": self.extractor.to_dict()}
+        extractor = self.extractor.to_dict()
+        return {"config": self.model.config.to_dict(), "extractor": extractor, "embedder": {"pooling": self.pooling}}
 
 
 class MelStatistics:
@@ -147,9 +156,9 @@ class MelStatistics:
         return {"extractor": self.extractor.to_dict()}
 
 
-def load_contender(name: str, device: torch.device):
+def load_contender(name: str, device: torch.device, pooling: str):
     """
-    An encoder by the name of its folder or on the Hub.
+    An encoder by the name of its folder or on the Hub, pooled over time by `"mean"` or `"statistics"`.
 
     Raises:
         ValueError: If it is none that can be used.
@@ -160,7 +169,9 @@ def load_contender(name: str, device: torch.device):
         raise FileNotFoundError(f"{name} is neither a folder nor a repository on the Hub (owner/name).")
     with reading(name, "a model for transformers", "Copy or download it again."):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    return SSASTContender(name, device) if isinstance(config, SSASTConfig) else StockContender(name, device, config)
+    if isinstance(config, SSASTConfig):
+        return SSASTContender(name, device, pooling)
+    return StockContender(name, device, pooling, config)
 
 
 def sha256_of_model(contender) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ...storage.writing import written_whole
 from . import report_of_labels
-from .report_parts import COLOURS, is_model, span
+from .report_parts import COLOURS, how_pooled, is_model, span
 
 
 METRICS, REPORT, PICTURE = "metrics.json", "report.md", "label_efficiency.png"
@@ -101,8 +101,7 @@ def body_of(settings: dict, results: list[dict]) -> list[str]:
         "",
         "## How it was done",
         "",
-        "- Encoders are frozen. A clip is the mean of a layer's vectors over what is not padding. Layer 0 is what "
-        "goes into the first layer.",
+        how_pooled(settings),
         f"- Linear probe: {settings['probe']} classifier on standardised features. For each test the layer is the "
         "one with the best accuracy in cross-validation within the training folds, one left out after the other. "
         f"The strength of regularisation ({strength}) is chosen {chosen} of what is trained on. Test folds play no "

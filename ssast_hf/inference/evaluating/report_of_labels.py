@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .report_parts import COLOURS, is_model, span
+from .report_parts import COLOURS, how_pooled, is_model, span
 
 
 PICTURE = "average_precision.png"
@@ -42,8 +42,7 @@ def body(facts: dict, results: list[dict]) -> list[str]:
         "",
         "## How it was done",
         "",
-        "- Encoders are frozen. A clip is the mean of a layer's vectors over what is not padding. Layer 0 is what "
-        "goes into the first layer.",
+        how_pooled(settings),
         f"- Linear probe: one {settings['probe']} classifier per label on standardised features; how strongly each is "
         f"regularised is chosen {chosen} within what is trained on. The layer, one for all labels, is the one with "
         "the best mAP in cross-validation within the training folds. Test folds play no part in either.",

@@ -9,5 +9,14 @@ def is_model(result: dict) -> bool:
     return "sha256" in result
 
 
+def how_pooled(settings: dict) -> str:
+    """A sentence for the list of how it was done."""
+    beside = ", and beside it their standard deviation over time" if settings["pooling"] == "statistics" else ""
+    return (
+        f"- Encoders are frozen. A clip is the mean of a layer's vectors over what is not padding{beside}. Layer 0 is "
+        "what goes into the first layer."
+    )
+
+
 def span(interval) -> str:
     return f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -51,7 +51,7 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     folds = make_folds(parts, options, settings)
     with reading("--device", "a device of PyTorch", "Expected cpu, cuda:0 or the like."):
         device = torch.device(options["device"]) if "device" in options else default_device()
-    contenders = dict(zip(names, [load_contender(name, device) for name in models], strict=True))
+    contenders = dict(zip(names, [load_contender(name, device, settings["pooling"]) for name in models], strict=True))
     baseline, total = MelStatistics(), sum(map(len, parts))
     parts = without(parts, unusable_in(parts, [baseline, *contenders.values()]), settings, folder)
     check_apart(named_parts(parts))
@@ -103,6 +103,7 @@ def check_options(options: dict) -> dict:
     settings = {
         "task": one_of("--task", options.get("task", "classification"), ("classification", "multilabel")),
         "probe": one_of("--probe", options.get("probe", "ridge"), ("ridge", "logistic")),
+        "pooling": one_of("--pooling", options.get("pooling", "statistics"), ("mean", "statistics")),
         "on_bad_file": one_of("--on_bad_file", options.get("on_bad_file", "error"), ("error", "skip")),
         "sizes": sorted(set(options.get("sizes", SIZES))),
     }

@@ -26,7 +26,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--pooling",
         choices=("mean", "statistics"),
-        help="of models over time: means, or means and deviations side by side, as the baseline (default: statistics)",
+        help="of models over time: means (default), or means and deviations side by side, as the baseline",
     )
     parser.add_argument("--probe", choices=("ridge", "logistic"), help="the linear classifier (default: ridge)")
     parser.add_argument("--sizes", nargs="+", type=int, help="examples per class (default: 1 2 4 8 16 32)")

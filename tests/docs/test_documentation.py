@@ -44,6 +44,10 @@ MADE = {
     "trainer_state.json",
     "training.json",
     "metrics.json",
+    "preprocessor.json",
+    "labels.json",
+    "infer.py",
+    "ort/",
     "embeddings/",
     "figures/",
     "adapter/",
@@ -72,6 +76,11 @@ PRINTED = {
         "fresh    discrimination_head.dense.weight",
         "hidden states agree with stock AST",
         "tensors of the checkpoint accounted for",
+    ],
+    "docs/deploying.md": [
+        "Written: nano-onnx\n",
+        "['input_values', 'bool_masked_pos'] (2, 320, 256)\n",
+        "checked  filter banks within",
     ],
     "docs/embedding.md": [
         "(8, 128) float32\n",

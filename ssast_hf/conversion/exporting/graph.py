@@ -40,7 +40,7 @@ class Graph(nn.Module):
         return {
             name: value.float() if value.is_floating_point() else value
             for name, value in outputs.items()
-            if value is not None
+            if value is not None and name != "bool_masked_pos"  # an input
         }
 
     def example(self, batch_size: int, num_frames: int, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -86,4 +86,11 @@ def exported(graph: Graph) -> ExportedProgram:
         shapes["bool_masked_pos"] = {0: batch, 1: Dim.DYNAMIC}
     # Without it PyTorch would assume of every size that it is not 1.
     with torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=True):
-        return torch.export.export(graph, (), inputs, dynamic_shapes=shapes, strict=False)
+        return torch.export.export(
+            graph,
+            (),
+            inputs,
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )

@@ -180,7 +180,8 @@ def test_filter_banks_are_the_extractors():
     """Also of padded batches, cut and padded."""
     extractor = SSASTFeatureExtractor(max_length=100)
     config = SSASTConfig(max_length=100, num_masked_patches=20)
-    waveforms = [read_clip(path, 16000)[: 8000 + 9000 * i] for i, path in enumerate(bundled_clips()[:3])]
+    clips = [path for path in bundled_clips() if "16k" in path.name][:3]
+    waveforms = [read_clip(path, 16000)[: 8000 + 9000 * i] for i, path in enumerate(clips)]
     padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
     is_audio = torch.arange(padded.shape[1]) < torch.tensor([[len(each)] for each in waveforms])
     banks = FilterBanks(preprocessing_of(extractor, config, has_head=True, has_mask=False))

@@ -64,7 +64,9 @@ def main():
         if arguments.model and arguments.manifest:
             target = Path(scratch, "fine-tuned")
             target.mkdir()
-            forms = forms_of(Path(arguments.model), arguments.forms, arguments.threads, with_stock=False, beside=target)
+            forms = forms_of(
+                Path(arguments.model), arguments.forms, arguments.threads, with_stock=False, beside=target
+            )
             report(accuracies(forms, arguments.model, arguments.manifest))
 
 

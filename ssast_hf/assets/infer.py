@@ -9,12 +9,15 @@ import onnxruntime
 import soundfile
 
 
-def main(path, folder=Path(__file__).resolve().parent):
+def main(path):
+    folder = Path(__file__).resolve().parent
     numbers, labels = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("preprocessor", "labels"))
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     names = [each.name for each in session.get_inputs()]
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    count = round(len(samples) * numbers["sampling_rate"] / rate)  # resampled by its spectrum, cut or filled with zeros
+    count = round(
+        len(samples) * numbers["sampling_rate"] / rate
+    )  # resampled by its spectrum, cut or filled with zeros
     values = np.fft.irfft(np.fft.rfft(samples.mean(axis=1)), count) * (count / len(samples))
     if names[0] == "input_values":
         values = filter_banks(values, **numbers)

@@ -31,6 +31,7 @@ from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
 
 onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install "ssast_hf[onnx]"')
 
+
 def ask(folder, **inputs) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     names = [each.name for each in session.get_outputs()]

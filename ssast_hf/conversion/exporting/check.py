@@ -55,9 +55,7 @@ def compare(graph: Graph, path: Path, report: Report):
 
 
 @torch.no_grad()
-def compare_clips(
-    graph: Graph, extractor: SSASTFeatureExtractor, numbers: Preprocessing, path: Path, report: Report
-):
+def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Preprocessing, path: Path, report: Report):
     """
     On the bundled clips: how far the filter banks in the graph are from the feature extractor's, and of a model with a
     head whether the best label, of the clip or of every time step, is the same one as in PyTorch.
@@ -107,7 +105,7 @@ def run(session, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def difference_of(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest one, relative to expected values above 1; infinite if there is what is no number, or another shape."""
+    """The largest one, relative to expected values above 1; infinite if a shape differs, or if there is NaN."""
     if found.shape != expected.shape:
         return float("inf")
     if expected.dtype == bool:

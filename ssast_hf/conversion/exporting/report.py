@@ -76,7 +76,11 @@ class Report:
         return [
             f"model    {self.model_class}, {self.dtype}, opset {self.opset}: {sizes}",
             f"checked  {len(self.batches)} batches: at most {self.differences[worst]:.1e} from PyTorch ({worst})",
-            *([f"checked  best labels of {sum(self.clips.values())} of {len(self.clips)} clips"] if self.clips else []),
+            *(
+                [f"checked  best labels of {sum(self.clips.values())} of {len(self.clips)} clips"]
+                if self.clips
+                else []
+            ),
             *([f"checked  filter banks within {self.filter_banks:.1e}"] if self.filter_banks is not None else []),
             "latency  " + ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in self.seconds.items()),
         ]
@@ -118,8 +122,8 @@ class Report:
             "|---|---|",
             *(f"| {name} | {1000 * seconds:.1f} |" for name, seconds in self.seconds.items()),
             "",
-            f"The largest differences from PyTorch in float32, relative to values above 1, on {len(self.batches)} random "
-            f"batches (clips x frames: {', '.join(self.batches)}):",
+            "The largest differences from PyTorch in float32, relative to values above 1, on "
+            f"{len(self.batches)} random batches (clips x frames: {', '.join(self.batches)}):",
             "",
             "| output | difference |",
             "|---|---|",
@@ -128,6 +132,10 @@ class Report:
         if self.filter_banks is not None:
             lines += ["", f"Log-mel filter banks in the graph are within {self.filter_banks:.1e} of the extractor's."]
         if self.clips:
-            lines += ["", f"The best label is PyTorch's for {sum(self.clips.values())} of {len(self.clips)} clips:", ""]
+            lines += [
+                "",
+                f"The best label is PyTorch's for {sum(self.clips.values())} of {len(self.clips)} clips:",
+                "",
+            ]
             lines += [f"- {name}: {'the same' if same else 'another one'}" for name, same in self.clips.items()]
         return lines

@@ -122,7 +122,9 @@ def load(model_dir) -> tuple[SSASTPreTrainedModel, SSASTFeatureExtractor]:
         raise ConversionError(f"{model_dir} lacks weights, such as {missing[0]}. Copy or download the model again.")
     extractor = read_feature_extractor(model_dir, SSASTFeatureExtractor)
     if extractor is None:
-        raise ConversionError(f"{model_dir} has no preprocessor_config.json, which says what the model takes. Copy it.")
+        raise ConversionError(
+            f"{model_dir} has no preprocessor_config.json, which says what the model takes. Copy it."
+        )
     if extractor.num_mel_bins != model.config.num_mel_bins:
         raise ConversionError(
             f"{model_dir}: preprocessor_config.json has num_mel_bins={extractor.num_mel_bins}, config.json "
@@ -137,7 +139,9 @@ def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:
     if isinstance(model, SSASTForCTC):
         if find_file(model_dir, "vocab.json") is None:
             return [str(number) for number in range(config.vocab_size)]
-        characters = {number: text for text, number in read_json(Path(model_dir, "vocab.json"), "a vocabulary").items()}
+        characters = {
+            number: text for text, number in read_json(Path(model_dir, "vocab.json"), "a vocabulary").items()
+        }
         return [str(characters.get(number, number)) for number in range(config.vocab_size)]
     if isinstance(model, SSASTHeadModel):
         return [str(config.id2label.get(number, number)) for number in range(config.num_labels)]

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
+from ssast_hf.conversion.exporting.writing import OLDEST_TORCH
 
 
 needs_exporter = pytest.mark.skipif(
-    torch.__version__ < "2.9", reason=f"PyTorch {torch.__version__} cannot export, and says so"
+    torch.__version__ < OLDEST_TORCH, reason=f"PyTorch {torch.__version__} cannot export, and says so"
 )
 LABELS = {0: "dog", 1: "rain", 2: "clock"}
 

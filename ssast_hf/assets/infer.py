@@ -15,9 +15,8 @@ def main(path):
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     names = [each.name for each in session.get_inputs()]
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    count = round(
-        len(samples) * numbers["sampling_rate"] / rate
-    )  # resampled by its spectrum, cut or filled with zeros
+    # Resampled by its spectrum, which is cut, or goes on with zeros.
+    count = round(len(samples) * numbers["sampling_rate"] / rate)
     values = np.fft.irfft(np.fft.rfft(samples.mean(axis=1)), count) * (count / len(samples))
     if names[0] == "input_values":
         values = filter_banks(values, **numbers)

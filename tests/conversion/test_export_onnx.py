@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from exported import LABELS, needs_exporter, saved
@@ -27,9 +28,6 @@ from ssast_hf.conversion.exporting.check import difference_of, read_clip
 from ssast_hf.conversion.exporting.filter_banks import FilterBanks
 from ssast_hf.conversion.exporting.numbers import preprocessing_of
 from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
-
-
-onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install "ssast_hf[onnx]"')
 
 
 def ask(folder, **inputs) -> dict[str, np.ndarray]:

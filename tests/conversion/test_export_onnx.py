@@ -127,6 +127,7 @@ def test_encoder_with_mask(tmp_path):
     assert json.loads((tmp_path / "onnx" / "labels.json").read_text()) == []
 
 
+@pytest.mark.slow
 @needs_exporter
 def test_pretraining_model_with_duplicates(tmp_path):
     model = saved(tmp_path / "model", SSASTForPretraining)

@@ -79,9 +79,8 @@ PRINTED = {
         "tensors of the checkpoint accounted for",
     ],
     "docs/deploying.md": [
-        "Written: nano-onnx\n",
-        "['input_values', 'bool_masked_pos'] (2, 320, 256)\n",
         "checked  filter banks within",
+        "(3, 2)\n",
     ],
     "docs/embedding.md": [
         "(8, 128) float32\n",

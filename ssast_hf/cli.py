@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "hub.convert",
     "export-ast": "conversion.export_ast",
     "export-original": "conversion.export_original",
+    "export-onnx": "conversion.onnx_export",
     "import-ast": "hub.import_ast",
     "pretrain": "training.pretrain",
     "finetune": "training.finetune",
@@ -31,6 +32,7 @@ COMMANDS = {
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
 EXTRAS = dict.fromkeys("pretrain finetune stats embed explore neighbours evaluate predict demo".split(), "train")
+EXTRAS["export-onnx"] = "onnx"
 # What the same command does after Ctrl-C.
 AGAIN = {
     "pretrain": "goes on from the last checkpoint",

@@ -401,7 +401,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         spectrum = torch.fft.rfft(padded)
         # The same numbers as spectrum.abs(), in half the time.
         power = torch.hypot(spectrum.real, spectrum.imag).square_()
-        bank = _mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveform.device)
+        bank = mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveform.device)
         return (power @ bank).clamp_(min=torch.finfo(torch.float32).eps).log_()
 
     def extract(self, waveforms: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
@@ -440,7 +440,7 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         fft_length = 1 << (length - 1).bit_length()
         spectrum = torch.fft.rfft((centred - PREEMPHASIS * before) * _window(length, waveforms.device), fft_length)
         power = spectrum.real.square() + spectrum.imag.square()
-        bank = _mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveforms.device)
+        bank = mel_bank(self.num_mel_bins, fft_length, self.sampling_rate, waveforms.device)
         # In double precision, which Apple's GPUs do not have, neither TF32 nor autocast rounds the factors.
         dtype = torch.float32 if waveforms.device.type == "mps" else torch.float64
         energies = (power.to(dtype) @ bank.to(dtype)).float()
@@ -491,7 +491,7 @@ def _window(length: int, device: torch.device) -> torch.Tensor:
 
 
 @lru_cache(maxsize=8)
-def _mel_bank(num_mel_bins: int, fft_length: int, sampling_rate: int, device: torch.device) -> torch.Tensor:
+def mel_bank(num_mel_bins: int, fft_length: int, sampling_rate: int, device: torch.device) -> torch.Tensor:
     """
     Kaldi's triangular mel filters, `(fft_length // 2 + 1, num_mel_bins)`.
 

@@ -42,9 +42,10 @@ def info_nce(predictions, targets, is_masked, axis="predictions", exclude_duplic
     # Sums over a patch, which bfloat16 could not tell apart.
     with in_float32(targets.device.type):
         losses = []
-        for begin in range(0, own.shape[1], ROWS):
-            arguments = (own[:, begin : begin + ROWS], others, is_masked, alike, begin, exclude_duplicates)
-            if own.shape[1] > ROWS and torch.is_grad_enabled():
+        blocks = row_blocks(own.shape[1])
+        for rows in blocks:
+            arguments = (own[:, rows], others, is_masked, alike, rows, exclude_duplicates)
+            if len(blocks) > 1 and torch.is_grad_enabled():
                 losses.append(checkpoint(row_losses, *arguments, use_reentrant=False))
             else:
                 losses.append(row_losses(*arguments))
@@ -59,18 +60,24 @@ def in_float32(device_type):
     return nullcontext() if device_type == "meta" else torch.autocast(device_type, enabled=False)
 
 
-def row_losses(own, others, is_masked, alike, begin, exclude_duplicates):
-    """InfoNCE (B, R) of patches `begin` to `begin + R`, (B, R, A), against all, (B, M, A); the rest as above."""
+def row_blocks(count) -> list[slice]:
+    """`count` rows in blocks of [`ROWS`]; in one while a model is exported of which the number of rows is open."""
+    if not isinstance(count, int):
+        return [slice(0, count)]
+    return [slice(begin, begin + ROWS) for begin in range(0, count, ROWS)]
+
+
+def row_losses(own, others, is_masked, alike, rows, exclude_duplicates):
+    """InfoNCE (B, R) of some `rows` of patches, (B, R, A), against all, (B, M, A); the rest as above."""
     similarity = own @ others.transpose(1, 2)  # (B, R, M)
     struck_out = ~is_masked.unsqueeze(1)
     if exclude_duplicates:
         place = torch.arange(others.shape[1], device=others.device)
-        rows = slice(begin, begin + own.shape[1])
         is_other = place[rows].unsqueeze(1) != place
         struck_out = struck_out | ((alike[:, rows].unsqueeze(2) == alike.unsqueeze(1)) & is_other)
     never = torch.finfo(similarity.dtype).min
     partition = similarity.masked_fill(struck_out, never).logsumexp(dim=2)
-    return partition - similarity.diagonal(offset=begin, dim1=1, dim2=2)
+    return partition - similarity.diagonal(offset=rows.start, dim1=1, dim2=2)
 
 
 @torch.no_grad()
@@ -82,12 +89,11 @@ def told_apart(predictions, targets, is_masked):
     never = torch.finfo(predictions.dtype).min
     highest = predictions.new_full(is_masked.shape, -torch.inf)
     best = torch.zeros_like(is_masked, dtype=torch.long)
-    for begin in range(0, targets.shape[1], ROWS):
-        rows = slice(begin, begin + ROWS)
+    for rows in row_blocks(targets.shape[1]):
         similarity = targets[:, rows] @ predictions.transpose(1, 2)
         probability = similarity.masked_fill(~is_masked.unsqueeze(1), never).softmax(dim=2)
         value, place = probability.masked_fill(~is_masked[:, rows].unsqueeze(2), -1.0).max(dim=1)
-        best = torch.where(value > highest, place + begin, best)
+        best = torch.where(value > highest, place + rows.start, best)
         highest = torch.maximum(value, highest)
     return best == torch.arange(best.shape[1], device=best.device)
 

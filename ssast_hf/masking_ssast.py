@@ -113,6 +113,8 @@ def first_alike(targets: torch.Tensor) -> torch.Tensor:
         `torch.LongTensor` of shape `(batch_size, num_patches)`: for each patch, the first one of its clip that is
         equal to it, which may be itself. Patches are equal if they have the same one.
     """
+    if is_exporting():
+        return first_alike_in_graph(targets)
     bits = targets.contiguous().view(torch.int32).long()
     # Patches are compared by a polynomial of their bits modulo 2^64, since comparing all pairs pixel by pixel would
     # take gigabytes. Integers do not round: equal patches have equal values.
@@ -129,8 +131,30 @@ def first_alike(targets: torch.Tensor) -> torch.Tensor:
     return torch.where(is_equal, first, own)
 
 
+def first_alike_in_graph(targets: torch.Tensor) -> torch.Tensor:
+    """
+    The same of operations that ONNX has: numbers cannot be seen as bits there. (B, N, A) -> (B, N).
+
+    Patches are compared by sums of whole numbers again, in steps of 2^-32 of what is normalised to a few units; and
+    then, number by number, with the first that has the same sum.
+    """
+    weights = torch.arange(1, 2 * targets.shape[2], 2, device=targets.device) * 2654435761 % (1 << 24)
+    sums = ((targets.double() * 2.0**32).long() * weights).sum(dim=2)  # (B, N)
+    own = torch.arange(targets.shape[1], device=targets.device)
+    first = (sums.unsqueeze(2) == sums.unsqueeze(1)).int().argmax(dim=2)
+    is_equal = (targets == targets.gather(1, first.unsqueeze(2).expand_as(targets))).all(dim=2)
+    return torch.where(is_equal, first, own)
+
+
+def is_exporting() -> bool:
+    """Whether `torch.export` is at work, and no compiler; PyTorch 2.6 has no single question for that."""
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
 def first_marked(marked: torch.Tensor, count: int) -> torch.Tensor:
     """Indices of the marked entries of each row of (B, N) bool, in order, then of others; (B, count) int64."""
+    if not isinstance(count, int):  # all N, whose number is open while a model is exported: in any order
+        return torch.arange(count, device=marked.device).expand(marked.shape[0], -1)
     return (~marked).byte().argsort(dim=1, stable=True)[:, :count]
 
 

@@ -86,9 +86,14 @@ class SSASTEmbeddings(nn.Module):
         more frames interpolate, each clip by as many of its patches (B, N) as are `valid`.
         """
         time = self.config.time_grid(num_frames)
+        prefix, grid = self._split_positions()
+        if not isinstance(time, int):
+            # An exported model of any length: the same without a branch, since fewer frames are stretched by 1.
+            steps = torch.full((1,), time, device=grid.device) if valid is None else valid.sum(dim=1) / grid.shape[2]
+            stretched = _stretch_time(grid, time, steps)
+            return torch.cat((prefix.expand(stretched.shape[0], -1, -1), stretched), dim=1)
         if time == self.config.grid_shape[1]:
             return self.position_embeddings
-        prefix, grid = self._split_positions()
         if valid is not None and time > self.config.grid_shape[1]:
             stretched = _stretch_time(grid, time, valid.sum(dim=1) / grid.shape[2])
             return torch.cat((prefix.expand(valid.shape[0], -1, -1), stretched), dim=1)

@@ -11,6 +11,7 @@ FUNCTIONS = {
     "convert_hf_to_ast": "stock_ast",
     "convert_hf_to_original": "original",
     "convert_original_to_hf": "original",
+    "export_onnx": "exporting.run",
 }
 __all__ = list(FUNCTIONS)
 

@@ -1,0 +1,197 @@
+"""
+From waveform to label: this package's classifier in several forms against stock AST's classifier and its extractor.
+
+    python benchmarks/inference.py
+    python benchmarks/inference.py --sizes nano --batches 1 --repeats 3 --seconds 2
+    python benchmarks/inference.py --model ssast-esc10 --manifest esc10.csv
+
+All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
+form answers while stock AST answers once. `int8` needs torchao, and is left out without it. Of ONNX, the filter banks
+are in the graph. With `--manifest`, a table with the columns `path` and `label`, the accuracy of `--model`, a
+fine-tuned classifier, in each form is measured as well; not of stock AST, which pools otherwise.
+"""
+
+import argparse
+import csv
+import importlib.util
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from timing import interleaved_medians, report
+from transformers import ASTFeatureExtractor, ASTForAudioClassification
+from transformers.utils import logging
+
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf.assets import bundled_clips, nano_model
+from ssast_hf.audio import load_audio
+from ssast_hf.conversion import convert_hf_to_ast, export_onnx
+
+
+RATE = 16000
+# Width, layers, heads.
+SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip, and of the models' input")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, help="PyTorch's and onnxruntime's own choice if not given")
+    parser.add_argument("--forms", nargs="+", help="only these")
+    parser.add_argument("--model", help="a fine-tuned classifier, whose accuracy is measured")
+    parser.add_argument("--manifest", help="its test clips: a table of CSV with path and label")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
+    print(f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}, onnxruntime {onnxruntime.__version__}")
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for size in arguments.sizes:
+            folder = make_model(size, Path(scratch, size), arguments.seconds)
+            forms = forms_of(folder, arguments.forms, arguments.threads, with_stock=True)
+            for batch in arguments.batches:
+                rows += rates(size, forms, cut(batch, arguments.seconds), arguments.repeats)
+        report(rows)
+        if arguments.model and arguments.manifest:
+            target = Path(scratch, "fine-tuned")
+            target.mkdir()
+            forms = forms_of(
+                Path(arguments.model), arguments.forms, arguments.threads, with_stock=False, beside=target
+            )
+            report(accuracies(forms, arguments.model, arguments.manifest))
+
+
+def cut(count: int, seconds: float) -> list[np.ndarray]:
+    """Pieces of the bundled recordings, one after another, from random places; the same for every run."""
+    random = np.random.default_rng(0)
+    recording = np.concatenate([load_audio(path) for path in bundled_clips()])
+    length = int(seconds * RATE)
+    return [recording[start : start + length].copy() for start in random.integers(len(recording) - length, size=count)]
+
+
+def make_model(size: str, folder: Path, seconds: float) -> Path:
+    """A folder of a classifier of ten classes that pools as stock AST does."""
+    frames = max(int(100 * seconds) // 16 * 16, 32)
+    torch.manual_seed(0)
+    labels = {number: f"class {number}" for number in range(10)}
+    if size == "nano":
+        model = SSASTForAudioClassification.from_pretrained(nano_model(), id2label=labels, pooling_mode="cls")
+        model.set_input_geometry(max_length=frames)
+    else:
+        width, layers, heads = SIZES[size]
+        fields = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+        config = SSASTConfig(
+            **fields, intermediate_size=4 * width, max_length=frames, id2label=labels, pooling_mode="cls"
+        )
+        model = SSASTForAudioClassification(config)
+    model.save_pretrained(folder)
+    SSASTFeatureExtractor(max_length=frames).save_pretrained(folder)
+    return folder
+
+
+def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_stock: bool, beside=None) -> dict:
+    """Name -> a function of a list of clips that returns the class of each."""
+    scratch = folder if beside is None else beside
+    extractor = SSASTFeatureExtractor.from_pretrained(folder)
+
+    def load(attention: str, dtype=torch.float32):
+        return SSASTForAudioClassification.from_pretrained(folder, attn_implementation=attention, dtype=dtype).eval()
+
+    def stock():
+        convert_hf_to_ast(folder, scratch / "stock")
+        model = ASTForAudioClassification.from_pretrained(scratch / "stock", dtype=torch.float32).eval()
+        return in_pytorch(model, ASTFeatureExtractor.from_pretrained(scratch / "stock"))
+
+    def int8():
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+        model = load("sdpa")
+        quantize_(model, Int8WeightOnlyConfig())
+        return in_pytorch(model, extractor)
+
+    def exported(dtype: str):
+        target = scratch / f"onnx-{dtype}"
+        export_onnx(folder, target, waveform_input=True, dtype=dtype)
+        return in_onnxruntime(target / "model.onnx", threads)
+
+    makers = {
+        "stock": stock,
+        "eager": lambda: in_pytorch(load("eager"), extractor),
+        "sdpa": lambda: in_pytorch(load("sdpa"), extractor),
+        "compiled": lambda: in_pytorch(torch.compile(load("sdpa")), extractor),
+        "bf16": lambda: in_pytorch(load("sdpa", torch.bfloat16), extractor),
+        "int8": int8,
+        "onnx float32": lambda: exported("float32"),
+        "onnx int8": lambda: exported("int8"),
+    }
+    if not with_stock:
+        del makers["stock"]
+    if importlib.util.find_spec("torchao") is None:
+        del makers["int8"]
+    return {name: make() for name, make in makers.items() if only is None or name in (*only, "stock")}
+
+
+def in_pytorch(model, extractor):
+    @torch.inference_mode()
+    def classify(clips: list[np.ndarray]) -> np.ndarray:
+        inputs = extractor(clips, sampling_rate=RATE, return_tensors="pt")
+        return model(**inputs).logits.argmax(dim=1).numpy()
+
+    return classify
+
+
+def in_onnxruntime(path: Path, threads: int | None):
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options)
+
+    def classify(clips: list[np.ndarray]) -> np.ndarray:
+        return session.run(["logits"], {"waveform": np.stack(clips)})[0].argmax(axis=1)
+
+    return classify
+
+
+def rates(size: str, forms: dict, clips: list[np.ndarray], repeats: int) -> list[dict]:
+    """Milliseconds per clip of each form, and how it compares with stock AST."""
+    medians = interleaved_medians(
+        {name: lambda classify=classify: classify(clips) for name, classify in forms.items()}, repeats, warmup=2
+    )
+    return [
+        {
+            "size": size,
+            "batch": len(clips),
+            "form": name,
+            "ms/clip": 1000 * seconds / len(clips),
+            "x stock": medians["stock"] / seconds,
+        }
+        for name, seconds in medians.items()
+    ]
+
+
+def accuracies(forms: dict, model: str, manifest: str) -> list[dict]:
+    """Per cent of the clips of a table that each form gets right, and by how many points it differs from the first."""
+    config = SSASTConfig.from_pretrained(model)
+    with open(manifest, newline="", encoding="utf-8") as file:
+        clips = [(Path(manifest).parent / row["path"], config.label2id[row["label"]]) for row in csv.DictReader(file)]
+    right = dict.fromkeys(forms, 0)
+    for path, label in clips:
+        wave = load_audio(path)
+        for name, classify in forms.items():
+            right[name] += int(classify([wave])[0] == label)
+    points = {name: 100 * count / len(clips) for name, count in right.items()}
+    first = next(iter(points.values()))
+    return [{"form": name, "accuracy": value, "points": value - first} for name, value in points.items()]
+
+
+if __name__ == "__main__":
+    main()

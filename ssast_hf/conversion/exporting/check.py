@@ -1,0 +1,136 @@
+"""An exported file in onnxruntime beside the same model in PyTorch."""
+
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...assets import bundled_clips
+from ...feature_extraction_ssast import SSASTFeatureExtractor
+from ...heads_ssast import SSASTHeadModel
+from ...modeling_ssast import SSASTForPretraining
+from ..folders import PLAIN
+from .graph import Graph
+from .numbers import Preprocessing
+from .report import Report
+from .writing import open_session
+
+
+# Batches to compare, and the largest of them.
+NUM_BATCHES, LARGEST_BATCH = 20, 4
+# Calls that are timed; the median counts.
+NUM_CALLS = 7
+# 80 dB of energy, in units of the natural logarithm.
+QUIET = 18.4
+# Outputs that count patches which are told apart; rounding decides where two fit equally well.
+COUNTED = ("accuracy",)
+
+
+@torch.no_grad()
+def compare(graph: Graph, path: Path, report: Report):
+    """
+    Differences on random batches, of one patch, of a whole clip, of twice that, and of any length between: relative
+    to values above 1. And how long one clip of full length takes.
+    """
+    session = open_session(path)
+    config = graph.model.config
+    shortest, longest = config.patch_shape[1], 2 * config.max_length
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(shortest, longest + 1, (NUM_BATCHES,), generator=generator).tolist()
+    sizes = torch.randint(1, LARGEST_BATCH + 1, (NUM_BATCHES,), generator=generator).tolist()
+    lengths[:3], sizes[:3] = [shortest, config.max_length, longest], [1, 2, 1]
+    for seed, (size, length) in enumerate(zip(sizes, lengths, strict=True)):
+        inputs = graph.example(size, length, seed)
+        expected = graph(**inputs)
+        found = run(session, inputs)
+        for name, value in expected.items():
+            if name not in COUNTED:
+                report.add_difference(name, difference_of(found[name], value.numpy()))
+    report.batches = [f"{size} x {length}" for size, length in zip(sizes, lengths, strict=True)]
+    inputs = graph.example(1, config.max_length)
+    report.seconds["PyTorch"] = seconds_of(lambda: graph(**inputs))
+    report.seconds["onnxruntime"] = seconds_of(lambda: run(session, inputs))
+
+
+@torch.no_grad()
+def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Preprocessing, path: Path, report: Report):
+    """
+    On the bundled clips: how far the filter banks in the graph are from the feature extractor's, and of a model with a
+    head whether the best label, of the clip or of every time step, is the same one as in PyTorch.
+    """
+    if isinstance(graph.model, SSASTForPretraining):
+        return
+    session = open_session(path)
+    for clip in bundled_clips():
+        waveform = read_clip(clip, numbers.sampling_rate)
+        features = extractor(
+            waveform.numpy(),
+            sampling_rate=numbers.sampling_rate,
+            padding="max_length" if numbers.pad_to else False,
+            truncation=numbers.cut_to is not None,
+            return_attention_mask=False,
+            return_tensors="pt",
+        )["input_values"]
+        if graph.filter_banks is None:
+            inputs = {"input_values": features}
+        else:
+            inputs = {"waveform": waveform.unsqueeze(0)}
+            own, _ = graph.filter_banks(waveform.unsqueeze(0))
+            # In units of the logarithm again.
+            report.add_filter_banks(filter_bank_difference(*(2 * numbers.std * each for each in (own, features))))
+        if graph.has_mask:
+            inputs["attention_mask"] = torch.ones(next(iter(inputs.values())).shape[:2], dtype=torch.int64)
+        found = run(session, inputs)
+        if isinstance(graph.model, SSASTHeadModel):
+            mask = torch.ones(features.shape[:2], dtype=torch.int64) if graph.has_mask else None
+            logits = graph.model(features, attention_mask=mask, **PLAIN).logits
+            report.add_clip(clip.name, logits.float().numpy(), found["logits"])
+
+
+def filter_bank_difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """
+    The largest difference of log-mel values (..., mels), but for what is [`QUIET`] below the loudest of its frame: in
+    single precision, Kaldi's own numbers are no better there.
+    """
+    is_heard = expected > expected.amax(dim=-1, keepdim=True) - QUIET
+    return ((found - expected).abs() * is_heard).max().item()
+
+
+def run(session, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """The outputs by name."""
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(None, {name: value.numpy() for name, value in inputs.items()}), strict=True))
+
+
+def difference_of(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest one, relative to expected values above 1; infinite if a shape differs, or if there is NaN."""
+    if found.shape != expected.shape:
+        return float("inf")
+    if expected.dtype == bool:
+        return float((found != expected).any())
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)
+    return float("inf") if np.isnan(difference).any() else float(difference.max(initial=0.0))
+
+
+def seconds_of(function) -> float:
+    """The median of some calls after one that is not timed."""
+    function()
+    seconds = []
+    for _ in range(NUM_CALLS):
+        begin = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def read_clip(path: Path, sampling_rate: int) -> torch.Tensor:
+    """Mono samples (num_samples,) of a recording at that rate, resampled by its spectrum, as `infer.py` does."""
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    count = round(len(samples) * sampling_rate / rate)
+    resampled = np.fft.irfft(np.fft.rfft(samples.mean(axis=1)), count) * (count / len(samples))
+    return torch.from_numpy(resampled.astype(np.float32))

@@ -1,0 +1,73 @@
+"""The feature extractor as a part of a graph: waveforms in, what the model takes out."""
+
+import torch
+from torch import nn
+
+from ...feature_extraction_ssast import PREEMPHASIS, mel_bank
+from .numbers import Preprocessing
+
+
+class FilterBanks(nn.Module):
+    """
+    Kaldi's filter banks in operations that ONNX and onnxruntime-web have. The Fourier transform is a product with a
+    matrix, in double precision: sums of 400 numbers would round quiet frequencies beside loud ones away.
+
+    Args:
+        numbers ([`Preprocessing`]): All that the feature extractor knows.
+    """
+
+    def __init__(self, numbers: Preprocessing):
+        super().__init__()
+        self.numbers = numbers
+        times = torch.arange(numbers.frame_length, dtype=torch.float64)
+        # Kaldi leaves out the highest frequency.
+        frequencies = torch.arange(numbers.fft_length // 2, dtype=torch.float64) / numbers.fft_length
+        angles = 2 * torch.pi * times.unsqueeze(1) * frequencies
+        self.register_buffer("transform", torch.cat((angles.cos(), angles.sin()), dim=1))  # (400, 512)
+        bank = mel_bank(numbers.num_mel_bins, numbers.fft_length, numbers.sampling_rate, torch.device("cpu"))
+        self.register_buffer("bank", bank[:-1].double())  # (256, mels)
+        self.register_buffer("window", torch.hann_window(numbers.frame_length, periodic=False))
+
+    def forward(
+        self,
+        waveform: torch.Tensor,  # (B, samples)
+        is_audio: torch.Tensor | None = None,  # (B, samples) bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # (B, frames, mels), and (B, frames) int64 of what is audio
+        numbers = self.numbers
+        if is_audio is None:
+            mean = waveform.double().mean(dim=1, keepdim=True)
+        else:
+            waveform = torch.where(is_audio, waveform, 0.0)
+            num_samples = is_audio.sum(dim=1, keepdim=True)
+            mean = waveform.double().sum(dim=1, keepdim=True) / num_samples.clamp(min=1)
+        waveform = waveform - mean.float()
+        if numbers.cut_to is not None:
+            waveform = waveform[:, : numbers.num_samples(numbers.cut_to)]
+        count = (waveform.shape[1] - numbers.frame_length) // numbers.frame_shift + 1
+        starts = torch.arange(count, device=waveform.device) * numbers.frame_shift
+        places = starts.unsqueeze(1) + torch.arange(numbers.frame_length, device=waveform.device)
+        features = self.log_mel(waveform[:, places])
+        mask = None
+        if is_audio is not None:
+            lengths = (num_samples - numbers.frame_length) // numbers.frame_shift + 1
+            mask = torch.arange(count, device=waveform.device) < lengths
+            features = torch.where(mask.unsqueeze(2), features, numbers.padding_value)
+            mask = mask.long()
+        if numbers.pad_to is not None:
+            # One expression for all lengths: as many frames of padding as could be missing, and no more than these.
+            padding = features.new_full((1, numbers.pad_to, features.shape[2]), numbers.padding_value)
+            length = numbers.pad_to if numbers.cut_to is not None else torch.sym_max(count, numbers.pad_to)
+            features = torch.cat((features, padding.expand(features.shape[0], -1, -1)), dim=1)[:, :length]
+            if mask is not None:
+                nothing = mask.new_zeros(1, numbers.pad_to).expand(mask.shape[0], -1)
+                mask = torch.cat((mask, nothing), dim=1)[:, :length]
+        return (features - numbers.mean) / (2 * numbers.std), mask
+
+    def log_mel(self, frames: torch.Tensor) -> torch.Tensor:
+        """(B, frames, samples) -> (B, frames, mels), before padding and normalisation."""
+        centred = frames - frames.mean(dim=2, keepdim=True)
+        before = torch.cat((centred[..., :1], centred[..., :-1]), dim=2)
+        windowed = (centred - PREEMPHASIS * before) * self.window
+        real, imaginary = (windowed.double() @ self.transform).chunk(2, dim=2)
+        energies = (real * real + imaginary * imaginary) @ self.bank
+        return energies.float().clamp(min=torch.finfo(torch.float32).eps).log()

@@ -1,0 +1,141 @@
+"""What was measured of an export: for people, for programs, and as a reason to refuse it."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ..folders import ConversionError
+
+
+# The largest accepted difference of outputs in float32, and of log-mel filter banks.
+TOLERANCE, FILTER_BANK_TOLERANCE = 1e-4, 1e-3
+PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
+
+
+class Report:
+    """
+    Args:
+        model_class (`str`): What was exported.
+        dtype (`str`): Of its weights in the file.
+        opset (`int`): Of ONNX.
+        folder (`Path`): Where the files are.
+    """
+
+    def __init__(self, model_class: str, dtype: str, opset: int, folder: Path):
+        self.model_class, self.dtype, self.opset, self.folder = model_class, dtype, opset, folder
+        self.batches: list[str] = []
+        self.differences: dict[str, float] = {}
+        self.filter_banks: float | None = None
+        self.seconds: dict[str, float] = {}
+        self.clips: dict[str, bool] = {}  # whether the best labels are the same
+        self.flips: list[str] = []  # the clips where more than rounding made them differ
+
+    def add_difference(self, name: str, difference: float):
+        """Of an output, in one of the batches."""
+        self.differences[name] = max(self.differences.get(name, 0.0), difference)
+
+    def add_filter_banks(self, difference: float):
+        """Of log-mel filter banks, in one of the clips."""
+        self.filter_banks = max(self.filter_banks or 0.0, difference)
+
+    def add_clip(self, name: str, expected: np.ndarray, found: np.ndarray):
+        """Logits (..., num_labels) in PyTorch and in onnxruntime, of a bundled clip."""
+        self.clips[name] = bool((expected.argmax(axis=-1) == found.argmax(axis=-1)).all())
+        chosen = np.take_along_axis(expected, found.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+        if (expected.max(axis=-1) - chosen > 2 * TOLERANCE).any():
+            self.flips.append(name)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Of the weights that were written, in bytes."""
+        return {path.name: path.stat().st_size for path in sorted(self.folder.glob("model.*"))}
+
+    def refuse(self):
+        """ConversionError if anything differs by more than rounding."""
+        for name, difference in self.differences.items():
+            if not difference <= TOLERANCE:
+                raise ConversionError(
+                    f"{name} differs from PyTorch's by {difference:.1e}, more than {TOLERANCE:.0e}, in onnxruntime "
+                    f"{version('onnxruntime')}; nothing was written."
+                )
+        if self.filter_banks is not None and not self.filter_banks <= FILTER_BANK_TOLERANCE:
+            raise ConversionError(
+                f"Filter banks differ from the feature extractor's by {self.filter_banks:.1e}, more than "
+                f"{FILTER_BANK_TOLERANCE:.0e}; nothing was written."
+            )
+        if self.flips:
+            raise ConversionError(f"The best label of {self.flips[0]} is not PyTorch's; nothing was written.")
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in self.sizes.items())
+        worst = max(self.differences, key=self.differences.__getitem__)
+        return [
+            f"model    {self.model_class}, {self.dtype}, opset {self.opset}: {sizes}",
+            f"checked  {len(self.batches)} batches: at most {self.differences[worst]:.1e} from PyTorch ({worst})",
+            *(
+                [f"checked  best labels of {sum(self.clips.values())} of {len(self.clips)} clips"]
+                if self.clips
+                else []
+            ),
+            *([f"checked  filter banks within {self.filter_banks:.1e}"] if self.filter_banks is not None else []),
+            "latency  " + ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in self.seconds.items()),
+        ]
+
+    def metrics(self) -> dict:
+        """For programs."""
+        return {
+            "model_class": self.model_class,
+            "dtype": self.dtype,
+            "opset": self.opset,
+            "bytes": self.sizes,
+            "differences": self.differences,
+            "filter_bank_difference": self.filter_banks,
+            "batches": self.batches,
+            "seconds_at_batch_1": self.seconds,
+            "same_best_label": self.clips,
+            "versions": {name: version(name) for name in PACKAGES},
+            "machine": platform.machine(),
+        }
+
+    def write(self):
+        """`report.md` and `metrics.json`."""
+        text = json.dumps(self.metrics(), indent=2) + "\n"
+        (self.folder / "metrics.json").write_text(text, encoding="utf-8")
+        (self.folder / "report.md").write_text("\n".join(self.page()) + "\n", encoding="utf-8")
+
+    def page(self) -> list[str]:
+        packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+        lines = [
+            f"# {self.model_class} for onnxruntime",
+            "",
+            f"Weights in {self.dtype}, opset {self.opset}; {packages}; {platform.machine()}.",
+            "",
+            "| file | MB |",
+            "|---|---|",
+            *(f"| {name} | {size / 1e6:.1f} |" for name, size in self.sizes.items()),
+            "",
+            "| one clip of full length | ms |",
+            "|---|---|",
+            *(f"| {name} | {1000 * seconds:.1f} |" for name, seconds in self.seconds.items()),
+            "",
+            "The largest differences from PyTorch in float32, relative to values above 1, on "
+            f"{len(self.batches)} random batches (clips x frames: {', '.join(self.batches)}):",
+            "",
+            "| output | difference |",
+            "|---|---|",
+            *(f"| {name} | {difference:.1e} |" for name, difference in self.differences.items()),
+        ]
+        if self.filter_banks is not None:
+            lines += ["", f"Log-mel filter banks in the graph are within {self.filter_banks:.1e} of the extractor's."]
+        if self.clips:
+            lines += [
+                "",
+                f"The best label is PyTorch's for {sum(self.clips.values())} of {len(self.clips)} clips:",
+                "",
+            ]
+            lines += [f"- {name}: {'the same' if same else 'another one'}" for name, same in self.clips.items()]
+        return lines

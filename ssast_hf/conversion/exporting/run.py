@@ -1,0 +1,148 @@
+"""A saved model into a folder for onnxruntime, top to bottom."""
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from ...assets import FOLDER
+from ...feature_extraction_ssast import SSASTFeatureExtractor
+from ...heads_ssast import SSASTForCTC, SSASTHeadModel
+from ...modeling_ssast import SSASTForPretraining, SSASTPreTrainedModel
+from ...storage.guards import reading
+from ...storage.reading import find_file, read_json, weight_shapes
+from ...storage.sizes import check_model_folder
+from ...storage.writing import check_output, written_whole
+from ..folders import ConversionError, read_feature_extractor
+from ..kinds import kind_of
+from .check import compare, compare_clips
+from .filter_banks import FilterBanks
+from .graph import Graph, exported
+from .numbers import preprocessing_of
+from .report import Report
+from .writing import OLDEST_OPSET, check_versions, write_onnx
+
+
+WRITTEN = (
+    "model.onnx", "model.onnx.data", "model.pt2", "infer.py", "labels.json", "preprocessor.json", "report.md",
+    "metrics.json",
+)  # fmt: skip
+
+
+def export_onnx(
+    model_dir,
+    output_dir,
+    attention_mask: bool = False,
+    waveform_input: bool = False,
+    dtype: str = "float32",
+    opset: int = OLDEST_OPSET,
+    pt2: bool = False,
+    overwrite: bool = False,
+) -> list[str]:
+    """
+    Write a saved model as `model.onnx`, for any number of clips of any length, and compare it with PyTorch before
+    anything is kept.
+
+    Inputs are `input_values` (batch, frames, mels), or `waveform` (batch, samples); on request `attention_mask`, of
+    the same length, int64; and for a pretraining model `bool_masked_pos` (batch, patches). Outputs have their names
+    in PyTorch and are float32. Beside it lie `preprocessor.json` and `labels.json`; `infer.py`, which needs no
+    PyTorch; and `report.md` and `metrics.json`.
+
+    Args:
+        model_dir (`str` or `Path`): A folder of any class of this package.
+        output_dir (`str` or `Path`): The folder to write.
+        attention_mask (`bool`, defaults to `False`): Whether padding can be told from audio.
+        waveform_input (`bool`, defaults to `False`): Whether the graph computes the filter banks. Those of a model
+            with a head are padded and cut as its feature extractor does; of an encoder, they are of any length.
+        dtype (`str`, defaults to `"float32"`): Or `"float16"`; or `"int8"`, linear layers that onnxruntime quantises,
+            and their inputs as they come.
+        opset (`int`, defaults to 18): The version of ONNX's operators.
+        pt2 (`bool`, defaults to `False`): Whether `model.pt2` is written, for `torch.export.load`. Not with `"int8"`.
+        overwrite (`bool`, defaults to `False`): Whether the files of an earlier export are replaced.
+
+    Returns:
+        `list[str]`: Sizes, differences and times.
+
+    Raises:
+        ConversionError: If the model cannot be exported, if outputs differ from PyTorch's by more than 1e-4 in
+            float32, or if a package is too old.
+        ImportError: If onnx, onnxscript, onnxruntime or soundfile is missing.
+        OSError: If there is no such model, or `output_dir` cannot be written or exists.
+    """
+    check_versions(opset)
+    if dtype not in ("float32", "float16", "int8"):
+        raise ConversionError(f"dtype must be float32, float16 or int8; got {dtype!r}.")
+    if pt2 and dtype == "int8":
+        raise ConversionError("int8 is made by onnxruntime for itself: model.pt2 is float32 or float16.")
+    check_output(output_dir, overwrite, source=model_dir)
+    model, extractor = load(model_dir)
+    has_head = isinstance(model, SSASTHeadModel)
+    numbers = preprocessing_of(extractor, model.config, has_head, attention_mask)
+    graph = Graph(model, FilterBanks(numbers) if waveform_input else None, attention_mask).eval()
+    written = graph
+    if dtype == "float16":  # but for the filter banks
+        written = Graph(copy.deepcopy(model).half(), graph.filter_banks, attention_mask).eval()
+    with written_whole(output_dir, also_replaced=WRITTEN) as folder:
+        folder.mkdir()
+        program = exported(written)
+        write_onnx(program, written, folder / "model.onnx", opset, quantise=dtype == "int8")
+        if pt2:
+            torch.export.save(program, folder / "model.pt2")
+        del program, written  # their memory
+        (folder / "preprocessor.json").write_text(json.dumps(asdict(numbers), indent=2) + "\n", encoding="utf-8")
+        labels = labels_of(model_dir, model)
+        (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if not isinstance(model, SSASTForPretraining):  # which asks for a mask that no recording has
+            (folder / "infer.py").write_text((FOLDER / "infer.py").read_text(encoding="utf-8"), encoding="utf-8")
+        report = Report(type(model).__name__, dtype, opset, folder)
+        compare(graph, folder / "model.onnx", report)
+        compare_clips(graph, extractor, numbers, folder / "model.onnx", report)
+        report.write()
+        if dtype == "float32":
+            report.refuse()
+        return report.lines()
+
+
+def load(model_dir) -> tuple[SSASTPreTrainedModel, SSASTFeatureExtractor]:
+    """The model in a folder, in float32 and with attention written out, and its feature extractor."""
+    check_model_folder(model_dir)
+    model_class = kind_of(weight_shapes(model_dir))
+    with reading(model_dir, "an SSAST model", "Copy or download the model again."):
+        model, info = model_class.from_pretrained(
+            model_dir,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+    if missing := sorted(key for key in info["missing_keys"] if not key.endswith("embeddings.mask_token")):
+        raise ConversionError(f"{model_dir} lacks weights, such as {missing[0]}. Copy or download the model again.")
+    extractor = read_feature_extractor(model_dir, SSASTFeatureExtractor)
+    if extractor is None:
+        raise ConversionError(
+            f"{model_dir} has no preprocessor_config.json, which says what the model takes. Copy it."
+        )
+    if extractor.num_mel_bins != model.config.num_mel_bins:
+        raise ConversionError(
+            f"{model_dir}: preprocessor_config.json has num_mel_bins={extractor.num_mel_bins}, config.json "
+            f"{model.config.num_mel_bins}. Correct one of them."
+        )
+    return model.eval().requires_grad_(False), extractor
+
+
+def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:
+    """What the outputs of a head stand for, in their order; none of other models."""
+    config = model.config
+    if isinstance(model, SSASTForCTC):
+        if find_file(model_dir, "vocab.json") is None:
+            return [str(number) for number in range(config.vocab_size)]
+        characters = {
+            number: text for text, number in read_json(Path(model_dir, "vocab.json"), "a vocabulary").items()
+        }
+        return [str(characters.get(number, number)) for number in range(config.vocab_size)]
+    if isinstance(model, SSASTHeadModel):
+        return [str(config.id2label.get(number, number)) for number in range(config.num_labels)]
+    return []

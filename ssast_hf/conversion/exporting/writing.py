@@ -1,0 +1,131 @@
+"""The graph as a file for onnxruntime."""
+
+import logging
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import torch
+from packaging.version import Version
+from torch.export import ExportedProgram
+
+from ...storage.guards import reason
+from ..folders import ConversionError
+from .graph import Graph
+
+
+# PyTorch writes operators of this version of ONNX, and onnxruntime has read the format of such files since then.
+OLDEST_OPSET, OLDEST_ONNXRUNTIME, OLDEST_TORCH = 18, "1.18", "2.9"
+# Files of ONNX hold 2 GB; what is more lies in a second file.
+MOST_BYTES = 1 << 30
+
+
+def check_versions(opset: int):
+    """ConversionError if a package, or the version of the operators, is too old; ImportError if one is missing."""
+    import onnx
+    import onnxruntime
+    import onnxscript  # noqa: F401 - PyTorch's exporter needs it
+    import soundfile  # noqa: F401
+
+    for name, found, oldest in (
+        ("PyTorch", torch.__version__, OLDEST_TORCH),
+        ("onnxruntime", onnxruntime.__version__, OLDEST_ONNXRUNTIME),
+    ):
+        if Version(found) < Version(oldest):
+            package = "torch" if name == "PyTorch" else name
+            raise ConversionError(
+                f'Exporting needs {name} {oldest} or later, found {found}: pip install --upgrade "{package}>={oldest}"'
+            )
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= opset <= newest:
+        raise ConversionError(
+            f"opset {opset} cannot be written: PyTorch makes operators of {OLDEST_OPSET} and later, and onnx "
+            f"{onnx.__version__} knows them up to {newest}. Choose one of these; {OLDEST_OPSET} runs everywhere."
+        )
+
+
+def write_onnx(program: ExportedProgram, graph: Graph, path: Path, opset: int, quantise: bool):
+    """Write `path`, in onnxruntime's 8 bit integers on request; ConversionError if a size was fixed on the way."""
+    inputs = graph.example(1, graph.model.config.patch_shape[1])
+    with torch.no_grad():
+        names = list(graph(**inputs))
+    size = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
+    with quiet():
+        written = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(inputs),
+            output_names=names,
+            external_data=size > MOST_BYTES,
+            verbose=False,
+        )
+        written.save(path, external_data=size > MOST_BYTES)
+    check_sizes_are_open(path)
+    if quantise:
+        quantise_linear(path)
+
+
+@contextmanager
+def quiet():
+    """Without the exporters' lines of progress, and their advice to themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def check_sizes_are_open(path: Path):
+    """ConversionError unless every input takes any number of clips of any length."""
+    import onnx
+
+    for each in onnx.load(path, load_external_data=False).graph.input:
+        for axis, name in ((0, "batch"), (1, "time")):
+            size = each.type.tensor_type.shape.dim[axis]
+            if size.HasField("dim_value"):
+                raise ConversionError(
+                    f"PyTorch {torch.__version__} fixed the {name} of {each.name} at {size.dim_value}; nothing was "
+                    "written. Export with another version of PyTorch."
+                )
+
+
+def quantise_linear(path: Path):
+    """Dynamic quantisation of linear layers, in place; not of the filter banks, which compute in double precision."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(path)
+    is_double = {each.name for each in model.graph.initializer if each.data_type == onnx.TensorProto.DOUBLE}
+    kept = [node.name for node in model.graph.node if is_double.intersection(node.input)]
+    target = path.with_name("quantised.onnx")
+    with quiet():
+        quantize_dynamic(
+            model,
+            target,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            nodes_to_exclude=kept,
+            per_channel=True,
+            # Unsigned: products of signed and unsigned bytes overflow on processors without VNNI.
+            weight_type=QuantType.QUInt8,
+        )
+    target.replace(path)
+
+
+def open_session(path: Path):
+    """The file in onnxruntime; ConversionError if that does not take it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of many types, all its own
+        raise ConversionError(
+            f"onnxruntime {onnxruntime.__version__} does not take the file ({reason(error)}). Update it, or choose an "
+            f"older --opset; {OLDEST_OPSET} is the oldest."
+        ) from error

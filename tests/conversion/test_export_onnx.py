@@ -1,0 +1,237 @@
+"""`ssast-hf export-onnx`: any batch, any length, what lies beside the model, and what is refused."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from exported import LABELS, needs_exporter, saved
+
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
+    SSASTForPretraining,
+    SSASTForXVector,
+    SSASTModel,
+    cli,
+)
+from ssast_hf.assets import bundled_clips
+from ssast_hf.conversion import ConversionError, export_onnx
+from ssast_hf.conversion.exporting import writing
+from ssast_hf.conversion.exporting.check import difference_of, read_clip
+from ssast_hf.conversion.exporting.filter_banks import FilterBanks
+from ssast_hf.conversion.exporting.numbers import preprocessing_of
+from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
+
+
+def ask(folder, **inputs) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(None, {name: np.asarray(x) for name, x in inputs.items()}), strict=True))
+
+
+def batch(batch_size: int, num_frames: int, is_padded: bool = False) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(num_frames)
+    inputs = {"input_values": torch.randn(batch_size, num_frames, 128, generator=generator)}
+    if is_padded:
+        lengths = torch.linspace(num_frames, max(num_frames // 2, 16), batch_size).long()
+        inputs["attention_mask"] = (torch.arange(num_frames) < lengths.unsqueeze(1)).long()
+    return inputs
+
+
+def check(model, folder, inputs):
+    with torch.no_grad():
+        expected = model(**inputs, return_dict=True)
+    found = ask(folder, **inputs)
+    assert found.keys() == {name for name, value in expected.items() if value is not None} - {"bool_masked_pos"}
+    for name, value in found.items():
+        assert name == "accuracy" or difference_of(value, expected[name].numpy()) < 1e-4, name
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    model = saved(folder / "model", SSASTForAudioClassification)
+    return model, folder / "model", folder / "onnx", export_onnx(folder / "model", folder / "onnx", pt2=True)
+
+
+# From one patch, over the model's own length, to what stretches its positions; one clip and several.
+SHAPES = [(1, 16), (3, 96), (2, 57), (1, 97), (2, 300)]
+
+
+@needs_exporter
+def test_any_number_of_clips_of_any_length(classifier):
+    model, _, folder, _ = classifier
+    for batch_size, num_frames in SHAPES:
+        check(model, folder, batch(batch_size, num_frames))
+
+
+@needs_exporter
+def test_exported_program_of_pytorch(classifier):
+    model, _, folder, _ = classifier
+    program = torch.export.load(folder / "model.pt2").module()
+    for batch_size, num_frames in SHAPES[1:]:
+        inputs = batch(batch_size, num_frames)
+        torch.testing.assert_close(program(**inputs)["logits"], model(**inputs).logits, rtol=0, atol=1e-4)
+
+
+@needs_exporter
+def test_what_lies_beside_the_model(classifier):
+    _, _, folder, lines = classifier
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        "infer.py labels.json metrics.json model.onnx model.pt2 preprocessor.json report.md".split()
+    )
+    assert json.loads((folder / "labels.json").read_text()) == list(LABELS.values())
+    assert json.loads((folder / "preprocessor.json").read_text())["pad_to"] == 96
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert len(metrics["batches"]) == 20
+    assert metrics["differences"]["logits"] < 1e-4
+    assert metrics["bytes"]["model.onnx"] == (folder / "model.onnx").stat().st_size
+    assert list(metrics["same_best_label"].values()) == [True] * 8
+    assert any("20 batches" in line for line in lines)
+    assert "| onnxruntime |" in (folder / "report.md").read_text()
+
+
+@needs_exporter
+def test_infer_needs_no_pytorch(classifier):
+    """It says of a recording, of another rate and in stereo, what the model says in PyTorch."""
+    model, source, folder, _ = classifier
+    clip = next(path for path in bundled_clips() if "stereo" in path.name)
+    code = f"import runpy, sys; sys.argv = ['infer.py', {str(clip)!r}]; "
+    code += "sys.modules.update(dict.fromkeys(('torch', 'transformers', 'ssast_hf'))); "
+    code += f"runpy.run_path({str(folder / 'infer.py')!r}, run_name='__main__')"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    extractor = SSASTFeatureExtractor.from_pretrained(source)
+    features = extractor(read_clip(clip, 16000), sampling_rate=16000, return_tensors="pt")["input_values"]
+    logits = model(features).logits[0]
+    words = result.stdout.split()
+    assert words[0] == LABELS[logits.argmax().item()]
+    assert float(words[1]) == pytest.approx(logits.max().item(), abs=2e-3)
+    assert result.stdout.endswith("logits 1 3\n")
+
+
+@needs_exporter
+def test_encoder_with_mask(tmp_path):
+    """All levels, and clips of several lengths in a batch; patches overlap."""
+    model = saved(tmp_path / "model", SSASTModel, frequency_stride=12, time_stride=10)
+    export_onnx(tmp_path / "model", tmp_path / "onnx", attention_mask=True)
+    for batch_size, num_frames in SHAPES:
+        check(model, tmp_path / "onnx", batch(batch_size, num_frames, is_padded=True))
+    assert json.loads((tmp_path / "onnx" / "labels.json").read_text()) == []
+
+
+@pytest.mark.slow
+@needs_exporter
+def test_pretraining_model_with_duplicates(tmp_path):
+    model = saved(tmp_path / "model", SSASTForPretraining)
+    export_onnx(tmp_path / "model", tmp_path / "onnx")
+    for batch_size, num_frames in SHAPES[1:]:
+        inputs = batch(batch_size, num_frames)
+        inputs["input_values"][:, 16:48] = 0.467  # silence
+        mask = torch.rand(batch_size, 8 * (num_frames // 16), generator=torch.Generator().manual_seed(0)) < 0.6
+        check(model, tmp_path / "onnx", inputs | {"bool_masked_pos": mask})
+    assert not (tmp_path / "onnx" / "infer.py").exists()
+
+
+@needs_exporter
+def test_waveforms_in_bytes(tmp_path):
+    """Filter banks in the graph, of a model whose weights are quantised."""
+    model = saved(tmp_path / "model", SSASTForAudioClassification, hidden_size=64)
+    lines = export_onnx(tmp_path / "model", tmp_path / "onnx", waveform_input=True, dtype="int8")
+    assert any("filter banks within" in line for line in lines)
+    extractor = SSASTFeatureExtractor.from_pretrained(tmp_path / "model")
+    for clip in bundled_clips()[:3]:
+        waveform = read_clip(clip, 16000)
+        logits = ask(tmp_path / "onnx", waveform=waveform.unsqueeze(0))["logits"]
+        features = extractor(waveform, sampling_rate=16000, return_tensors="pt")["input_values"]
+        np.testing.assert_allclose(logits, model(features).logits.detach(), atol=0.2)
+        assert logits.argmax() == model(features).logits.argmax()
+
+
+@pytest.mark.slow
+@needs_exporter
+@pytest.mark.parametrize(
+    ("model_class", "fields", "options"),
+    [
+        (SSASTForXVector, {"xvector_output_dim": 16}, {"attention_mask": True}),
+        (SSASTForCTC, {"vocab_size": 9, "time_stride": 4, "pad_token_id": 2}, {"opset": 20}),
+        (SSASTForAudioFrameClassification, {"use_weighted_layer_sum": True, "classifier_proj_size": 8}, {}),
+        (SSASTForPretraining, {"decoder_num_hidden_layers": 1, "frequency_stride": 12}, {"attention_mask": True}),
+        (SSASTForAudioClassification, {"pooling_mode": "statistics"}, {"dtype": "float16"}),
+        (SSASTForAudioClassification, {}, {"waveform_input": True, "attention_mask": True}),
+        (SSASTModel, {"pooling_mode": "cls"}, {"waveform_input": True}),
+    ],
+)
+def test_every_class(model_class, fields, options, tmp_path):
+    saved(tmp_path / "model", model_class, **fields)
+    export_onnx(tmp_path / "model", tmp_path / "onnx", **options)
+    differences = json.loads((tmp_path / "onnx" / "metrics.json").read_text())["differences"]
+    assert max(differences.values()) < (0.1 if "dtype" in options else 1e-4)
+
+
+def test_filter_banks_are_the_extractors():
+    """Also of padded batches, cut and padded."""
+    extractor = SSASTFeatureExtractor(max_length=100)
+    config = SSASTConfig(max_length=100, num_masked_patches=20)
+    clips = [path for path in bundled_clips() if "16k" in path.name][:3]
+    waveforms = [read_clip(path, 16000)[: 8000 + 9000 * i] for i, path in enumerate(clips)]
+    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+    is_audio = torch.arange(padded.shape[1]) < torch.tensor([[len(each)] for each in waveforms])
+    banks = FilterBanks(preprocessing_of(extractor, config, has_head=True, has_mask=False))
+    features, mask = banks(padded, is_audio)
+    arrays = [each.numpy() for each in waveforms]
+    expected = extractor(arrays, sampling_rate=16000, return_tensors="pt", return_attention_mask=True)
+    torch.testing.assert_close(features, expected["input_values"], rtol=0, atol=1e-3 / (2 * extractor.std))
+    assert torch.equal(mask, expected["attention_mask"])
+
+
+def test_duplicates_are_found_without_looking_at_bits():
+    targets = torch.randn(2, 40, 16, generator=torch.Generator().manual_seed(0))
+    targets[0, 7] = targets[0, 3]
+    targets[1, 20:] = 0.467
+    targets[1, 30] += 1e-7
+    assert torch.equal(first_alike_in_graph(targets), first_alike(targets))
+
+
+def test_what_is_refused(tmp_path, monkeypatch):
+    saved(tmp_path / "model", SSASTModel)
+    cases = [({"opset": 11}, "opset 11 cannot be written"), ({"opset": 999}, "Choose one of these")]
+    cases += [({"dtype": "int4"}, "int4"), ({"dtype": "int8", "pt2": True}, "model.pt2 is float32 or float16")]
+    monkeypatch.setattr(torch, "__version__", "2.13.0")
+    for options, message in cases:
+        with pytest.raises(ConversionError, match=message):
+            export_onnx(tmp_path / "model", tmp_path / "onnx", **options)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        export_onnx(tmp_path / "none", tmp_path / "onnx")
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        export_onnx(tmp_path / "model", tmp_path / "model")
+    monkeypatch.setattr(onnxruntime, "__version__", "1.10.0")
+    with pytest.raises(ConversionError, match=r"needs onnxruntime 1.18 or later, found 1.10.0"):
+        export_onnx(tmp_path / "model", tmp_path / "onnx")
+    monkeypatch.setattr(torch, "__version__", "2.6.0+cpu")
+    with pytest.raises(ConversionError, match=r"needs PyTorch 2.9 or later, found 2.6.0"):
+        export_onnx(tmp_path / "model", tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
+
+
+def test_nothing_is_kept_of_what_differs(tmp_path, monkeypatch, capsys):
+    """As if the exporter had made a mistake."""
+    from ssast_hf.conversion.exporting import report, run
+
+    saved(tmp_path / "model", SSASTModel)
+    monkeypatch.setattr(writing, "OLDEST_TORCH", "2.0")
+    monkeypatch.setattr(run, "exported", lambda graph: None)
+    monkeypatch.setattr(run, "write_onnx", lambda program, graph, path, opset, quantise: path.write_bytes(b"x"))
+    monkeypatch.setattr(run, "compare_clips", lambda *arguments: None)
+    monkeypatch.setattr(run, "compare", lambda graph, path, report: report.add_difference("pooler_output", 0.5))
+    monkeypatch.setattr(report, "version", lambda name: "1.0")
+    assert cli.main(["export-onnx", str(tmp_path / "model"), str(tmp_path / "onnx")]) == 1
+    assert "pooler_output differs from PyTorch's by 5.0e-01" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]

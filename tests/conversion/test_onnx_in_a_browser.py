@@ -1,0 +1,83 @@
+"""The page of docs/deploying.md in a browser: the same answers as in Python."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser
+from exported import needs_exporter, saved
+
+import ssast_hf
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf.assets import bundled_clips
+from ssast_hf.conversion import export_onnx
+from ssast_hf.conversion.exporting.check import read_clip
+
+
+PACKAGE = "onnxruntime-web@1.30.0"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "ssast_hf", PACKAGE)
+PAGE = Path(ssast_hf.__file__).parents[1] / "docs" / "deploying.md"
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Path:
+    """The folder of onnxruntime-web as npm has it, downloaded once."""
+    folder = CACHE / "package" / "dist"
+    if not folder.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        result = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=CACHE, capture_output=True, text=True)
+        if result.returncode:
+            pytest.skip(f"npm has no {PACKAGE} here: {result.stderr[-200:]}")
+        (archive,) = CACHE.glob("*.tgz")
+        with tarfile.open(archive) as file:
+            file.extractall(CACHE, filter="data")
+        archive.unlink()
+    return folder
+
+
+@pytest.mark.slow
+@needs_exporter
+@pytest.mark.skipif(CHROMIUM is None or sys.platform != "linux", reason="needs Chromium, on Linux: no package")
+@pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm: no package of Python")
+def test_page_says_what_python_says(runtime, tmp_path):
+    # So many classes that the clips belong to different ones.
+    model = saved(tmp_path / "model", SSASTForAudioClassification, id2label={i: f"class {i}" for i in range(100)})
+    export_onnx(tmp_path / "model", tmp_path / "site", waveform_input=True)
+    site = tmp_path / "site"
+    (site / "index.html").write_text(re.search(r"```html\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)[1])
+    shutil.copytree(runtime, site / "ort")
+    clips = [path for path in bundled_clips() if "16k" in path.name][:3]
+    handler = functools.partial(Quiet, directory=site)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.ask("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/")
+        browser.wait_for("document.readyState == 'complete' && typeof classify == 'function'")
+        extractor = SSASTFeatureExtractor.from_pretrained(tmp_path / "model")
+        document = browser.ask("DOM.getDocument")["root"]["nodeId"]
+        file = browser.ask("DOM.querySelector", nodeId=document, selector="#file")["nodeId"]
+        for clip in clips:
+            browser.value("document.getElementById('answer').textContent = ''")
+            browser.ask("DOM.setFileInputFiles", nodeId=file, files=[str(clip)])
+            browser.wait_for("document.getElementById('answer').textContent")
+            answer = browser.value("document.getElementById('answer').textContent")
+            features = extractor(read_clip(clip, 16000), sampling_rate=16000, return_tensors="pt")["input_values"]
+            assert answer == model.config.id2label[model(features).logits.argmax().item()], clip.name
+        assert browser.complaints() == []
+    finally:
+        browser.close()
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass

@@ -1,5 +1,6 @@
 """What comes with the package besides code: recordings, a very small model, licences, the template of model cards."""
 
+import csv
 from pathlib import Path
 
 
@@ -10,6 +11,14 @@ def bundled_clips() -> list[Path]:
     """Paths of the eight short recordings in the package; `assets/clips/README.md` has sources and licences."""
     folder = FOLDER / "clips"
     return sorted(path for path in folder.iterdir() if path.suffix in (".flac", ".wav"))
+
+
+def titled_clips() -> dict[str, Path]:
+    """The same by what is heard in them, such as `dog`, for people."""
+    paths = {path.name: path for path in bundled_clips()}
+    with (FOLDER / "clips" / "fixtures.csv").open(encoding="utf-8", newline="") as file:
+        titles = {row["filename"]: row["label"].replace("_", " ") for row in csv.DictReader(file)}
+    return {titles[name]: path for name, path in paths.items()}
 
 
 def nano_model() -> Path:

@@ -56,6 +56,7 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
                 sources=["upload", "microphone"],
                 type="filepath",
                 label="or drop or record one",
+                buttons=["download"],  # not the one that would share it
                 min_width=NARROW,
                 scale=2,
             )

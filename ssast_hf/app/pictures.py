@@ -6,9 +6,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 
-# Inches and dots per inch; the margins are set by hand, so that a place in the picture can be found again.
-SIZE, DOTS = (6.0, 2.9), 120
-LEFT, RIGHT, BOTTOM, TOP = 0.1, 0.985, 0.165, 0.97
+# Inches and dots per inch; the margins are set by hand, so that a place in the picture can be found again. At the top
+# lies the label that the page puts there.
+SIZE, DOTS = (6.0, 3.1), 120
+LEFT, RIGHT, BOTTOM, TOP = 0.1, 0.985, 0.155, 0.875
 # Grey is read on white and on black alike. There is no background.
 INK, BLANK, MARK = "#858585", "#85858555", "#18b5a0"
 # Pixels of the picture to paint on, per mel bin and per frame, about.
@@ -109,9 +110,9 @@ def draw_pair(ours, theirs, alike: np.ndarray, to_whole: np.ndarray, names: tupl
         to_whole (`np.ndarray` of shape `(n,)`): Of the first one's moments, to the second one as a whole.
         names (`tuple[str, str]`): What they are called.
     """
-    figure = blank((6.0, 5.0))
-    above = figure.add_axes((0.12, 0.745, 0.70, 0.235))
-    below = figure.add_axes((0.12, 0.105, 0.70, 0.60), sharex=above)
+    figure = blank((6.0, 5.3))
+    above = figure.add_axes((0.12, 0.715, 0.70, 0.2))
+    below = figure.add_axes((0.12, 0.105, 0.70, 0.575), sharex=above)
     above.plot(ours, to_whole, color=MARK, linewidth=1.6, marker="o" if len(ours) < 40 else None, markersize=3)
     above.set(ylim=(-1.05, 1.05), ylabel="to all of it")
     above.grid(alpha=0.3)
@@ -119,7 +120,7 @@ def draw_pair(ours, theirs, alike: np.ndarray, to_whole: np.ndarray, names: tupl
     edges = [edges_of(times) for times in (ours, theirs)]
     image = below.pcolormesh(*edges, alike.T, cmap="viridis", vmin=-1, vmax=1, shading="flat")
     below.set(xlabel=f"{shortened(names[0])}, seconds", ylabel=f"{shortened(names[1])}, seconds")
-    bar = figure.colorbar(image, cax=figure.add_axes((0.84, 0.105, 0.025, 0.60)))
+    bar = figure.colorbar(image, cax=figure.add_axes((0.84, 0.105, 0.025, 0.575)))
     bar.set_label("similarity (cosine)")
     for axis in (above, below, bar.ax):
         in_grey(axis)

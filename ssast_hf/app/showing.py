@@ -97,7 +97,7 @@ def facts_of(found: Guess, num_patches: int, objective: str) -> str:
         f"**{count}** of {num_patches} patches were hidden ({count / num_patches:.0%}).",
         f"Pretext accuracy of this clip: **{found.accuracy:.1%}** are told apart from all others; by chance "
         f"{1 / count:.1%}.",
-        f"In the list of each hidden place the right patch is at rank {np.median(found.ranks):.0f} in the middle, and "
+        f"In the list of each hidden place the right patch has the rank {np.median(found.ranks):.0f} (median), and is "
         f"among the first five in {np.mean(found.ranks <= 5):.0%}.",
         f"Mean squared error: {found.error:.3f}.",
     ]

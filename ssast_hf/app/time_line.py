@@ -60,7 +60,7 @@ def draw_spans(answers: list[Answer], seconds: float) -> np.ndarray:
 def draw_values(answers: list[Answer], seconds: float) -> np.ndarray:
     """A line per number over time."""
     figure = blank((6.0, 2.6))
-    axis = figure.add_axes((0.13, 0.2, 0.85, 0.76))
+    axis = figure.add_axes((0.13, 0.2, 0.85, 0.67))
     for label in dict.fromkeys(each.label for each in answers):
         points = [((each.start + each.end) / 2, each.score) for each in answers if each.label == label]
         axis.plot(*zip(*points, strict=True), marker="o", markersize=4, label=shortened(label))
@@ -73,6 +73,6 @@ def draw_values(answers: list[Answer], seconds: float) -> np.ndarray:
 
 def rows_for(count: int):
     """A figure with axes for so many rows, with room for their names at the left."""
-    height = 0.75 + 0.34 * max(count, 1)
+    height = 1.0 + 0.34 * max(count, 1)
     figure = blank((6.0, height))
-    return figure, figure.add_axes((0.29, 0.5 / height, 0.69, 1 - 0.58 / height))
+    return figure, figure.add_axes((0.29, 0.5 / height, 0.69, 1 - 0.88 / height))

@@ -15,10 +15,21 @@ def bundled_clips() -> list[Path]:
 
 def titled_clips() -> dict[str, Path]:
     """The same by what is heard in them, such as `dog`, for people."""
-    paths = {path.name: path for path in bundled_clips()}
+    return {row["label"].replace("_", " "): FOLDER / "clips" / row["filename"] for row in clip_records()}
+
+
+def clip_credits() -> dict[str, str]:
+    """Who made each of them, and under which licence, by their file names."""
+    return {
+        row["filename"]: f"{row['title']}, {row['author']}, {row['licence']}, {row['source']}"
+        for row in clip_records()
+    }
+
+
+def clip_records() -> list[dict[str, str]]:
+    """What is known of the recordings, in the order of their file names."""
     with (FOLDER / "clips" / "fixtures.csv").open(encoding="utf-8", newline="") as file:
-        titles = {row["filename"]: row["label"].replace("_", " ") for row in csv.DictReader(file)}
-    return {titles[name]: path for name, path in paths.items()}
+        return sorted(csv.DictReader(file), key=lambda row: row["filename"])
 
 
 def nano_model() -> Path:

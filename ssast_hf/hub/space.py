@@ -66,8 +66,7 @@ def publish_space(
         ImportError: If gradio is not installed.
     """
     check_repo_id(space)
-    if importlib.util.find_spec("gradio") is None:
-        raise ImportError('The page is tried before it is uploaded, which needs gradio: pip install "ssast_hf[app]"')
+    check_gradio()
     api = HfApi()
     if not dry_run:
         check_access(api)
@@ -85,6 +84,12 @@ def publish_space(
         if dry_run:
             return [*report, "", read_card(folder / "README.md"), verdict, "Nothing was uploaded (dry run)."]
         return [*report, verdict, *upload(api, folder, space, private, create_pr, revision, commit_message, "space")]
+
+
+def check_gradio():
+    """ImportError if the page could not be started here."""
+    if importlib.util.find_spec("gradio") is None:
+        raise ImportError('The page is tried before it is uploaded, which needs gradio: pip install "ssast_hf[app]"')
 
 
 def stage_space(model_dir: str, folder: Path, space: str, license: str | None = None):

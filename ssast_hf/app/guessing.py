@@ -85,7 +85,8 @@ def candidates(found: Guess, number: int, grid_shape: tuple[int, int], patch_sha
     The patches that the head holds for likeliest in a hidden place, as rows for people: rank, seconds from the
     beginning, mel bins, probability, and whether it is the right one.
     """
-    order = np.argsort(-found.probabilities[number], kind="stable")[:count]
+    others = np.arange(len(found.places)) != number  # of equal ones, the right one first, as in its rank
+    order = np.lexsort((others, -found.probabilities[number]))[:count]
     rows = []
     for rank, candidate in enumerate(order.tolist(), start=1):
         frequency, time = divmod(int(found.places[candidate]), grid_shape[1])

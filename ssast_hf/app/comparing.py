@@ -123,7 +123,7 @@ def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, n
         "data": [[n, *(f"{v:+.2f}" for v in r)] for n, r in zip(names, alike, strict=True)],
     }
     rows = [
-        [each.name, f"{each.seconds:.1f}", ", ".join(f"{name} ({value:+.2f})" for name, value in maker.nearest(each))]
+        [each.name, f"{each.seconds:.1f}", *(f"{name} ({value:+.2f})" for name, value in maker.nearest(each))]
         for each in heard
     ]
     first = f"{names[0]} and {names[1]}: {alike[0, 1]:+.2f} as a whole."

@@ -81,6 +81,8 @@ class Model:
     @cached_property
     def pretraining(self) -> tuple[SSASTForPretraining, SSASTFeatureExtractor]:
         """With the two heads of pretraining; ValueError if they are not there, or if its patches overlap."""
+        if HIDE not in self.abilities:
+            raise ValueError(f"{self.title} has no heads of pretraining, so it cannot guess what is hidden.")
         if Path(self.path).is_dir():
             check_model_folder(self.path)
             read_extractor_fields(self.path)

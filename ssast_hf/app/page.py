@@ -76,12 +76,10 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
 
         def choose(title: str) -> list:
             chosen = models[title]
-            updates = [
-                gr.update(visible=ability in chosen.abilities)
-                | ({"label": answer_title(chosen)} if ability == ANSWER else {})
-                for ability in tabs
-            ]
-            return [chosen.problem or "", *updates]
+            shown = {ability: {"visible": ability in chosen.abilities} for ability in tabs}
+            if ANSWER in shown:
+                shown[ANSWER]["label"] = answer_title(chosen)
+            return [chosen.problem or "", *(gr.Tab(**fields) for fields in shown.values())]
 
         private = dict(api_visibility="private")
         model.change(choose, model, [notice, *tabs.values()], **private)

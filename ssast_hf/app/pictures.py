@@ -46,6 +46,7 @@ def draw_spectrogram(
     colours: str = "magma",
     over: tuple[np.ndarray, str, tuple[float, float]] | None = None,
     marks: list[tuple[int, int, int, int]] | None = None,
+    is_even: bool = True,
 ) -> np.ndarray:
     """
     Args:
@@ -54,6 +55,7 @@ def draw_spectrogram(
         limits (`tuple[float, float]`, *optional*): Values of the darkest and the brightest colour.
         colours (`str`): Of matplotlib's maps.
         over (*optional*): Values `(num_mel_bins, num_frames)` to draw over them, NaN for none, their map and limits.
+        is_even (`bool`, defaults to `True`): Whether these cover evenly; otherwise the lower, the fainter.
         marks (`list[tuple[int, int, int, int]]`, *optional*): Frames to outline: first frame and bin, and how many.
 
     Returns:
@@ -69,8 +71,12 @@ def draw_spectrogram(
     axis.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=max(high, low + 1e-6), **options)
     if over is not None:
         upper, upper_colours, (lowest, highest) = over
+        highest = max(highest, lowest + 1e-9)
+        strength = (
+            0.8 if is_even else np.clip((np.nan_to_num(upper, nan=lowest) - lowest) / (highest - lowest), 0.1, 0.9)
+        )
         shown = np.ma.masked_invalid(upper)
-        axis.imshow(shown, cmap=upper_colours, vmin=lowest, vmax=max(highest, lowest + 1e-9), alpha=0.8, **options)
+        axis.imshow(shown, cmap=upper_colours, vmin=lowest, vmax=highest, alpha=strength, **options)
     for frame, mel, width, height in marks or []:
         x, y = begin + frame / 100, mel
         box = np.array([[x, y], [x + width / 100, y], [x + width / 100, y + height], [x, y + height], [x, y]])

@@ -124,8 +124,8 @@ def show_place(shown: Shown, number: int) -> tuple[np.ndarray, list[list]]:
     row = shown.found.probabilities[number]
     values = in_places(shown.found, row, shown.grid_shape, shown.patch_shape)
     marks = [box_of(int(shown.found.places[number]), shown.grid_shape, shown.patch_shape)]
-    over = (values, "magma", (0.0, float(row.max())))
-    image = draw_spectrogram(shown.found.original, shown.begin, colours="gray", over=over, marks=marks)
+    over = (values, "plasma", (0.0, float(row.max())))
+    image = draw_spectrogram(shown.found.original, shown.begin, colours="gray", over=over, marks=marks, is_even=False)
     return image, candidates(shown.found, number, shown.grid_shape, shown.patch_shape)
 
 
@@ -180,7 +180,7 @@ def show_attention(
     marks = [(column * strides[1], row * strides[0], *config.patch_shape[::-1])]
     strongest = float(attention.patches.max())
     picture = draw_spectrogram(
-        spectrogram, part.begin, colours="gray", over=(over, "magma", (0.0, strongest)), marks=marks
+        spectrogram, part.begin, colours="gray", over=(over, "plasma", (0.0, strongest)), marks=marks
     )
     sentence = (
         f"Layer {layer}, {'mean of all heads' if head is None else f'head {head}'}: the outlined patch gives "

@@ -11,6 +11,7 @@ from .pictures import INK, MARK, as_image, blank, in_grey, shortened
 # Rows of a picture, at most: the labels with the highest scores in all.
 MOST_LABELS = 10
 MOST_WORDS = 60
+FAINTEST = 0.03
 
 
 def draw_answers(answers: list[Answer], seconds: float, kind: str) -> np.ndarray:
@@ -50,7 +51,7 @@ def draw_spans(answers: list[Answer], seconds: float) -> np.ndarray:
         if each.label in labels:
             place, score = len(labels) - 1 - labels.index(each.label), min(max(each.score, 0.0), 1.0)
             width = max(each.end - each.start, seconds / 400)
-            axis.barh(place, width, left=each.start, height=0.62, color=colours(score), alpha=0.25 + 0.75 * score)
+            axis.barh(place, width, left=each.start, height=0.62, color=colours(score), alpha=max(score, FAINTEST))
     axis.set_yticks(np.arange(len(labels))[::-1], [shortened(label, 24) for label in labels])
     axis.set(xlim=(0, max(seconds, 1e-3)), ylim=(-0.6, len(labels) - 0.4), xlabel="seconds")
     in_grey(axis)

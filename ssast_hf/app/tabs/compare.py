@@ -7,7 +7,7 @@ from ..comparing import show_comparison
 from ..parts import NARROW, PROGRESS, Shared, picture, told
 
 
-HEADERS = ["recording", "seconds", "nearest bundled clips"]
+HEADERS = ["clip", "seconds", "nearest", "second", "third"]
 
 
 def add_comparison(shared: Shared, page: gr.Blocks):
@@ -27,9 +27,8 @@ def add_comparison(shared: Shared, page: gr.Blocks):
     notice = gr.Markdown(elem_classes="plain")
     with gr.Row():
         over_time = picture("The first two, moment by moment", elem_id="over-time")
-        with gr.Column(min_width=NARROW):
-            table = gr.Dataframe(label="How alike they are as a whole", interactive=False, wrap=True)
-            nearest = gr.Dataframe(headers=HEADERS, label="Nearest", interactive=False, wrap=True)
+        table = gr.Dataframe(label="How alike they are as a whole", interactive=False, wrap=True, min_width=NARROW)
+    nearest = gr.Dataframe(headers=HEADERS, label="Nearest", interactive=False, wrap=True)
 
     def compare(title: str, ticked, with_clip, clip, dropped, progress=PROGRESS) -> list:
         chosen = [(name, clips[name]) for name in ticked]

@@ -72,9 +72,8 @@ def draw_spectrogram(
     if over is not None:
         upper, upper_colours, (lowest, highest) = over
         highest = max(highest, lowest + 1e-9)
-        strength = (
-            0.8 if is_even else np.clip((np.nan_to_num(upper, nan=lowest) - lowest) / (highest - lowest), 0.1, 0.9)
-        )
+        share = (np.nan_to_num(upper, nan=lowest) - lowest) / (highest - lowest)
+        strength = np.full_like(share, 0.8) if is_even else np.clip(share, 0.1, 0.9)
         shown = np.ma.masked_invalid(upper)
         axis.imshow(shown, cmap=upper_colours, vmin=lowest, vmax=highest, alpha=strength, **options)
     for frame, mel, width, height in marks or []:

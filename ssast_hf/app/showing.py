@@ -180,7 +180,7 @@ def show_attention(
     marks = [(column * strides[1], row * strides[0], *config.patch_shape[::-1])]
     strongest = float(attention.patches.max())
     picture = draw_spectrogram(
-        spectrogram, part.begin, colours="gray", over=(over, "plasma", (0.0, strongest)), marks=marks
+        spectrogram, part.begin, colours="gray", over=(over, "plasma", (0.0, strongest)), marks=marks, is_even=False
     )
     sentence = (
         f"Layer {layer}, {'mean of all heads' if head is None else f'head {head}'}: the outlined patch gives "

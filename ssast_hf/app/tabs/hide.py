@@ -20,6 +20,7 @@ def add_hiding(shared: Shared, page: gr.Blocks):
         seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label="Seed", min_width=120)
     editor = gr.ImageEditor(
         label="Paint over what is to be hidden",
+        elem_id="paint",
         visible=False,
         type="numpy",
         sources=(),
@@ -38,19 +39,22 @@ def add_hiding(shared: Shared, page: gr.Blocks):
     with gr.Row():
         sounds = [
             sound("The recording"),
-            sound("The recording, turned into sound from its spectrogram"),
-            sound("What the model makes of it, as sound (approximate)"),
+            sound("Its spectrogram as sound"),
+            sound("The model's as sound (approximate)"),
         ]
     gr.Markdown(
         "The model sees no phases, so sound is made from its picture by mel inversion and Griffin-Lim. The second "
         "player says what that alone does to a recording.",
         elem_classes="plain",
     )
-    gr.Markdown("### Which patch is which?")
+    gr.Markdown(
+        "### Which patch is which?\nFor each hidden place the discriminative head says which of the hidden patches "
+        "belongs there. At the left, the rank of the right one: yellow is first."
+    )
     facts = gr.Markdown(elem_classes="plain")
     with gr.Row():
-        ranks = picture("Rank of the right patch in each hidden place: yellow is first. Click one")
-        where = picture("What it holds for likely in the outlined place")
+        ranks = picture("Rank of the right patch (click one)")
+        where = picture("What it expects in the outlined place")
     place = gr.Slider(1, 2, value=1, step=1, label="Hidden place, by its number")
     table = gr.Dataframe(headers=HEADERS, label="Its candidates, the likeliest first", interactive=False, wrap=True)
     state = gr.State()

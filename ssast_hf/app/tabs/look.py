@@ -18,7 +18,7 @@ def add_attention(shared: Shared, page: gr.Blocks):
         layer, head, second, mel = controls(first)
     button = gr.Button("Look", variant="primary")
     notice = gr.Markdown(elem_classes="plain")
-    image = picture("Attention of the outlined patch: the brighter, the more", elem_id="attention")
+    image = picture("Attention of the outlined patch", elem_id="attention")
 
     def show(title: str, path, begin, layer, head, second, mel) -> list:
         number = None if head == ALL_HEADS else int(head)

@@ -23,7 +23,7 @@ STYLE = """
 .plain p { margin: .2rem 0 }
 @media (max-width: 40rem) {
   .gradio-container .main { padding: .6rem !important }
-  .tabs { max-width: calc(100vw - 1.8rem) }
+  .tabs { max-width: calc(100vw - 2.7rem) }
   .tab-container button { padding: 0 .4rem !important; font-size: .85rem !important }
 }
 """

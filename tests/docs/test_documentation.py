@@ -65,7 +65,7 @@ PRINTED = {
         "Published: http://127.0.0.1",
         "SSASTModel 192\n",
     ],
-    "docs/app.md": [" patches were hidden (", "(99,)\n"],
+    "docs/app.md": [" patches were hidden (", "(38,)\n"],
     "docs/conversion.md": [
         "tensors written to nano.pth",
         "12 split into query, key and value",

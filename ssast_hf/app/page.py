@@ -35,6 +35,10 @@ def look() -> dict:
         primary_hue="teal",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(
+        # White on it is read by more people than on the theme's own.
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
     )
     return {"theme": theme, "css": STYLE}
 

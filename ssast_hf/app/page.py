@@ -85,7 +85,7 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
 
         def choose(title: str) -> list:
             chosen = models[title]
-            shown = {ability: {"visible": ability in chosen.abilities} for ability in tabs}
+            shown: dict[str, dict] = {ability: {"visible": ability in chosen.abilities} for ability in tabs}
             if ANSWER in shown:
                 shown[ANSWER]["label"] = answer_title(chosen)
             return [chosen.problem or "", *(gr.Tab(**fields) for fields in shown.values())]

@@ -19,7 +19,6 @@ CANVAS = (960, 256)
 def blank(size: tuple[float, float] = SIZE) -> Figure:
     """A figure without background."""
     figure = Figure(figsize=size, dpi=DOTS)
-    FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
     return figure
 
@@ -35,8 +34,9 @@ def in_grey(axis):
 
 def as_image(figure: Figure) -> np.ndarray:
     """The picture, (height, width, 4), uint8."""
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba()).copy()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba()).copy()
 
 
 def draw_spectrogram(

@@ -22,6 +22,7 @@ def encoded(model: WindowedModel, clip: AudioFile, progress: Progress) -> Iterat
     plan = model.windows_of(clip.num_samples, clip.name)
     progress(0.0)
     for begin in range(0, len(plan), AT_ONCE):
-        pieces = [Piece(span, window, clip.read(*span)) for window, *span in plan[begin : begin + AT_ONCE]]
+        some = plan[begin : begin + AT_ONCE]
+        pieces = [Piece((first, last), window, clip.read(first, last)) for window, first, last in some]
         yield from zip(pieces, model.encode_all(pieces), strict=True)
         progress(min(begin + AT_ONCE, len(plan)) / len(plan))

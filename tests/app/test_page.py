@@ -35,7 +35,7 @@ def page(address, tmp_path_factory):
         pytest.skip("no Chromium on this machine")
     browser = Browser(tmp_path_factory.mktemp("browser"))
     browser.open(f"{address}/")
-    browser.wait_for("document.querySelector('button[role=tab]')")
+    browser.wait_for("!!document.querySelector('button[role=tab]')")
     yield browser
     browser.close()
 

@@ -21,7 +21,8 @@ def add_answers(shared: Shared, page: gr.Blocks):
     table = gr.Dataframe(headers=HEADERS, label="All answers", interactive=False, wrap=True, max_height=400)
     download = gr.DownloadButton("Download as CSV", interactive=False)
 
-    def ask(title: str, path, progress=PROGRESS) -> list:
+    # Not called `ask`, as what a Space is asked: gradio names addresses after functions.
+    def respond(title: str, path, progress=PROGRESS) -> list:
         sentence, drawn, rows, text = show_answers(
             shared.models[title].predictor, path, told(progress, "listening, window by window")
         )
@@ -32,4 +33,4 @@ def add_answers(shared: Shared, page: gr.Blocks):
         return [sentence, drawn, rows, gr.update(value=str(file), interactive=True)]
 
     outputs = [notice, image, table, download]
-    shared.tie([button.click], ask, [shared.clip], outputs, show_progress_on=image)
+    shared.tie([button.click], respond, [shared.clip], outputs, show_progress_on=image)

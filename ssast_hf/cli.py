@@ -29,10 +29,11 @@ COMMANDS = {
     "publish": "hub.publish",
     "convert-all": "hub.convert_all",
     "demo": "demo.demo",
+    "app": "app.app",
 }
 # Commands that need more than the package's requirements, and the extra that brings it.
 EXTRAS = dict.fromkeys("pretrain finetune stats embed explore neighbours evaluate predict demo".split(), "train")
-EXTRAS["export-onnx"] = "onnx"
+EXTRAS |= {"export-onnx": "onnx", "app": "app"}
 # What the same command does after Ctrl-C.
 AGAIN = {
     "pretrain": "goes on from the last checkpoint",

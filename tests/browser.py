@@ -71,10 +71,10 @@ class Browser:
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
-    def open(self, path: Path):
-        """Open a file and wait until it is there."""
+    def open(self, path: Path | str):
+        """Open a file, or an address, and wait until it is there."""
         self.events.clear()
-        self.ask("Page.navigate", url=path.resolve().as_uri())
+        self.ask("Page.navigate", url=path if isinstance(path, str) else path.resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self.message())
 
@@ -101,9 +101,17 @@ class Browser:
             button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
             self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
 
+    def press(self, key: str):
+        """A key by its name, such as `ArrowDown`."""
+        codes = {"Enter": 13, "ArrowDown": 40, "ArrowRight": 39, "Tab": 9}
+        for kind in ("rawKeyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
+
     def complaints(self) -> list[str]:
         """What it wrote into its console: violations of the page's policy, files that are missing, errors."""
         entries = [e["params"]["entry"]["text"] for e in self.events if e["method"] == "Log.entryAdded"]
+        called = [e["params"] for e in self.events if e["method"] == "Runtime.consoleAPICalled"]
+        entries += [str(each["args"]) for each in called if each["type"] == "error"]
         return entries + [str(e["params"]) for e in self.events if e["method"] == "Runtime.exceptionThrown"]
 
     def screenshot(self, path: Path):

@@ -95,6 +95,10 @@ class HubServer:
             reply(request, 200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def route(self, request, parts: list[str], query: str, body: bytes, namespaces: set):
+        # Spaces have the same addresses one level deeper, and here the same names.
+        kind = ""
+        if parts[0] == "spaces" or parts[:2] == ["api", "spaces"]:
+            kind, parts = "spaces/", parts[1:] if parts[0] == "spaces" else ["api", "models", *parts[2:]]
         match request.command, parts:
             case "POST", ["api", "repos", "create"]:
                 return self.create(json.loads(body), namespaces)
@@ -107,13 +111,13 @@ class HubServer:
             case "PUT", ["upload", sha]:
                 return self.receive(request, sha, body)
             case "POST", [namespace, name, "info", "lfs", "objects", "batch"]:
-                self.find(f"{namespace}/{name.removesuffix('.git')}", namespaces, write=True)
+                self.find(f"{kind}{namespace}/{name.removesuffix('.git')}", namespaces, write=True)
                 return {"transfer": "basic", "objects": [self.upload_action(o) for o in json.loads(body)["objects"]]}
             case "GET" | "HEAD", [namespace, name, "resolve", revision, *path]:
-                repository = self.find(f"{namespace}/{name}", namespaces)
+                repository = self.find(f"{kind}{namespace}/{name}", namespaces)
                 return self.resolve(request, repository, unquote(revision), unquote("/".join(path)))
             case method, ["api", "models", namespace, name, *rest]:
-                repo_id = f"{namespace}/{name}"
+                repo_id = f"{kind}{namespace}/{name}"
                 repository = self.find(repo_id, namespaces, write=method == "POST" and rest[0] != "paths-info")
                 return self.api(method, repo_id, repository, [unquote(part) for part in rest], query, body)
         raise Refused(404, "", f"no such route: {request.path}")
@@ -123,7 +127,13 @@ class HubServer:
             case "GET", [] | ["revision", _]:
                 sha = repository.find(rest[-1] if rest else "main")
                 siblings = [{"rfilename": path} for path in repository.commits[sha]]
-                return {"id": repo_id, "sha": sha, "private": repository.private, "siblings": siblings, "tags": []}
+                return {
+                    "id": repo_id.removeprefix("spaces/"),
+                    "sha": sha,
+                    "private": repository.private,
+                    "siblings": siblings,
+                    "tags": [],
+                }
             case "GET", ["refs"]:
                 refs = [
                     {"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha}
@@ -152,7 +162,7 @@ class HubServer:
 
     def find(self, repo_id: str, namespaces: set, write: bool = False) -> Repository:
         repository = self.repositories.get(repo_id)
-        may = repo_id.split("/")[0] in namespaces
+        may = repo_id.split("/")[-2] in namespaces
         if repository is None or (repository.private and not may):
             # As the Hub does: nobody is told whether it exists.
             raise Refused(404 if namespaces else 401, "RepoNotFound", "Repository not found")
@@ -161,8 +171,9 @@ class HubServer:
         return repository
 
     def create(self, wanted: dict, namespaces: set) -> dict:
-        repo_id = f"{wanted.get('organization') or min(namespaces, default='nobody')}/{wanted['name']}"
-        if repo_id.split("/")[0] not in namespaces:
+        kind = "spaces/" if wanted.get("type") == "space" else ""
+        repo_id = f"{kind}{wanted.get('organization') or min(namespaces, default='nobody')}/{wanted['name']}"
+        if repo_id.split("/")[-2] not in namespaces:
             raise Refused(403 if namespaces else 401, "", f"Forbidden: no write access to {repo_id}")
         if repo_id in self.repositories:
             raise Refused(409, "", "You already created this model repo", {"url": f"{self.url}/{repo_id}"})

@@ -21,7 +21,8 @@ PACKAGE = Path(ssast_hf.__file__).parent
 ALLOWED = {
     "cli": "",
     "demo": "hub training inference audio conversion storage assets island",
-    "hub": "conversion checkpoints storage assets island",
+    "hub": "app conversion checkpoints storage assets island",
+    "app": "training inference audio storage assets island",
     "training": "audio checkpoints storage assets island",
     "inference": "audio storage assets island",
     "audio": "storage assets island",

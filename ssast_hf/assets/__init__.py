@@ -1,5 +1,6 @@
 """What comes with the package besides code: recordings, a very small model, licences, the template of model cards."""
 
+import csv
 from pathlib import Path
 
 
@@ -10,6 +11,25 @@ def bundled_clips() -> list[Path]:
     """Paths of the eight short recordings in the package; `assets/clips/README.md` has sources and licences."""
     folder = FOLDER / "clips"
     return sorted(path for path in folder.iterdir() if path.suffix in (".flac", ".wav"))
+
+
+def titled_clips() -> dict[str, Path]:
+    """The same by what is heard in them, such as `dog`, for people."""
+    return {row["label"].replace("_", " "): FOLDER / "clips" / row["filename"] for row in clip_records()}
+
+
+def clip_credits() -> dict[str, str]:
+    """Who made each of them, and under which licence, by their file names."""
+    return {
+        row["filename"]: f"{row['title']}, {row['author']}, {row['licence']}, {row['source']}"
+        for row in clip_records()
+    }
+
+
+def clip_records() -> list[dict[str, str]]:
+    """What is known of the recordings, in the order of their file names."""
+    with (FOLDER / "clips" / "fixtures.csv").open(encoding="utf-8", newline="") as file:
+        return sorted(csv.DictReader(file), key=lambda row: row["filename"])
 
 
 def nano_model() -> Path:

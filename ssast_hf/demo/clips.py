@@ -1,12 +1,11 @@
 """The bundled clips as the demonstration uses them."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..assets import bundled_clips
+from ..assets import clip_credits, titled_clips
 from ..audio import load_audio
 
 
@@ -37,18 +36,15 @@ class Clip:
 
 def load_clips() -> list[Clip]:
     """All of them, with who made them."""
-    paths = {path.name: path for path in bundled_clips()}
-    table = next(iter(paths.values())).with_name("fixtures.csv")
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = {row["filename"]: row for row in csv.DictReader(file)}
+    credits = clip_credits()
     return [
         Clip(
-            name=rows[name]["label"],
+            name=title.replace(" ", "_"),
             path=path,
             audio=without_silence(load_audio(path, SAMPLING_RATE)),
-            credit=f"{rows[name]['title']}, {rows[name]['author']}, {rows[name]['licence']}, {rows[name]['source']}",
+            credit=credits[path.name],
         )
-        for name, path in paths.items()
+        for title, path in titled_clips().items()
     ]
 
 

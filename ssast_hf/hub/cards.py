@@ -7,6 +7,7 @@ import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..assets import FOLDER as ASSETS
+from ..assets import clip_credits, titled_clips
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig, same_share
 from ..conversion.kinds import kind_named
@@ -46,6 +47,8 @@ PIPELINE_TAGS: dict[type, str] = {
     SSASTForAudioClassification: "audio-classification",
     SSASTForCTC: "automatic-speech-recognition",
 }
+# What the Hub offers to try such a model with: bundled recordings, in `examples/` beside the weights.
+EXAMPLES: dict[type, str] = {SSASTForAudioClassification: "dog", SSASTForCTC: "speech"}
 OBJECTIVES = {
     "joint": "discrimination and reconstruction of masked patches",
     "discriminative": "discrimination of masked patches alone",
@@ -128,6 +131,8 @@ def render_card(
     is_classifier = model_class is SSASTForAudioClassification
     published = {} if record is None else record["published"]
     title = repo_id.split("/")[-1] if record is None else record["name"]
+    example = EXAMPLES.get(model_class)
+    widget = None if example is None else [{"example_title": example, "src": example_url(repo_id, example)}]
     metadata = ModelCardData(
         license="bsd-3-clause" if record is not None else license,
         library_name="transformers",
@@ -137,6 +142,7 @@ def render_card(
         base_model=base_model,
         model_name=title,
         eval_results=eval_results(published) or None,
+        **({} if widget is None else {"widget": widget}),
     )
     template = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
@@ -165,8 +171,15 @@ def render_card(
         accuracy=accuracy,
         published=[(BENCHMARKS.get(name, [name])[0], value) for name, value in published.items()],
         original_url=ORIGINAL_URL,
+        example=None if example is None else titled_clips()[example].name,
+        example_credit=None if example is None else clip_credits()[titled_clips()[example].name],
     )
     return sign(card)
+
+
+def example_url(repo_id: str, example: str) -> str:
+    """Where the page of a model finds its example."""
+    return f"https://huggingface.co/{repo_id}/resolve/main/examples/{titled_clips()[example].name}"
 
 
 def data_in_words(training: dict) -> str:

@@ -83,11 +83,21 @@ def combine(existing: str | None, card: str, name: str, license: str | None = No
     if license and theirs.get("license") not in (None, license):
         raise ValueError(f"{name} states the license {theirs['license']}, expected {license}. Change one of them.")
     merged = merge_metadata(theirs, split(card, "the new card")[0], name)
-    if merged == theirs:
-        return existing
+    return existing if merged == theirs else with_metadata(merged, body, existing)
+
+
+def with_metadata(metadata: dict, body: str, existing: str) -> str:
+    """A card of new metadata and a text that is kept, with the ends of line of the existing one."""
     line_break = "\r\n" if "\r\n" in existing else "\n"
-    metadata = CardData(**merged).to_yaml(line_break=line_break)
-    return f"---{line_break}{metadata}{line_break}---{line_break}{body}"
+    head = CardData(**metadata).to_yaml(line_break=line_break)
+    return f"---{line_break}{head}{line_break}---{line_break}{body}"
+
+
+def with_keys_of(existing: str, card: str, keys: tuple[str, ...], name: str) -> str:
+    """A card that a person wrote, with some of the metadata of a new one in place of its own."""
+    theirs, body = split(existing, name)
+    ours = split(card, "the new card")[0]
+    return with_metadata(theirs | {key: ours[key] for key in keys}, body, existing)
 
 
 def merge_metadata(theirs: dict, ours: dict, name: str) -> dict:

@@ -4,17 +4,18 @@ import shutil
 from pathlib import Path
 
 from ..assets import FOLDER as ASSETS
+from ..assets import titled_clips
 from ..checkpoints.origin import read_origin
 from ..checkpoints.records import released_checkpoints
 from ..configuration_ssast import SSASTConfig, code_files
 from ..conversion.folders import read_feature_extractor, read_model
-from ..conversion.kinds import kind_of
+from ..conversion.kinds import kind_named, kind_of
 from ..conversion.original import EXTRAS_FILE
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..heads_ssast import SSASTForCTC
 from ..storage.guards import writing
 from ..storage.reading import find_file, weight_files
-from .cards import differences, record_card, render_card
+from .cards import EXAMPLES, differences, record_card, render_card
 from .facts import read_accuracy, read_training
 from .readme import check_metadata, combine, license_of, read_card
 from .tokenizer import tokenizer_files
@@ -110,6 +111,9 @@ def stage_repository(
         for name in pictures:
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(model_dir / name, folder / name)
+        if (example := EXAMPLES.get(kind_named(config.architectures[0]))) is not None:
+            (folder / "examples").mkdir()
+            shutil.copy(titled_clips()[example], folder / "examples")
     return config
 
 

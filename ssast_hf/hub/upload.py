@@ -10,8 +10,13 @@ from huggingface_hub.utils import validate_repo_id
 from ..storage.urls import check_url
 from ..storage.writing import is_model_file
 from .fresh_process import verify
-from .readme import check_metadata, combine, is_untouched, license_of, read_card
+from .readme import check_metadata, combine, is_untouched, license_of, read_card, with_keys_of
 from .staging import stage_repository
+
+
+# What an earlier upload of a Space may have left, and what of its card belongs to the files beside it.
+SPACE_FOLDERS = ("ssast_hf/", "models/")
+SPACE_KEYS = ("sdk", "sdk_version", "python_version", "app_file")
 
 
 def publish(
@@ -90,18 +95,26 @@ def check_access(api: HfApi):
         api.whoami()
 
 
-def upload(api: HfApi, folder: Path, repo_id, private, create_pr, revision, commit_message) -> list[str]:
-    """Create the repository if need be and commit the staged `folder`; arguments and errors as of [`publish`]."""
-    with explained(f"{api.endpoint}/{repo_id}"):
-        api.create_repo(repo_id, private=private or None, exist_ok=True)
-        if private and not api.repo_info(repo_id).private:
+def upload(
+    api: HfApi, folder: Path, repo_id, private, create_pr, revision, commit_message, repo_type="model"
+) -> list[str]:
+    """
+    Create the repository if need be and commit the staged `folder`; arguments and errors as of [`publish`]. With
+    `repo_type="space"` it is a Space for gradio.
+    """
+    kind: dict = {"repo_type": repo_type}
+    with explained(f"{api.endpoint}/{'spaces/' if repo_type == 'space' else ''}{repo_id}"):
+        sdk = {"space_sdk": "gradio"} if repo_type == "space" else {}
+        api.create_repo(repo_id, private=private or None, exist_ok=True, **kind, **sdk)
+        if private and not api.repo_info(repo_id, **kind).private:
             raise ValueError(f"{repo_id} exists and is public; nothing was uploaded. Make it private first.")
         if revision is not None:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        before = api.repo_info(repo_id, revision=revision)
-        names = api.list_repo_files(repo_id, revision=before.sha)
-        notes = keep_card(api, folder / "README.md", repo_id, before.sha) if "README.md" in names else []
+            api.create_branch(repo_id, branch=revision, exist_ok=True, **kind)
+        before = api.repo_info(repo_id, revision=revision, **kind)
+        names = api.list_repo_files(repo_id, revision=before.sha, **kind)
+        notes = keep_card(api, folder / "README.md", repo_id, before.sha, repo_type) if "README.md" in names else []
         commit = api.upload_folder(
+            **kind,
             repo_id=repo_id,
             folder_path=folder,
             commit_message=commit_message,
@@ -109,27 +122,36 @@ def upload(api: HfApi, folder: Path, repo_id, private, create_pr, revision, comm
             create_pr=create_pr,
             parent_commit=before.sha,  # an error if somebody has changed the repository since
             # Of an earlier upload; what is uploaded now stays.
-            delete_patterns=[name for name in names if is_model_file(name) or name.startswith("figures/step-")],
+            delete_patterns=[
+                name
+                for name in names
+                if name.startswith(SPACE_FOLDERS if repo_type == "space" else "figures/step-") or is_model_file(name)
+            ],
         )
     return [*notes, f"Published: {commit.pr_url or commit.commit_url}"]
 
 
-def keep_card(api: HfApi, path: Path, repo_id: str, revision: str) -> list[str]:
+def keep_card(api: HfApi, path: Path, repo_id: str, revision: str, repo_type: str = "model") -> list[str]:
     """
     Replace the staged card at `path` by the repository's, metadata completed, if a person wrote that; returns what to
     say about it.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        theirs = read_card(Path(api.hf_hub_download(repo_id, "README.md", revision=revision, local_dir=scratch)))
+        options = dict(revision=revision, local_dir=scratch, repo_type=repo_type)
+        theirs = read_card(Path(api.hf_hub_download(repo_id, "README.md", **options)))
     ours = read_card(path)
     if is_untouched(theirs) or theirs == ours:
         return []
-    card = combine(theirs, ours, f"{repo_id}/README.md", license_of(ours))
-    check_metadata(card, f"{repo_id}/README.md")
+    if repo_type == "space":
+        card = with_keys_of(theirs, ours, SPACE_KEYS, f"{repo_id}/README.md")
+    else:
+        card = combine(theirs, ours, f"{repo_id}/README.md", license_of(ours))
+        check_metadata(card, f"{repo_id}/README.md")
     path.write_bytes(card.encode("utf-8"))
+    command = "hf upload" + (" --repo-type space" if repo_type == "space" else "")
     return [
         "README.md in the repository was written or edited by a person: its text is kept, its metadata are completed. "
-        f"To replace it by a file of yours: hf upload {repo_id} README.md README.md"
+        f"To replace it by a file of yours: {command} {repo_id} README.md README.md"
     ]
 
 

@@ -55,6 +55,8 @@ MADE = {
     "fold-1/",
     "demo/",
     "page/",
+    "app.py",
+    "examples/",
 }
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Page -> what its blocks print, in this order, and what they leave behind.
@@ -68,6 +70,7 @@ PRINTED = {
         "Published: http://127.0.0.1",
         "SSASTModel 192\n",
     ],
+    "docs/app.md": [" patches were hidden (", "(38,)\n"],
     "docs/conversion.md": [
         "tensors written to nano.pth",
         "12 split into query, key and value",

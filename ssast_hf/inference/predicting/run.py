@@ -1,7 +1,5 @@
 """What the command `predict` does: recordings in, a table of answers out."""
 
-import csv
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,51 +12,14 @@ from ...audio.decoding import audio_packages
 from ...storage.writing import check_output, written_whole
 from ..embedding.reading import Item, Task, WindowReader, read_windows
 from ..windowed import Piece, one_of
-from .answers import Answer
 from .predictor import Predictor, check_finite
 from .sources import load_sources
+from .table import Table
 
 
 SUFFIXES = (".csv", ".jsonl")
 # Processes that decode: on a CPU, which the model keeps busy, and beside an accelerator.
 WORKERS_ON_CPU, WORKERS_BESIDE = 1, 4
-
-
-class Table:
-    """
-    The rows of the output, in a file that grows as they come.
-
-    Args:
-        path (`Path`): Its suffix says whether it is CSV, or JSON line by line.
-        file: Open to write text.
-    """
-
-    def __init__(self, path: Path, file):
-        self.file = file
-        self.writer = csv.writer(file, lineterminator="\n") if path.suffix == ".csv" else None
-        self.count = 0
-        if self.writer:
-            self.writer.writerow(("path", *Answer._fields))
-        self.mark()
-
-    def add(self, name: str, answer: Answer):
-        row = (round(answer.start, 4), round(answer.end, 4), answer.label, float(f"{answer.score:.6g}"))
-        if self.writer:
-            self.writer.writerow((name, *row))
-        else:
-            fields = dict(zip(("path", *Answer._fields), (name, *row), strict=True))
-            self.file.write(json.dumps(fields, ensure_ascii=False) + "\n")
-        self.count += 1
-
-    def mark(self):
-        """What is there now is to stay."""
-        self.place = self.file.tell(), self.count
-
-    def go_back(self):
-        """Forget the rows since the last mark."""
-        self.file.seek(self.place[0])
-        self.file.truncate()
-        self.count = self.place[1]
 
 
 def predict(

@@ -1,0 +1,130 @@
+"""Clips as vectors: which are alike, when, and which bundled clips are nearest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..assets import titled_clips
+from ..inference.embedder import Embedder
+from .pictures import draw_pair
+from .sounds import open_sound
+from .windows import Progress, encoded
+
+
+# Moments of a recording in a picture, at most.
+MOST_MOMENTS = 400
+MOST_NEAREST = 3
+
+
+@dataclass
+class Heard:
+    """A recording to a model: `vectors` (steps, D), one per time step; `times` (steps,), their centres in seconds."""
+
+    name: str
+    vectors: np.ndarray
+    times: np.ndarray
+    seconds: float
+
+    @property
+    def whole(self) -> np.ndarray:
+        """One vector for all of it, (D,)."""
+        return self.vectors.mean(axis=0)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors and times of at most [`MOST_MOMENTS`]: several steps are one, if there are many."""
+        count = min(len(self.times), MOST_MOMENTS)
+        vectors = [part.mean(axis=0) for part in np.array_split(self.vectors, count)]
+        return np.stack(vectors), np.array([part.mean() for part in np.array_split(self.times, count)])
+
+
+def hear(embedder: Embedder, path: str, name: str, progress: Progress) -> Heard:
+    """A recording, encoded; `embedder` is one of the level `"frame"`. Errors as of [`open_sound`]."""
+    clip, _ = open_sound(path, embedder.feature_extractor.sampling_rate)
+    vectors = embedder.join([part for _, part in encoded(embedder, clip, progress)])
+    seconds = clip.num_samples / embedder.feature_extractor.sampling_rate
+    return Heard(name, vectors, embedder.times_of(clip.num_samples), seconds)
+
+
+class Comparison:
+    """
+    Vectors of a model, seen from the mean of the bundled clips. From the origin, all sounds point about the same way.
+
+    Args:
+        embedder ([`Embedder`]): Of the level `"frame"`.
+    """
+
+    def __init__(self, embedder: Embedder):
+        self.embedder = embedder
+        self.bundled = {
+            name: hear(embedder, str(path), name, lambda share: None).whole for name, path in titled_clips().items()
+        }
+        self.centre = np.mean(list(self.bundled.values()), axis=0)
+
+    def similarity(self, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+        """Cosines (n, m) between vectors (n, D) and (m, D)."""
+        return directions(ours - self.centre) @ directions(theirs - self.centre).T
+
+    def nearest(self, heard: Heard) -> list[tuple[str, float]]:
+        """The bundled clips that are most like a recording, the nearest first, with their cosines."""
+        alike = self.similarity(heard.whole[None], np.stack(list(self.bundled.values())))[0]
+        names = list(self.bundled)
+        return [(names[i], float(alike[i])) for i in np.argsort(-alike, kind="stable")[:MOST_NEAREST]]
+
+    def table(self, heard: list[Heard]) -> np.ndarray:
+        """How alike recordings are as a whole, (n, n)."""
+        wholes = np.stack([each.whole for each in heard])
+        return self.similarity(wholes, wholes)
+
+
+def directions(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, D) of length 1; zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, np.ndarray, dict, list[list]]:
+    """
+    What the tab shows of some recordings.
+
+    Args:
+        comparison (`Callable[[], Comparison]`): Makes it, once there is something to compare.
+        clips (`list`): Paths, or pairs of name and path.
+        progress (`Progress`): Told how much is done.
+
+    Returns:
+        A sentence; the picture of the first two over time; the table of all of them, as columns; and for each its
+        name, its seconds and the bundled clips that are nearest.
+
+    Raises:
+        ValueError: If there are fewer than two, or if one is no audio or too short.
+        OSError: If there is no such file.
+    """
+    named = [clip if isinstance(clip, tuple) else (Path(clip).name, clip) for clip in clips]
+    if len(named) < 2:
+        raise ValueError("Tick or drop two clips or more, to compare them with each other.")
+    maker = comparison()
+    heard = []
+    for number, (name, path) in enumerate(named):
+        share = lambda done, number=number: progress((number + done) / len(named))  # noqa: E731
+        heard.append(hear(maker.embedder, path, name, share))
+    (ours, our_times), (theirs, their_times) = heard[0].moments(), heard[1].moments()
+    picture = draw_pair(
+        our_times,
+        their_times,
+        maker.similarity(ours, theirs),
+        maker.similarity(ours, heard[1].whole[None])[:, 0],
+        (heard[0].name, heard[1].name),
+    )
+    alike = maker.table(heard)
+    names = [each.name for each in heard]
+    table = {
+        "headers": ["", *names],
+        "data": [[n, *(f"{v:+.2f}" for v in r)] for n, r in zip(names, alike, strict=True)],
+    }
+    rows = [
+        [each.name, f"{each.seconds:.1f}", *(f"{name} ({value:+.2f})" for name, value in maker.nearest(each))]
+        for each in heard
+    ]
+    first = f"{names[0]} and {names[1]}: {alike[0, 1]:+.2f} as a whole."
+    return f"{first} {heard[0].vectors.shape[1]} numbers each.", picture, table, rows

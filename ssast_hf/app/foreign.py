@@ -1,0 +1,67 @@
+"""Models that bring code of their own: what would run, and, if that is allowed, what they say of a recording."""
+
+import numpy as np
+import torch
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+
+from ..inference.clips import AudioFile
+from ..inference.encoders import on_device, quiet_loading
+from ..inference.predicting.answers import Answer
+from ..inference.predicting.heads import LABELS
+from ..storage.guards import reading
+
+
+CLASSIFIER = "AutoModelForAudioClassification"
+# Seconds that are heard together.
+WINDOW = 10
+REMEDY = "Ask those who wrote it, or copy or download the model again."
+
+
+def code_of(fields: dict) -> str:
+    """Which classes of which files the configuration of a model names as its own, for people; empty if none."""
+    auto_map = fields.get("auto_map") or {}
+    named = (value for each in auto_map.values() for value in (each if isinstance(each, (list, tuple)) else [each]))
+    targets = sorted({str(value) for value in named if value})
+    return ", ".join(f"{name} in {file}.py" for file, _, name in (target.rpartition(".") for target in targets))
+
+
+class ForeignClassifier:
+    """
+    A classifier of clips whose code comes with it. That code runs: only for models that a person trusts.
+
+    Args:
+        name (`str`): A folder, or a name on the Hub.
+        device (`torch.device`): Where it computes.
+
+    Raises:
+        ValueError: If it does not load, or is no classifier of audio.
+    """
+
+    kind = LABELS
+
+    def __init__(self, name: str, device: torch.device):
+        with reading(name, "a classifier of audio for transformers", REMEDY), quiet_loading():
+            self.feature_extractor = AutoFeatureExtractor.from_pretrained(name, trust_remote_code=True)
+            model = AutoModelForAudioClassification.from_pretrained(name, dtype=torch.float32, trust_remote_code=True)
+        self.model = on_device(model, device)
+
+    def answer(self, clip: AudioFile, count: int, progress) -> list[Answer]:
+        """The likeliest classes of each window of ten seconds."""
+        rate = self.feature_extractor.sampling_rate
+        size, rows = WINDOW * rate, []
+        for begin in range(0, clip.num_samples, size):
+            end = min(begin + size, clip.num_samples)
+            scores = self.scores(clip.read(begin, end), clip.name)
+            for label in np.argsort(-scores, kind="stable")[:count].tolist():
+                name = self.model.config.id2label[label]
+                rows.append(Answer(begin / rate, end / rate, name, float(scores[label])))
+            progress(end / clip.num_samples)
+        return rows
+
+    @torch.inference_mode()
+    def scores(self, samples: np.ndarray, name: str) -> np.ndarray:
+        """Probabilities (num_labels,)."""
+        with reading(name, "what this model takes", "Take another clip."):
+            rate = self.feature_extractor.sampling_rate
+            inputs = self.feature_extractor(samples, sampling_rate=rate, return_tensors="pt")
+            return self.model(**inputs.to(self.model.device)).logits[0].float().softmax(dim=0).cpu().numpy()

@@ -1,0 +1,106 @@
+"""The page: one clip, some models, a tab for each thing to do with them."""
+
+import gradio as gr
+
+from ..assets import titled_clips
+from .answering import TITLES
+from .asking import QUESTION, ask
+from .models import ANSWER, COMPARE, HIDE, LOOK, Model
+from .parts import NARROW, ONE_AT_A_TIME, Shared
+from .tabs.answer import add_answers
+from .tabs.compare import add_comparison
+from .tabs.hide import add_hiding
+from .tabs.look import add_attention
+
+
+TITLE = "What does it hear?"
+INTRODUCTION = (
+    "An audio spectrogram transformer learned from sounds that nobody labelled: most of each was hidden, and it "
+    "guessed what was there. Nothing that you record or drop here leaves the machine on which this page runs."
+)
+STYLE = """
+.gradio-container { max-width: 76rem !important; margin: 0 auto !important }
+.plain p { margin: .2rem 0 }
+@media (max-width: 40rem) {
+  .gradio-container .main { padding: .6rem !important }
+  .tabs { max-width: calc(100vw - 2.7rem) }
+  .tab-container button { padding: 0 .4rem !important; font-size: .85rem !important }
+}
+"""
+
+
+def look() -> dict:
+    """Colours and fonts; these are the reader's own, since others would have to be fetched."""
+    theme = gr.themes.Base(
+        primary_hue="teal",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        # White on it is read by more people than on the theme's own.
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+    )
+    return {"theme": theme, "css": STYLE}
+
+
+def build_page(models: dict[str, Model]) -> gr.Blocks:
+    """
+    Args:
+        models (`dict[str, Model]`): By their titles, at least one; the first is chosen.
+    """
+    clips = {title: str(path) for title, path in titled_clips().items()}
+    first = next(iter(models))
+    # Files that it writes are removed after a day.
+    with gr.Blocks(title=f"ssast_hf: {TITLE}", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
+        with gr.Row():
+            with gr.Column(min_width=NARROW):
+                model = gr.Dropdown(list(models), value=first, label="Model", visible=len(models) > 1)
+                picked = gr.Dropdown(list(clips), value=QUESTION, label="Pick a clip")
+                second = gr.Number(
+                    0, minimum=0, step=0.5, label="From second", info="of recordings longer than the model's window"
+                )
+            clip = gr.Audio(
+                clips[QUESTION],
+                sources=["upload", "microphone"],
+                type="filepath",
+                label="or drop or record one",
+                buttons=["download"],  # not the one that would share it
+                min_width=NARROW,
+                scale=2,
+            )
+        notice = gr.Markdown(models[first].problem or "", elem_classes="plain", elem_id="notice")
+        shared = Shared(models, model, clip, second)
+        with gr.Tabs():
+            tabs = {}
+            for ability, (label, fill) in {
+                HIDE: ("Listen and hide", add_hiding),
+                COMPARE: ("Embed and compare", add_comparison),
+                ANSWER: (answer_title(models[first]), add_answers),
+                LOOK: ("Look inside", add_attention),
+            }.items():
+                if any(ability in each.abilities for each in models.values()):
+                    with gr.Tab(label, visible=ability in models[first].abilities) as tabs[ability]:
+                        fill(shared, page)
+
+        def choose(title: str) -> list:
+            chosen = models[title]
+            shown: dict[str, dict] = {ability: {"visible": ability in chosen.abilities} for ability in tabs}
+            if ANSWER in shown:
+                shown[ANSWER]["label"] = answer_title(chosen)
+            return [chosen.problem or "", *(gr.Tab(**fields) for fields in shown.values())]
+
+        private = dict(api_visibility="private")
+        model.change(choose, model, [notice, *tabs.values()], **private)
+        picked.input(lambda title: (clips[title], 0), picked, [clip, second], **private)
+
+        def asked() -> dict:
+            return ask(models)
+
+        gr.api(asked, api_name="ask", **{name: value for name, value in ONE_AT_A_TIME.items() if "api" not in name})
+    return page
+
+
+def answer_title(model: Model) -> str:
+    """What the tab of a model's answers is called."""
+    return TITLES[model.predictor.kind] if ANSWER in model.abilities else "Classify"

@@ -1,0 +1,36 @@
+"""The tab of models with a head: classes, speakers, text, events or values."""
+
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from ..answering import show_answers
+from ..parts import PROGRESS, Shared, picture, told
+
+
+HEADERS = ["from", "to", "label", "score"]
+
+
+def add_answers(shared: Shared, page: gr.Blocks):
+    """Fill the tab."""
+    gr.Markdown("What the model's head says of the clip above, all of it, however long it is.", elem_classes="plain")
+    button = gr.Button("Ask", variant="primary")
+    notice = gr.Markdown(elem_classes="plain")
+    image = picture("The brighter, the surer", elem_id="answers")
+    table = gr.Dataframe(headers=HEADERS, label="All answers", interactive=False, wrap=True, max_height=400)
+    download = gr.DownloadButton("Download as CSV", interactive=False)
+
+    # Not called `ask`, as what a Space is asked: gradio names addresses after functions.
+    def respond(title: str, path, progress=PROGRESS) -> list:
+        sentence, drawn, rows, text = show_answers(
+            shared.models[title].predictor, path, told(progress, "listening, window by window")
+        )
+        # gradio copies it to where the page may read; in a folder of its own, so that it has a name.
+        folder = tempfile.mkdtemp(prefix="ssast_hf-")
+        file = Path(folder, f"{Path(path).stem}.csv")
+        file.write_text(text, encoding="utf-8")
+        return [sentence, drawn, rows, gr.update(value=str(file), interactive=True)]
+
+    outputs = [notice, image, table, download]
+    shared.tie([button.click], respond, [shared.clip], outputs, show_progress_on=image)

@@ -1,0 +1,79 @@
+"""The page itself: what it is wired to, and each tab once in a browser."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from browser import CHROMIUM, Browser
+
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf.app.serving import serve
+from ssast_hf.assets import nano_model
+from ssast_hf.hub.fresh_space import ask_page, free_port
+
+
+pytest.importorskip("gradio", reason="gradio is in the extra `app` alone, which needs the newest huggingface_hub")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Of the page of the bundled model and of one with a head that has learned nothing."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models") / "animals"
+    SSASTForAudioClassification.from_pretrained(nano_model(), id2label={0: "animal", 1: "b"}).save_pretrained(folder)
+    SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(folder)
+    port = free_port()
+    lines = serve(["nano", str(folder)], port=port)
+    assert next(lines) == f"nano, animals: http://127.0.0.1:{port}/ (Ctrl-C ends it)"
+    yield f"http://127.0.0.1:{port}"
+    lines.close()
+
+
+@pytest.fixture(scope="module")
+def page(address, tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    browser.open(f"{address}/")
+    browser.wait_for("!!document.querySelector('button[role=tab]')")
+    yield browser
+    browser.close()
+
+
+def shows(page, text: str):
+    """Wait until the page says something that can be seen."""
+    page.wait_for(f"document.body.innerText.includes({text!r})")
+
+
+def press(page, text: str, role: str = "button"):
+    """The button or tab that says so."""
+    wanted = f"each.offsetParent && each.innerText.trim() == {text!r}"
+    page.wait_for(f"!![...document.querySelectorAll({role!r})].find(each => {wanted})")
+    page.value(f"[...document.querySelectorAll({role!r})].find(each => {wanted}).click()")
+
+
+def test_page_answers_the_question_that_a_space_is_asked(address):
+    answer = ask_page(address, SimpleNamespace(poll=lambda: None))
+    assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 128)
+
+
+def test_each_tab_once_and_by_the_keyboard(page):
+    shows(page, "Pretext accuracy of this clip")  # before anything is pressed
+    shows(page, "rank")
+    press(page, "Embed and compare", "button[role=tab]")
+    press(page, "Compare")
+    shows(page, "dog and rooster: ")
+    press(page, "Look inside", "button[role=tab]")
+    press(page, "Look")
+    shows(page, "gives ")
+    # Another model, by the keyboard: it has a head, and none of pretraining.
+    page.value("document.querySelector('input[aria-label=Model]').focus()")
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        page.press(key)
+    press(page, "Classify", "button[role=tab]")
+    press(page, "Ask")
+    shows(page, "2 answers for 1.8 s.")
+    assert page.complaints() == []
+    # Nothing was asked of anybody else.
+    names = page.value("performance.getEntriesByType('resource').map(each => each.name)")
+    assert {name.split("/")[2] for name in names if name.startswith("http")} == {page.value("location.host")}

@@ -1,8 +1,9 @@
 # The two commands to begin with: `make demo` and `make test`. Both create the environment in $(VENV) first.
-# TORCH says which PyTorch to install, for example `make test TORCH=torch==2.13.0`.
+# TORCH says which PyTorch to install, for example `make test TORCH=torch==2.13.0`; EXTRAS=dev,app also tries the page.
 PYTHON ?= python3
 TORCH ?= torch
 TRANSFORMERS ?= transformers
+EXTRAS ?= dev
 VENV ?= .venv
 CHECKPOINT ?=
 
@@ -38,7 +39,7 @@ $(VENV)/installed: pyproject.toml
 	@echo "(minutes; TORCH=... says which PyTorch). First PyTorch, then transformers and the rest."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --no-compile "$(TORCH)"
-	$(VENV)/bin/pip install --quiet --no-compile "$(TRANSFORMERS)" --editable ".[dev]"
+	$(VENV)/bin/pip install --quiet --no-compile "$(TRANSFORMERS)" --editable ".[$(EXTRAS)]"
 	touch $@
 
 clean:

@@ -11,8 +11,8 @@ what is under CC0, CC BY, CC BY-SA, BSD or MIT by its copyright file is taken; `
 table. `--data` is a folder with `libri251`, of whose readers a fifth is left out to evaluate on, and `esc10`, which is
 left out unless `--with_esc10` is given. A build that was killed goes on with the source that it was at.
 
-Writes `audio/` (16 kHz, mono, FLAC; at most 3 minutes of a recording, no duplicates, no silence), `manifest.csv` (path,
-source, kind, weight, terms) and `training_data.csv` (source, hours, licence, authors).
+Writes `audio/` (16 kHz, mono, FLAC; at most 3 minutes of a recording, no duplicates, no silence), `manifest.csv`
+(path, source, kind, weight, terms) and `training_data.csv` (source, hours, licence, authors).
 """
 
 import argparse

@@ -40,7 +40,7 @@ def read_stanzas(text: str) -> list[Terms]:
 def one_author(line: str) -> str:
     """A line of a copyright field without years and addresses."""
     line = re.sub(r"<[^>]*>|\(c\)|©|Copyright:?", "", line, flags=re.IGNORECASE)
-    return re.sub(r"^[\d\s,\-–]+", "", line).strip(" .,")
+    return re.sub(r"^[\d\s,\-\u2013]+", "", line).strip(" .,")
 
 
 def terms_of(path: str, stanzas: list[Terms]) -> Terms | None:

@@ -15,23 +15,27 @@ from .recordings import RATE, Piece
 
 
 PROGRAMS = 128
+ENSEMBLES = 48
 TICKS = 480  # of a quarter
+QUARTERS = 24  # of one instrument alone
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 6, 7, 10), tuple(range(12)))
-LICENCE, AUTHORS = "rendered by us", "fluidsynth, from generated scores; sound font FluidR3 (MIT) by Frank Wen and others"
+LICENCE, AUTHORS = (
+    "rendered by us",
+    "fluidsynth, from generated scores; sound font FluidR3 (MIT) by Frank Wen and others",
+)
 DRUMS = 9
 
 
 def render(cache: Path) -> Iterator[Piece]:
-    """Each instrument by itself, and as many pieces for several."""
+    """The instruments one after the other, some in each recording, and pieces for several at once."""
     font = next(unpack("fluid-soundfont-gm", cache, (".sf2",)).rglob("FluidR3_GM.sf2"))
     random = np.random.default_rng(0)
-    for number in range(2 * PROGRAMS):
-        programs = [number] if number < PROGRAMS else random.integers(PROGRAMS, size=random.integers(2, 5)).tolist()
-        has_drums = number >= PROGRAMS and random.random() < 0.6
-        quarters = 40
+    plans = [(list(range(first, first + 4)), False) for first in range(0, PROGRAMS, 4)]
+    plans += [(random.integers(PROGRAMS, size=random.integers(2, 5)).tolist(), True) for _ in range(ENSEMBLES)]
+    for programs, together in plans:
         with tempfile.TemporaryDirectory() as folder:
             score = Path(folder, "score.mid")
-            score.write_bytes(score_of(programs, has_drums, quarters, random))
+            score.write_bytes(score_of(programs, together, random))
             reverb = str(int(random.random() < 0.5))
             command = ["fluidsynth", "-ni", "-q", "-R", reverb, "-C", "0", "-g", "0.6", "-r", "32000", "-F"]
             done = subprocess.run([*command, f"{folder}/score.wav", str(font), str(score)], capture_output=True)
@@ -39,21 +43,23 @@ def render(cache: Path) -> Iterator[Piece]:
                 raise OSError(f"fluidsynth failed: {done.stderr.decode(errors='replace').strip()}")
             audio, rate = soundfile.read(io.BytesIO(Path(folder, "score.wav").read_bytes()), dtype="float32")
         audio = soxr.resample(audio.mean(axis=1), rate, RATE)
-        kind = "alone" if number < PROGRAMS else "together"
-        yield Piece(audio, f"programs {' '.join(map(str, programs))} {kind}", LICENCE, AUTHORS, "instruments")
+        how = "together" if together else "one after the other"
+        yield Piece(audio, f"programs {' '.join(map(str, programs))} {how}", LICENCE, AUTHORS, "instruments")
 
 
-def score_of(programs: list[int], has_drums: bool, quarters: int, random: np.random.Generator) -> bytes:
-    """A standard MIDI file of random melodies and chords, of so many quarters at a random tempo."""
+def score_of(programs: list[int], together: bool, random: np.random.Generator) -> bytes:
+    """A standard MIDI file of random melodies and chords, at a random tempo, often with drums if together."""
     scale, root = SCALES[random.integers(len(SCALES))], int(random.integers(12))
     tempo = int(60e6 / random.uniform(70, 170))
     events = [(0, bytes([0xFF, 0x51, 3]) + tempo.to_bytes(3, "big"))]
     channels = [channel for channel in range(16) if channel != DRUMS]
-    for channel, program in zip(channels, programs, strict=False):
+    for part, (channel, program) in enumerate(zip(channels, programs, strict=False)):
         events.append((0, bytes([0xC0 | channel, program])))
         octave, step = int(random.integers(2, 7)), int(random.integers(len(scale)))
-        place = 0
-        while place < quarters * TICKS:
+        place, end = (
+            (0, 2 * QUARTERS * TICKS) if together else (part * QUARTERS * TICKS, (part + 1) * QUARTERS * TICKS)
+        )
+        while place < end:
             length = int(TICKS * random.choice([0.25, 0.5, 1, 2, 4], p=[0.2, 0.35, 0.25, 0.15, 0.05]))
             step += int(random.integers(-3, 4))
             velocity = int(random.integers(40, 120))
@@ -63,8 +69,8 @@ def score_of(programs: list[int], has_drums: bool, quarters: int, random: np.ran
                 events.append((place, bytes([0x90 | channel, note, velocity])))
                 events.append((place + int(length * random.uniform(0.5, 1)), bytes([0x80 | channel, note, 0])))
             place += length if random.random() < 0.9 else 2 * length
-    if has_drums:
-        for beat in range(2 * quarters):
+    if together and random.random() < 0.6:
+        for beat in range(4 * QUARTERS):
             for note in random.choice(np.arange(35, 82), size=random.integers(0, 3), replace=False).tolist():
                 events.append((beat * TICKS // 2, bytes([0x90 | DRUMS, note, int(random.integers(40, 120))])))
     return midi_file(events)

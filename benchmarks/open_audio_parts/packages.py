@@ -36,7 +36,9 @@ class Package:
 
 def asterisk(language: str, folder: str, licence: str, speaker: str) -> Package:
     terms = Terms(licence, speaker, "by language, as CREDITS says")
-    return Package(f"asterisk-core-sounds-{language}-g722", {f"usr/share/asterisk/sounds/{folder}": "speech"}, terms=terms)
+    return Package(
+        f"asterisk-core-sounds-{language}-g722", {f"usr/share/asterisk/sounds/{folder}": "speech"}, terms=terms
+    )
 
 
 GAMES = "usr/share/games"
@@ -164,13 +166,15 @@ def unpack(name: str, cache: Path, names: tuple[str, ...]) -> Path:
         return target
     deb, part = download(name, cache / "debs"), target.with_name(f"{name}.part")
     part.mkdir(parents=True, exist_ok=True)
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process:
-        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-            for member in archive:
-                path = member.name.removeprefix("./")
-                is_wanted = path.lower().endswith(names) or path.startswith("usr/share/doc/")
-                if is_wanted and (member.isreg() or member.islnk()):
-                    archive.extract(member, part, filter="data")
+    with (
+        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as process,
+        tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            path = member.name.removeprefix("./")
+            is_wanted = path.lower().endswith(names) or path.startswith("usr/share/doc/")
+            if is_wanted and (member.isreg() or member.islnk()):
+                archive.extract(member, part, filter="data")
     if process.returncode:
         raise OSError(f"{deb} cannot be unpacked: dpkg-deb ended with {process.returncode}. Delete it.")
     part.rename(target)

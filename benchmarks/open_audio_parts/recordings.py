@@ -42,7 +42,22 @@ class Piece:
 def decode(content: bytes, name: str) -> np.ndarray:
     """The first `LONGEST` seconds and a few more of an audio file, mono at 16 kHz; ValueError if it is none."""
     if name.lower().endswith(".g722"):
-        command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", "pipe:", "-ar", str(RATE), "-ac", "1", "-f", "s16le", "-"]
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "g722",
+            "-i",
+            "pipe:",
+            "-ar",
+            str(RATE),
+            "-ac",
+            "1",
+            "-f",
+            "s16le",
+            "-",
+        ]
         done = subprocess.run(command, input=content, capture_output=True)
         if done.returncode:
             raise ValueError(f"{name}: {done.stderr.decode(errors='replace').strip()}")

@@ -15,20 +15,20 @@ from .recordings import RATE, Piece
 
 
 LANGUAGES = (
-    "af am an ar as az be bg bn bs ca cs cy da de el en-gb en-us eo es es-419 et eu fa fi fr ga gd gn gu hi hr hu hy id "
-    "is it ka kk kn ko ku ky lt lv mk ml mr ms mt my nb ne nl om or pa pl pt pt-br qu ro ru sd si sk sl sq sr sv sw ta "
-    "te th tn tr tt uk ur uz vi"
+    "af am an ar as az be bg bn bs ca cs cy da de el en-gb en-us eo es es-419 et eu fa fi fr ga gd gn gu hi hr hu hy "
+    "id is it ka kk kn ko ku ky lt lv mk ml mr ms mt my nb ne nl om or pa pl pt pt-br qu ro ru sd si sk sl sq sr sv sw "
+    "ta te th tn tr tt uk ur uz vi"
 ).split()
 VARIANTS = (
     "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Alex Alicia Andrea Andy Annie Denis Gene Henrique Hugo Jacky Lee Marco "
     "Mario Michael Mike Nguyen adam anika antonio aunty belinda benjamin boris caleb croak david ed edward grandma "
-    "grandpa gustave iven john kaukovalta klatt klatt2 klatt4 linda marcelo max michel miguel norbert pablo paul pedro "
-    "quincy rob robert sandro shelby steph travis victor whisper whisperf zac"
+    "grandpa gustave iven john kaukovalta klatt klatt2 klatt4 linda marcelo max michel miguel norbert pablo paul "
+    "pedro quincy rob robert sandro shelby steph travis victor whisper whisperf zac"
 ).split()
 # Elements of CLDR that hold names: territories, languages, months, days, fields such as "next year", units.
 NAMES = ("territory", "language", "month", "day", "field", "displayName", "unitPattern", "relative")
 LICENCE, AUTHORS = "rendered by us", "espeak-ng, from names in Unicode CLDR (Unicode licence) and numbers"
-CLIPS = 14
+CLIPS = 6
 
 
 def render(cache: Path) -> Iterator[Piece]:

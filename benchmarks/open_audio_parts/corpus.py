@@ -20,6 +20,8 @@ from .recordings import RATE, Piece, cleaned, joined
 # Kinds of sound -> which share of what a model hears is of that kind. Sources of a kind share it by the square root
 # of their hours.
 GROUPS = {"speech": 0.25, "synthetic speech": 0.15, "sounds": 0.35, "music": 0.12, "instruments": 0.13}
+# No window is drawn more often than this in an epoch, on average: small sources are not heard over and over.
+MOST = 6.0
 MANIFEST, SUMMARY = "manifest.csv", "training_data.csv"
 COLUMNS = ("path", "source", "kind", "weight", "seconds", "licence", "authors", "recording")
 
@@ -84,7 +86,7 @@ def clean_ones(pieces: Iterator[Piece], seen: set[str], digests: list[str], name
 
 
 def weigh(rows: list[dict]):
-    """Give each row the weight of its source and kind; the mean over the seconds of all is 1."""
+    """Give each row the weight of its source and kind; the mean over the seconds of all is about 1."""
     hours: dict[tuple[str, str], float] = defaultdict(float)
     for row in rows:
         hours[row["kind"], row["source"]] += row["seconds"] / 3600
@@ -96,7 +98,7 @@ def weigh(rows: list[dict]):
     for row in rows:
         amount = hours[row["kind"], row["source"]]
         share = GROUPS[row["kind"]] / shares * math.sqrt(amount) / roots[row["kind"]]
-        row["weight"] = round(share * total / amount, 4)
+        row["weight"] = min(round(share * total / amount, 4), MOST)
 
 
 def write_lists(rows: list[dict], folder: Path):

@@ -16,8 +16,8 @@ from .recordings import RATE, Piece
 
 LANGUAGES = (
     "af am an ar as az be bg bn bs ca cs cy da de el en-gb en-us eo es es-419 et eu fa fi fr ga gd gn gu hi hr hu hy "
-    "id is it ka kk kn ko ku ky lt lv mk ml mr ms mt my nb ne nl om or pa pl pt pt-br qu ro ru sd si sk sl sq sr sv sw "
-    "ta te th tn tr tt uk ur uz vi"
+    "id is it ka kk kn ko ku ky lt lv mk ml mr ms mt my nb ne nl om or pa pl pt pt-br qu ro ru sd si sk sl sq sr sv "
+    "sw ta te th tn tr tt uk ur uz vi"
 ).split()
 VARIANTS = (
     "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 Alex Alicia Andrea Andy Annie Denis Gene Henrique Hugo Jacky Lee Marco "

@@ -15,8 +15,9 @@ from ..storage.guards import reading, writing
 from .lengths import SLOW, version_of
 
 
-# Frames that are computed at once; a recording of five minutes is one piece.
-PIECE = 1 << 15
+# Frames that are decoded at once, five minutes, and those that are computed at once, which fit into the processor's
+# cache.
+PIECE, CHUNK = 1 << 15, 1 << 10
 BYTES_PER_VALUE = 2  # float16
 # The logarithm of the least energy that the feature extractor tells from none.
 LOWEST = np.float32(np.log(np.finfo(np.float32).eps))
@@ -154,8 +155,16 @@ class CachedFeatures:
 
     def features(self, audio: np.ndarray) -> np.ndarray:
         """Features (num_frames, num_mel_bins) of samples (num_samples,), as they are kept."""
+        frames = max(self.extractor.num_frames(len(audio)), 1)
+        chunks = (
+            audio[first * self.shift : self.extractor.num_samples(min(first + CHUNK, frames))]
+            for first in range(0, frames, CHUNK)
+        )
         options = {"padding": False, "truncation": False, "return_tensors": "np"}
-        return self.extractor(audio, self.extractor.sampling_rate, **options)["input_values"][0].astype(np.float16)
+        rate = self.extractor.sampling_rate
+        return np.concatenate(
+            [self.extractor(chunk, rate, **options)["input_values"][0].astype(np.float16) for chunk in chunks]
+        )
 
     def window(self, name: str, begin: int, end: int, shortest: int, gain: float = 0.0) -> np.ndarray:
         """

@@ -39,7 +39,7 @@ def read_stanzas(text: str) -> list[Terms]:
 
 def one_author(line: str) -> str:
     """A line of a copyright field without years and addresses."""
-    line = re.sub(r"<[^>]*>|\(c\)|©|Copyright:?", "", line, flags=re.IGNORECASE)
+    line = re.sub(r"<[^>]*>|\(c\)|©|Copyright:?|\(\s*\)", "", line, flags=re.IGNORECASE)
     return re.sub(r"^[\d\s,\-\u2013]+", "", line).strip(" .,")
 
 

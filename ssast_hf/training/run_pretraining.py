@@ -187,8 +187,9 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
             parser.error(f"--{name} must be a finite number")
     if data.group_column is not None and (data.streaming or data.validation_data):
         parser.error("--group_column is about a validation part of training data that are not streamed")
-    if data.streaming and (name := next((n for n in ("weight_column", "cache_features") if getattr(data, n)), None)):
-        parser.error(f"--{name} is about data that are not streamed")
+    for name in ("weight_column", "cache_features"):
+        if data.streaming and getattr(data, name) is not None:
+            parser.error(f"--{name} is about data that are not streamed")
     if data.cache_features and data.min_level is not None:
         parser.error("--cache_features keeps no levels for --min_level; leave one of them out")
     if data.gain_jitter_db < 0:

@@ -166,6 +166,11 @@ class CachedFeatures:
             [self.extractor(chunk, rate, **options)["input_values"][0].astype(np.float16) for chunk in chunks]
         )
 
+    def values(self) -> np.ndarray:
+        """All features that are there, one recording after the other, (num_frames, num_mel_bins), from the disk."""
+        shape = (self.total, self.settings["num_mel_bins"])
+        return np.memmap(self.folder / FEATURES, np.float16, "r", shape=shape)
+
     def window(self, name: str, begin: int, end: int, shortest: int, gain: float = 0.0) -> np.ndarray:
         """
         The features of samples `begin` to `end` of a recording, made louder by `gain` dB, (num_frames, num_mel_bins).

@@ -1,0 +1,107 @@
+"""
+Whether recordings that a model is evaluated on occur in a corpus: for the loudest second of each, the most similar
+second of the corpus, by the correlation of their log-mel features.
+
+    python benchmarks/open_audio_overlap.py --clips esc10/esc10.csv --corpus corpus/manifest.csv --cache features
+
+`--cache` is the folder that `ssast-hf pretrain --cache_features` filled for this corpus. As a control, the same is done
+for seconds of the corpus itself, moved by 10 ms and at another level: their correlation shows what a copy would have.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+from timing import report
+from tqdm import tqdm
+
+from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.audio import load_audio
+from ssast_hf.audio.cached_features import CachedFeatures
+
+
+# Frames and mel bins that are averaged, and averaged frames that are compared: a second.
+POOLED, LENGTH = 4, 25
+BLOCK = 4096
+CONTROLS = 50
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument(
+        "--clips", type=Path, required=True, help="table with a column filename, beside a folder audio"
+    )
+    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of its features")
+    parser.add_argument("--most", type=int, default=8, help="how many of the most similar to print")
+    arguments = parser.parse_args()
+    extractor = SSASTFeatureExtractor(do_normalize=False)
+    cache = CachedFeatures(arguments.cache / "training", extractor)
+    lines = cache.read_index()
+    cache.remember(lines)
+    with arguments.corpus.open(encoding="utf-8") as file:
+        recordings = {row["path"]: f"{row['source']}: {row['recording']}" for row in csv.DictReader(file)}
+    with arguments.clips.open(encoding="utf-8") as file:
+        names = [row["filename"] for row in csv.DictReader(file)]
+    queries = []
+    for name in tqdm(names, desc="clips"):
+        audio = load_audio(arguments.clips.parent / "audio" / name)
+        features = extractor(audio, 16000, padding=False, truncation=False, return_tensors="np")["input_values"][0]
+        queries.append(loudest(pooled(features)))
+    values = cache.values()
+    random = np.random.default_rng(0)
+    for begin in random.integers(len(values) - 200, size=CONTROLS):
+        queries.append(pooled(values[begin + 1 : begin + 1 + POOLED * LENGTH].astype(np.float32) + 1.0))
+    best, where = most_similar(normalised(np.stack(queries)), values)
+    ends = np.cumsum([count for *_, count, _ in lines])
+    rows = []
+    for i in np.argsort(-best[: len(names)])[: arguments.most]:
+        path = Path(lines[int(np.searchsorted(ends, where[i], side="right"))][0])
+        place = str(path.relative_to(arguments.corpus.parent))
+        rows.append({"clip": names[i], "correlation": float(best[i]), "most similar": recordings.get(place, place)})
+    report(rows)
+    found, control = best[: len(names)], best[len(names) :]
+    for name, part in (("clips", found), ("copies, as a control", control)):
+        low, middle, high = np.percentile(part, (5, 50, 95))
+        print(f"{name}: correlation {low:.3f}, {middle:.3f}, {high:.3f} (5 %, 50 %, 95 %), at most {part.max():.3f}")
+
+
+def pooled(features: np.ndarray) -> np.ndarray:
+    """Features (num_frames, 128), averaged over frames and mel bins, (num_frames / 4, 32)."""
+    count = len(features) // POOLED
+    values = features[: count * POOLED].astype(np.float32)
+    return values.reshape(count, POOLED, -1, POOLED).mean(axis=(1, 3))
+
+
+def loudest(features: np.ndarray) -> np.ndarray:
+    """The second of most energy, (LENGTH, 32)."""
+    level = np.convolve(features.mean(axis=1), np.ones(LENGTH), "valid")
+    begin = int(level.argmax())
+    return features[begin : begin + LENGTH]
+
+
+def normalised(seconds: np.ndarray) -> np.ndarray:
+    """Of seconds (n, LENGTH, bins) rows of mean 0 and norm 1, so that their products are correlations."""
+    rows = seconds.reshape(len(seconds), -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def most_similar(queries: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The highest correlation of each query with a second of the corpus, and that second's first frame."""
+    best, where = np.full(len(queries), -1.0), np.zeros(len(queries), dtype=np.int64)
+    step = BLOCK * POOLED
+    for begin in tqdm(range(0, len(values) - POOLED * LENGTH, step), desc="corpus"):
+        part = pooled(values[begin : begin + step + POOLED * LENGTH])
+        seconds = np.lib.stride_tricks.sliding_window_view(part, LENGTH, axis=0).transpose(0, 2, 1)
+        products = normalised(np.ascontiguousarray(seconds)) @ queries.T
+        place = products.argmax(axis=0)
+        found = products[place, np.arange(len(queries))]
+        better = found > best
+        best[better], where[better] = found[better], begin + POOLED * place[better]
+    return best, where
+
+
+if __name__ == "__main__":
+    main()

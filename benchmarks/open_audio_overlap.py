@@ -4,8 +4,8 @@ second of the corpus, by the correlation of their log-mel features.
 
     python benchmarks/open_audio_overlap.py --clips esc10/esc10.csv --corpus corpus/manifest.csv --cache features
 
-`--cache` is the folder that `ssast-hf pretrain --cache_features` filled for this corpus. As a control, the same is done
-for seconds of the corpus itself, moved by 10 ms and at another level: their correlation shows what a copy would have.
+`--cache` is the folder that `ssast-hf pretrain --cache_features` filled for this corpus. As a control, the same is
+done for seconds of the corpus itself, moved by 10 ms and at another level: so much correlation would a copy have.
 """
 
 import argparse
@@ -82,9 +82,11 @@ def loudest(features: np.ndarray) -> np.ndarray:
 
 
 def normalised(seconds: np.ndarray) -> np.ndarray:
-    """Of seconds (n, LENGTH, bins) rows of mean 0 and norm 1, so that their products are correlations."""
-    rows = seconds.reshape(len(seconds), -1)
-    rows = rows - rows.mean(axis=1, keepdims=True)
+    """
+    Of seconds (n, LENGTH, bins) rows of norm 1, so that their products are correlations. The mean over time of each
+    bin is taken off: the colour of a noise, which all rain shares, says nothing about copies.
+    """
+    rows = (seconds - seconds.mean(axis=1, keepdims=True)).reshape(len(seconds), -1)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 

@@ -1,6 +1,7 @@
 """
 Whether recordings that a model is evaluated on occur in a corpus: for the loudest second of each, the most similar
-second of the corpus, by the correlation of their log-mel features.
+second of the corpus, by the correlation of their log-mel features: found by averages over 40 ms and four mel bins,
+then compared frame by frame.
 
     python benchmarks/open_audio_overlap.py --clips esc10/esc10.csv --corpus corpus/manifest.csv --cache features
 
@@ -44,16 +45,20 @@ def main():
         recordings = {row["path"]: f"{row['source']}: {row['recording']}" for row in csv.DictReader(file)}
     with arguments.clips.open(encoding="utf-8") as file:
         names = [row["filename"] for row in csv.DictReader(file)]
-    queries = []
+    queries, fine = [], []
     for name in tqdm(names, desc="clips"):
         audio = load_audio(arguments.clips.parent / "audio" / name)
         features = extractor(audio, 16000, padding=False, truncation=False, return_tensors="np")["input_values"][0]
-        queries.append(loudest(pooled(features)))
+        begin = loudest(pooled(features))
+        queries.append(pooled(features)[begin : begin + LENGTH])
+        fine.append(features[POOLED * begin : POOLED * (begin + LENGTH)])
     values = cache.values()
     random = np.random.default_rng(0)
     for begin in random.integers(len(values) - 200, size=CONTROLS):
-        queries.append(pooled(values[begin + 1 : begin + 1 + POOLED * LENGTH].astype(np.float32) + 1.0))
-    best, where = most_similar(normalised(np.stack(queries)), values)
+        fine.append(values[begin + 1 : begin + 1 + POOLED * LENGTH].astype(np.float32) + 1.0)
+        queries.append(pooled(fine[-1]))
+    _, where = most_similar(normalised(np.stack(queries)), values)
+    best = np.array([correlation(query, values, place) for query, place in zip(fine, where, strict=True)])
     ends = np.cumsum([count for *_, count, _ in lines])
     rows = []
     for i in np.argsort(-best[: len(names)])[: arguments.most]:
@@ -74,11 +79,17 @@ def pooled(features: np.ndarray) -> np.ndarray:
     return values.reshape(count, POOLED, -1, POOLED).mean(axis=(1, 3))
 
 
-def loudest(features: np.ndarray) -> np.ndarray:
-    """The second of most energy, (LENGTH, 32)."""
-    level = np.convolve(features.mean(axis=1), np.ones(LENGTH), "valid")
-    begin = int(level.argmax())
-    return features[begin : begin + LENGTH]
+def loudest(features: np.ndarray) -> int:
+    """Where the second of most energy begins, in averaged frames."""
+    return int(np.convolve(features.mean(axis=1), np.ones(LENGTH), "valid").argmax())
+
+
+def correlation(query: np.ndarray, values: np.ndarray, place: int) -> float:
+    """The highest correlation of a second, not averaged, with what begins around a frame of the corpus."""
+    begin = max(place - 2 * POOLED, 0)
+    part = values[begin : place + 2 * POOLED + len(query)].astype(np.float32)
+    seconds = np.stack([part[i : i + len(query)] for i in range(len(part) - len(query) + 1)])
+    return float((normalised(seconds) @ normalised(query[None])[0]).max())
 
 
 def normalised(seconds: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from datasets.distributed import split_dataset_by_node
 from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from .bad_files import Quiet
+from .cached_features import CachedFeatures
 from .decoded import DecodedFiles
 from .decoding import load_window
 from .lengths import measure, measure_one
@@ -16,6 +17,8 @@ from .recordings import as_recording
 from .windows import Stretches, Windows
 
 
+# Keeps the random numbers of gains apart from those of windows.
+GAIN = 1
 # How many windows in a row may be unreadable before the search for one ends, and how many too quiet.
 ATTEMPTS, QUIET_ATTEMPTS = 100, 1000
 
@@ -78,6 +81,10 @@ class Cropper:
         """Random numbers that depend on the seed and the key alone."""
         return np.random.default_rng((self.seed, *key))
 
+    def gain(self, jitter: float, *key: int) -> float:
+        """A gain between minus and plus `jitter` dB, that depends on the seed and the key alone."""
+        return float(self.random(*key, GAIN).uniform(-jitter, jitter)) if jitter else 0.0
+
     def crop(self, recording: dict, begin: int, end: int, known_samples: int = 0) -> np.ndarray:
         """
         Samples `begin` to `end` of a recording, (num_samples,).
@@ -95,6 +102,11 @@ class Cropper:
     def silence(self) -> np.ndarray:
         """What stands in for a recording where all are unusable, until the main process has read about it."""
         return np.zeros(self.min_samples, dtype=np.float32)
+
+
+def louder(audio: np.ndarray, gain: float) -> np.ndarray:
+    """Samples (num_samples,) by `gain` dB louder."""
+    return audio * np.float32(10 ** (gain / 20)) if gain else audio
 
 
 def level_of(audio: np.ndarray) -> float:
@@ -121,26 +133,51 @@ def check_not_all_quiet(skipped: list[tuple[str, str]]):
 class AudioDataset(Dataset):
     """
     The windows of recordings by index: of each stretch all windows, one stretch after the other. An item is
-    `{"audio": (num_samples,), "skipped": [(name, reason), ...]}`; an unusable window is replaced by another one, and
-    so is one that is too quiet, whose reason is a [`Quiet`].
+    `{"audio": (num_samples,), "skipped": [(name, reason), ...]}`, with a cache `features` (num_frames, num_mel_bins)
+    in the place of `audio`; an unusable window is replaced by another one, and so is one that is too quiet, whose
+    reason is a [`Quiet`].
 
     Args:
         recordings (`Dataset`): As from [`load_recordings`].
         cropper ([`Cropper`]): Decodes them.
         stretches ([`Stretches`], *optional*): Which parts of them; all of each if not given.
+        cache ([`CachedFeatures`], *optional*): Has the features of all recordings, which are not decoded then.
+        gain_jitter (`float`, defaults to 0): By how many dB a window is made louder or quieter, at most; how much is
+            drawn anew in each epoch.
     """
 
-    def __init__(self, recordings, cropper: Cropper, stretches: Stretches | None = None):
+    def __init__(
+        self,
+        recordings,
+        cropper: Cropper,
+        stretches: Stretches | None = None,
+        cache: CachedFeatures | None = None,
+        gain_jitter: float = 0.0,
+    ):
         self.recordings = recordings
         self.cropper = cropper
+        self.cache = cache
+        self.gain_jitter = gain_jitter
         if stretches is None:
             stretches = Stretches.whole(measure(recordings, cropper.sampling_rate).samples)
         self.stretches = stretches
         self.counts = cropper.windows.count(stretches.samples)
         self.ends = np.cumsum(self.counts)
+        self.weights: np.ndarray | None = None  # of each window
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
+
+    def weigh(self, weights: np.ndarray):
+        """
+        Have windows drawn by weights, (number of recordings,).
+
+        Raises:
+            ValueError: If all windows have the weight 0.
+        """
+        self.weights = np.repeat(weights[self.stretches.recordings], self.counts)
+        if not self.weights.any():
+            raise ValueError("All recordings to train on have the weight 0 (--weight_column).")
 
     @property
     def seconds(self) -> float:
@@ -161,14 +198,25 @@ class AudioDataset(Dataset):
             check_not_all_quiet(skipped)
             recording, number, count, window = self.find(epoch, index)
             try:
-                return {"audio": self.cropper.crop(recording, *window), "skipped": skipped}
+                return self.read(recording, *window, self.cropper.gain(self.gain_jitter, epoch, index)) | {
+                    "skipped": skipped
+                }
             except QuietWindow as error:
                 skipped.append((named_window(recording, number, count), Quiet(error)))
             except (ValueError, OSError) as error:
                 num_bad += 1
                 skipped.append((recording["name"], str(error)))
             index = int(random.integers(len(self)))
-        return {"audio": self.cropper.silence(), "skipped": skipped}
+        audio = self.cropper.silence()
+        return ({"audio": audio} if self.cache is None else {"features": self.cache.features(audio)}) | {
+            "skipped": skipped
+        }
+
+    def read(self, recording: dict, begin: int, end: int, length: int, gain: float) -> dict:
+        """A window, made louder by `gain` dB; raises as [`Cropper.crop`] does."""
+        if self.cache is not None:
+            return {"features": self.cache.window(recording["name"], begin, end, self.cropper.min_samples, gain)}
+        return {"audio": louder(self.cropper.crop(recording, begin, end, length), gain)}
 
     def find(self, epoch: int, index: int) -> tuple[dict, int, int, tuple[int, int, int]]:
         """
@@ -202,14 +250,24 @@ class AudioStream(IterableDataset):
         cropper ([`Cropper`]): Decodes them.
         buffer_size (`int`): Windows to shuffle among; their recordings are kept, still encoded.
         rank, world_size (`int`): Which process this is, of how many.
+        gain_jitter (`float`, defaults to 0): As in [`AudioDataset`].
     """
 
-    def __init__(self, recordings, cropper: Cropper, buffer_size: int, rank: int = 0, world_size: int = 1):
+    def __init__(
+        self,
+        recordings,
+        cropper: Cropper,
+        buffer_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        gain_jitter: float = 0.0,
+    ):
         self.recordings = recordings
         self.cropper = cropper
         self.buffer_size = buffer_size
         self.rank = rank
         self.world_size = world_size
+        self.gain_jitter = gain_jitter
 
     def rows(self, epoch: int):
         """The rows of this process in the order of an epoch; a worker reads some of them."""
@@ -240,12 +298,14 @@ class AudioStream(IterableDataset):
         while not is_empty:  # a worker with no piece of its own ends at once
             is_empty = True
             random = self.cropper.random(epoch, self.rank, number)
-            for recording, place, count, window in shuffled(self.find(epoch, number), self.buffer_size, random):
+            windows = shuffled(self.find(epoch, number), self.buffer_size, random)
+            for drawn, (recording, place, count, window) in enumerate(windows):
                 is_empty = False
                 if recording.get("is_bad"):
                     continue  # told once, not once per window
                 try:
-                    audio = self.cropper.crop(recording, *window)
+                    gain = self.cropper.gain(self.gain_jitter, epoch, self.rank, number, drawn)
+                    audio = louder(self.cropper.crop(recording, *window), gain)
                 except QuietWindow as error:
                     skipped.append((named_window(recording, place, count), Quiet(error)))
                     check_not_all_quiet(skipped)
@@ -278,23 +338,34 @@ def shuffled(items: Iterable, buffer_size: int, random: np.random.Generator) -> 
 
 class EpochSampler(Sampler):
     """
-    (epoch, index) of every window in an order of the epoch's own, equal in all processes and after an interruption.
+    (epoch, index) of windows in an order of the epoch's own, equal in all processes and after an interruption.
 
     Args:
-        length (`int`): Number of windows.
+        length (`int`): Number of windows, and of draws in an epoch.
         seed (`int`): Source of randomness.
+        weights (`np.ndarray`, *optional*): How often each window is drawn, (length,), relative to the others: in an
+            epoch as often as its share says, rounded up or down at random. Without weights, or with equal ones, once.
     """
 
-    def __init__(self, length: int, seed: int):
+    def __init__(self, length: int, seed: int, weights: np.ndarray | None = None):
         self.length = length
         self.seed = seed
+        self.weights = weights
         self.epoch = 0
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        random = np.random.default_rng((self.seed, self.epoch))
+        order = random.permutation(self.length)
+        if self.weights is not None:
+            # Points at equal distances on a line on which each window is as long as its weight. The windows lie there
+            # in an order of the epoch's own, so that neighbours do not share what rounding gives and takes.
+            ends = np.cumsum(self.weights[order], dtype=np.float64)
+            points = (np.arange(self.length) + random.random()) * (ends[-1] / self.length)
+            drawn = order[np.searchsorted(ends, points, side="right").clip(max=self.length - 1)]
+            order = random.permutation(drawn)
         return ((self.epoch, int(index)) for index in order)
 
 
@@ -317,8 +388,11 @@ class Collator:
         self.padding = padding
 
     def __call__(self, items: list[dict]) -> dict:
-        clips = [item["audio"] for item in items]
-        batch = self.waveforms(clips) if self.on_device else self.features(clips)
+        if "features" in items[0]:
+            batch = self.cached(items)
+        else:
+            clips = [item["audio"] for item in items]
+            batch = self.waveforms(clips) if self.on_device else self.features(clips)
         batch["skipped"] = [skip for item in items for skip in item["skipped"]]
         if batch["attention_mask"].all():
             del batch["attention_mask"]  # attention without a mask is faster
@@ -334,6 +408,20 @@ class Collator:
                 return_tensors="pt",
             )
         )
+
+    def cached(self, items: list[dict]) -> dict:
+        """Of features from a cache: padded, then normalised, as the feature extractor does."""
+        extractor = self.feature_extractor
+        shape = (len(items), extractor.max_length, extractor.num_mel_bins)
+        values = torch.full(shape, extractor.padding_value, dtype=torch.float32)
+        is_audio = torch.zeros(shape[:2], dtype=torch.long)
+        for row, mask, item in zip(values, is_audio, items, strict=True):
+            count = min(len(item["features"]), len(row))
+            row[:count] = torch.from_numpy(item["features"][:count])
+            mask[:count] = 1
+        if extractor.do_normalize:
+            values.sub_(extractor.mean).div_(2 * extractor.std)
+        return {"input_values": values, "attention_mask": is_audio}
 
     def waveforms(self, clips: list[np.ndarray]) -> dict:
         """All of one length, so that the device sees the same shapes again and again."""

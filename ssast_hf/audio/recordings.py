@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 from contextlib import closing
 from pathlib import Path
@@ -29,7 +30,13 @@ FEW = 20
 
 
 def load_recordings(
-    source: str, split="train", config_name=None, audio_column=None, streaming: bool = False, group_column=None
+    source: str,
+    split="train",
+    config_name=None,
+    audio_column=None,
+    streaming: bool = False,
+    group_column=None,
+    weight_column=None,
 ):
     """
     List the recordings of a data set without decoding any.
@@ -43,6 +50,7 @@ def load_recordings(
         streaming (`bool`, defaults to `False`): Read from beginning to end instead of by index, for data that do not
             fit or lie elsewhere.
         group_column (`str`, *optional*): The column of a manifest that says which recordings belong together.
+        weight_column (`str`, *optional*): The column of a manifest that says how often to draw windows of each.
 
     Returns:
         [`Recordings`], or a `datasets.IterableDataset` of whose rows [`as_recording`] makes the same.
@@ -51,10 +59,11 @@ def load_recordings(
         ValueError: If there is nothing to read there, or no column of audio.
         OSError: If a file or a data set on the Hub cannot be read.
     """
-    groups = None
+    groups = weights = None
     kind, files = locate(source, streaming)
-    if group_column is not None and kind != "manifest":
-        raise ValueError(f"--group_column {group_column}: {source} is no manifest (.json, .jsonl, .csv, .tsv).")
+    for option, column in (("--group_column", group_column), ("--weight_column", weight_column)):
+        if column is not None and kind != "manifest":
+            raise ValueError(f"{option} {column}: {source} is no manifest (.json, .jsonl, .csv, .tsv).")
     if kind == "hub":
         rows = from_hub(source, split, config_name, audio_column, streaming)
         return rows if streaming else Recordings(rows, source)
@@ -73,6 +82,7 @@ def load_recordings(
             lines = read_manifest(Path(source))
             paths = files_of_manifest(Path(source), lines, audio_column)
             groups = None if group_column is None else cells_of(lines, group_column, source, "--group_column")
+            weights = None if weight_column is None else weights_of(lines, weight_column, source)
         check_names(paths, source)
         if streaming:
             columns = {"name": paths, "path": paths, "bytes": [None] * len(paths)}
@@ -80,7 +90,7 @@ def load_recordings(
         rows = Dataset.from_dict({"path": paths})
     if not len(rows):
         raise nothing_in(source)
-    return Recordings(rows, source, groups)
+    return Recordings(rows, source, groups, weights)
 
 
 def locate(source: str, streaming: bool = False) -> tuple[str, list[str]]:
@@ -157,13 +167,17 @@ class Recordings(MapDataset):
         rows (`datasets.Dataset`): Says where.
         source (`str`): For messages.
         groups (`list[str]`, *optional*): Which group each recording belongs to.
+        weights (`list[float]`, *optional*): How often to draw windows of each, relative to the others.
     """
 
-    def __init__(self, rows: Dataset, source: str, groups: list[str] | None = None):
+    def __init__(
+        self, rows: Dataset, source: str, groups: list[str] | None = None, weights: list[float] | None = None
+    ):
         self.rows = rows
         self.tables = rows.with_format("arrow") if "audio" in rows.column_names else None
         self.source = source
         self.groups = groups
+        self.weights = weights
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -272,3 +286,17 @@ def cells_of(rows: list[dict], column: str, source, option: str) -> list[str]:
     if without := [number for number, row in enumerate(rows, start=1) if row.get(column) is None]:
         raise ValueError(f"{source}: row {without[0]} has no {column!r}, as {option} says.")
     return [str(row[column]) for row in rows]
+
+
+def weights_of(rows: list[dict], column: str, source) -> list[float]:
+    """What a column of a manifest says, as numbers; ValueError if a cell is none, or none that can be a weight."""
+    weights = []
+    for number, cell in enumerate(cells_of(rows, column, source, "--weight_column"), start=1):
+        try:
+            weight = float(cell)
+        except ValueError:
+            weight = math.nan
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"{source}: row {number} has the {column} {cell!r}; expected a number of 0 or more.")
+        weights.append(weight)
+    return weights

@@ -53,12 +53,19 @@ class DataArguments:
         "that part, unless the training data are streamed: some recordings, or the end of each if they are few", 0.05
     )
     group_column: str | None = option("column of a manifest; recordings of the same value are validated on together")
+    weight_column: str | None = option(
+        "column of a manifest: how often to draw clips of each recording, relative to the others (default: all alike)"
+    )
     window_seconds: float | None = option(
         "how much of a recording makes up a clip; longer ones are several (default: what --max_length takes)"
     )
     window_overlap: float = option("by how many seconds two of these overlap", 0.0)
     min_level: float | None = option(
         "leave out windows below this level, in dB relative to full scale (RMS), such as -60 (default: none)"
+    )
+    gain_jitter_db: float = option("make each clip louder or quieter by up to so many dB, anew in each epoch", 0.0)
+    cache_features: str | None = option(
+        "folder to keep features in, computed once in half precision: windows then begin on a grid of 10 ms"
     )
     dataset_config_name: str | None = option("configuration of a data set on the Hub")
     dataset_split: str = option("its split", "train")

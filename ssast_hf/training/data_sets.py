@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio.batches import AudioDataset, AudioStream, Cropper
+from ..audio.cached_features import CachedFeatures
 from ..audio.decoded import DecodedFiles
 from ..audio.held_out import hold_out
 from ..audio.lengths import Lengths, measure
@@ -44,6 +45,13 @@ def make_datasets(data: DataArguments, arguments: RunArguments, config: SSASTCon
         if said := decoded.choose(recordings, lengths, cropper.windows, int(data.max_decoded_gb * 1e9)):
             say(f"{said} See --max_decoded_gb.")
 
+    def cached(recordings, lengths: Lengths, name: str) -> CachedFeatures | None:
+        if data.cache_features is None:
+            return None
+        cache = CachedFeatures(Path(data.cache_features) / name, feature_extractor)
+        cache.fill(recordings, lengths.samples, cropper.crop)
+        return cache
+
     options = (data.dataset_split, data.dataset_config_name, data.audio_column)
     validation = None
     if data.validation_data:
@@ -51,25 +59,31 @@ def make_datasets(data: DataArguments, arguments: RunArguments, config: SSASTCon
         lengths = measure(recordings, cropper.sampling_rate)
         check_usable(recordings, lengths, cropper)
         decode_once(recordings, lengths)
-        validation = AudioDataset(recordings, cropper, Stretches.whole(lengths.samples))
+        cache = cached(recordings, lengths, "validation")
+        validation = AudioDataset(recordings, cropper, Stretches.whole(lengths.samples), cache)
+    group_column = None if data.validation_data else data.group_column
     train = [
-        load_recordings(source, *options, data.streaming, None if data.validation_data else data.group_column)
+        load_recordings(source, *options, data.streaming, group_column, data.weight_column)
         for source in data.train_data
     ]
     if data.streaming:
         rank, processes = arguments.process_index, max(arguments.world_size, 1)
-        return AudioStream(concatenate(train), cropper, data.shuffle_buffer, rank, processes), validation
+        stream = AudioStream(concatenate(train), cropper, data.shuffle_buffer, rank, processes, data.gain_jitter_db)
+        return stream, validation
     recordings = concatenate(train)
     lengths = measure(recordings, cropper.sampling_rate)
     decode_once(recordings, lengths)
+    cache = cached(recordings, lengths, "training")
     stretches = Stretches.whole(lengths.samples)
     if validation is None and data.validation_fraction and (lengths.samples >= cropper.min_samples).any():
         groups = None if data.group_column is None else [group for part in train for group in part.groups]
         stretches, held_out = hold_out(
             lengths.samples, cropper.windows, data.validation_fraction, arguments.seed, groups
         )
-        validation = AudioDataset(recordings, cropper, held_out)
-    dataset = AudioDataset(recordings, cropper, stretches)
+        validation = AudioDataset(recordings, cropper, held_out, cache)
+    dataset = AudioDataset(recordings, cropper, stretches, cache, data.gain_jitter_db)
+    if data.weight_column is not None:
+        dataset.weigh(np.array([weight for part in train for weight in part.weights]))
     tell(dataset, validation, data)
     return dataset, validation
 

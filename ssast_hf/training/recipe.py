@@ -11,7 +11,8 @@ from .arguments import DataArguments, RunArguments
 # In every checkpoint, beside transformers' files.
 FILE = "run.json"
 DATA = (
-    "train_data validation_data validation_fraction group_column window_seconds window_overlap min_level "
+    "train_data validation_data validation_fraction group_column weight_column window_seconds window_overlap "
+    "min_level gain_jitter_db "
     "dataset_config_name dataset_split audio_column streaming shuffle_buffer max_decoded_gb"
 ).split()
 RUN = (
@@ -35,6 +36,7 @@ def recipe_of(
     """
     recipe = recipe_of_options({name: getattr(data, name) for name in DATA}, arguments, steps)
     recipe |= {"mean": feature_extractor.mean, "std": feature_extractor.std}
+    recipe["cached_features"] = data.cache_features is not None
     if data.streaming:
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
     else:

@@ -127,7 +127,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     trainer = SSASTTrainer(
         model,
         arguments,
-        data_collator=Collator(feature_extractor, features_on_device(arguments)),
+        data_collator=Collator(feature_extractor, not data_arguments.cache_features and features_on_device(arguments)),
         train_dataset=train,
         eval_dataset=validation,
         processing_class=feature_extractor,
@@ -182,11 +182,18 @@ def check_arguments(parser, model: ModelArguments, data: DataArguments, argument
             parser.error(f"--{name} must be at least 1, got {getattr(arguments, name)}")
     if not 0 <= data.max_bad_fraction <= 1 or not 0 <= data.validation_fraction < 1:
         parser.error("--max_bad_fraction and --validation_fraction are shares between 0 and 1")
-    for name in ("window_seconds", "window_overlap", "min_level", "max_decoded_gb"):
+    for name in ("window_seconds", "window_overlap", "min_level", "max_decoded_gb", "gain_jitter_db"):
         if not math.isfinite(getattr(data, name) or 0):
             parser.error(f"--{name} must be a finite number")
     if data.group_column is not None and (data.streaming or data.validation_data):
         parser.error("--group_column is about a validation part of training data that are not streamed")
+    for name in ("weight_column", "cache_features"):
+        if data.streaming and getattr(data, name) is not None:
+            parser.error(f"--{name} is about data that are not streamed")
+    if data.cache_features and data.min_level is not None:
+        parser.error("--cache_features keeps no levels for --min_level; leave one of them out")
+    if data.gain_jitter_db < 0:
+        parser.error(f"--gain_jitter_db must be 0 or more, got {data.gain_jitter_db:g}")
     wants_best = arguments.asked["load_best_model_at_end"]
     if arguments.label_smoothing_factor or (wants_best and arguments.save_strategy == "no"):
         parser.error("--label_smoothing_factor and --load_best_model_at_end without checkpoints make no sense here")

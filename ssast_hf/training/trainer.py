@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from ..audio.batches import with_features
+from ..audio.batches import EpochSampler, with_features
 from .progress import log_line
 from .run_trainer import RunTrainer
 
@@ -31,6 +31,9 @@ class SSASTTrainer(RunTrainer):
     def __init__(self, *args, **kwargs):
         self.sums: dict[str, torch.Tensor | int] = {}
         super().__init__(*args, **kwargs)
+
+    def make_sampler(self, seed: int) -> EpochSampler:
+        return EpochSampler(len(self.train_dataset), seed, self.train_dataset.weights)
 
     # Loss
 

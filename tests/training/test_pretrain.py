@@ -73,6 +73,23 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
     assert_same_run(straight, killed)
 
 
+def test_run_with_cached_features_weights_and_jitter_goes_on_bit_for_bit(model_dir, audio_folder, tmp_path):
+    manifest = tmp_path / "clips.csv"
+    lines = [f"audio/{path.name},{1 + 2 * number % 3}" for number, path in enumerate(sorted(audio_folder.iterdir()))]
+    manifest.write_text("\n".join(["path,weight", *lines]) + "\n")
+    straight, stopped, plain = tmp_path / "straight", tmp_path / "stopped", tmp_path / "plain"
+    changes = {"weight_column": "weight", "gain_jitter_db": 6, "max_steps": 8}  # more than an epoch
+    cached = changes | {"cache_features": tmp_path / "features"}
+    assert main(options(model_dir, manifest, straight, **cached)) == 0
+    assert main(options(model_dir, manifest, stopped, **cached | {"max_steps": 4})) == 0
+    assert main(options(model_dir, manifest, stopped, **cached)) == 0
+    assert main(options(model_dir, manifest, plain, **changes)) == 0
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(stopped)[name]), name
+    losses = [json.loads((run / "trainer_state.json").read_text())["log_history"][0] for run in (straight, plain)]
+    assert losses[0]["eval_loss"] == pytest.approx(losses[1]["eval_loss"], rel=0.02)  # half precision, and the grid
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(Version(torch.__version__).release < (2, 7), reason="FSDP of PyTorch 2.6 needs a GPU's streams")
 def test_fsdp_trains_like_ddp_also_when_killed(model_dir, audio_folder, tmp_path):
@@ -347,6 +364,11 @@ def test_plateau_of_validation_accuracy_lowers_the_rate(model_dir, audio_folder,
         ({"per_device_eval_batch_size": 0}, "--per_device_eval_batch_size must be at least 1, got 0"),
         ({"patch": "128x2"}, "--patch goes with --model_size"),
         ({"decoder_hidden_size": 16}, "needs --decoder_num_hidden_layers"),
+        ({"streaming": True, "weight_column": "weight"}, "--weight_column is about data that are not streamed"),
+        ({"streaming": True, "cache_features": "cache"}, "--cache_features is about data that are not streamed"),
+        ({"min_level": -60, "cache_features": "cache"}, "--cache_features keeps no levels for --min_level"),
+        ({"gain_jitter_db": -1}, "--gain_jitter_db must be 0 or more, got -1"),
+        ({"gain_jitter_db": "inf"}, "--gain_jitter_db must be a finite number"),
     ],
 )
 def test_contradictions_are_errors_of_the_command_line(changes, message, model_dir, audio_folder, tmp_path, capsys):

@@ -1,0 +1,118 @@
+"""
+What pretraining is worth, on recordings that were not in it: the tables of docs/evidence.md.
+
+    python benchmarks/evidence.py --data /path/to/data --output_dir evidence
+    python benchmarks/evidence.py --data /path/to/data --output_dir evidence --models nano out --only sounds --seeds 2
+
+Each model, the same network from random weights, and the statistics of log-mel features are asked by `ssast-hf
+evaluate`: linear probe, nearest neighbours and few labels, with its intervals. Then `ssast-hf finetune` trains each
+model at 8 labels per class against the same network from scratch. `--data` is a folder with `esc10/esc10.csv`
+(category, fold), `digits/digits.csv` (digit, speaker) and `libri251/libri251.csv` (speaker, sex).
+
+How the sets are kept apart from what the bundled model heard (`open_audio.py`, without ESC-10):
+
+- sounds: ESC-10, by its own folds. The two clips under Sampling+ and the bundled clips are left out.
+- digits: by speaker; none of them was in pretraining.
+- readers: male or female voice, of those readers of libri251 that `open_audio.py` holds out, and no others; their
+  folds are by speaker.
+
+What is finished is not run again. Writes what `evaluate` found of each task (`sounds.json`, ...) and what fine-tuning
+reached (`finetuned-*/downstream.json`), and prints a table.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import soundfile
+from downstream import Study, few, rows_of, write
+from open_audio_parts.folders import LEFT_OUT, held_out_speakers
+
+from ssast_hf.assets import bundled_clips
+from ssast_hf.cli import main as ssast_hf
+
+
+# Columns of labels and of folds.
+TASKS = {"sounds": ("category", "fold"), "digits": ("digit", "speaker"), "readers": ("sex", "fold")}
+WAYS = {"fine-tuned": [], "from scratch": ["--init_from_scratch", "True"]}
+FEW = 8
+READER_FOLDS = 5
+LONGEST = 512  # frames
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=["nano"], help="names or folders")
+    parser.add_argument("--only", nargs="+", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
+    arguments = parser.parse_args()
+    studies = {
+        model: Study(arguments.output_dir / f"finetuned-{Path(model).name}", model, []) for model in arguments.models
+    }
+    for task in arguments.only:
+        clips = clips_of(task, arguments.data)
+        found = probe(task, clips, arguments.models, arguments.output_dir)
+        (arguments.output_dir / f"{task}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for study in studies.values():
+            finetune(task, clips, study, arguments.output_dir / "lists", arguments.seeds)
+    for model, study in studies.items():
+        print("\n".join([model, *study.table()]))
+    return 0
+
+
+def clips_of(task: str, data: Path) -> list[dict]:
+    """The recordings of a task that no model has heard, each with `path` (str), its label and its fold."""
+    if task == "digits":
+        return rows_of(data, "digits")
+    if task == "sounds":
+        bundled = bundled_sounds()
+        rows = [row for row in rows_of(data, "esc10") if not row["filename"].startswith(LEFT_OUT)]
+        return [row for row in rows if row["src_file"] not in bundled]
+    held_out = held_out_speakers(data)
+    rows = [row for row in rows_of(data, "libri251") if row["speaker"] in held_out]
+    return [row | {"fold": str(held_out.index(row["speaker"]) % READER_FOLDS + 1)} for row in rows]
+
+
+def bundled_sounds() -> set[str]:
+    """Numbers on Freesound of the recordings that the bundled clips are cut from, by the table beside them."""
+    with (bundled_clips()[0].parent / "fixtures.csv").open(encoding="utf-8") as file:
+        sources = [row["source"].rstrip("/") for row in csv.DictReader(file)]
+    return {source.rsplit("/", 1)[-1] for source in sources if "freesound" in source}
+
+
+def probe(task: str, clips: list[dict], models: list[str], folder: Path) -> dict:
+    """What `ssast-hf evaluate` finds of the models, of random weights and of log-mel statistics."""
+    label, fold = TASKS[task]
+    output = folder / f"evaluated-{task}"
+    if not (output / "metrics.json").exists():
+        table = write(folder / "lists" / f"{task}.csv", clips, ["path", label, fold])
+        options = ["--data", table, "--label_column", label, "--fold_column", fold, "--output_dir", str(output)]
+        if ssast_hf(["evaluate", *models, *options]):
+            raise SystemExit(f"{output} failed")
+    return json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+
+
+def finetune(task: str, clips: list[dict], study: Study, folder: Path, seeds: int):
+    """Accuracy at few labels per class, fine-tuned and from scratch; each fold in turn is the test."""
+    label, fold = TASKS[task]
+    seconds = max(soundfile.info(row["path"]).duration for row in clips)
+    length = ["--max_length", str(min(16 * (int(100 * seconds) // 16 + 1), LONGEST))]
+    for value in sorted({row[fold] for row in clips}):
+        test = write(
+            folder / f"{task}-{value}-test.csv", [row for row in clips if row[fold] == value], ["path", label]
+        )
+        rest = [row for row in clips if row[fold] != value]
+        for seed in range(seeds):
+            chosen = few(rest, label, FEW, seed)
+            train = write(folder / f"{task}-{value}-{seed}.csv", chosen, ["path", label])
+            options = ["--train_data", train, "--test_data", test, "--label_column", label, *length]
+            for way, others in WAYS.items():
+                study.run(f"{task}, fold {value}", way, FEW, seed, "accuracy", [*options, *others])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

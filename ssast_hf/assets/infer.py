@@ -38,7 +38,8 @@ def filter_banks(waveform, frame_length, frame_shift, fft_length, sampling_rate,
     frames = frames - numbers["preemphasis"] * np.hstack((frames[:, :1], frames[:, :-1]))
     power = np.abs(np.fft.rfft(frames * np.hanning(frame_length), fft_length)[:, :-1]) ** 2
     mel = np.log1p(np.arange(fft_length // 2) * sampling_rate / fft_length / 700)
-    edges = np.linspace(*np.log1p(np.array([lowest_frequency, sampling_rate / 2]) / 700), numbers["num_mel_bins"] + 2)
+    low, high = (float(np.log1p(frequency / 700)) for frequency in (lowest_frequency, sampling_rate / 2))
+    edges = np.linspace(low, high, numbers["num_mel_bins"] + 2)
     rising, falling = (mel - edges[:-2, None], edges[2:, None] - mel) / (edges[1] - edges[0])
     energies = np.maximum(power @ np.minimum(rising, falling).clip(0).T, numbers["smallest_energy"])
     missing = max((numbers["pad_to"] or 0) - len(energies), 0)

@@ -68,8 +68,9 @@ def test_each_tab_once_and_by_the_keyboard(page):
     shows(page, "gives ")
     # Another model, by the keyboard: it has a head, and none of pretraining.
     page.value("document.querySelector('input[aria-label=Model]').focus()")
-    for key in ("ArrowDown", "ArrowDown", "Enter"):
-        page.press(key)
+    page.wait_for("!!document.querySelector('ul[role=listbox] li.active')")
+    page.press("ArrowDown")
+    page.press("Enter")
     press(page, "Classify", "button[role=tab]")
     press(page, "Ask")
     shows(page, "2 answers for 1.8 s.")

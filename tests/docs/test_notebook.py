@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, and what is stored in it is fit for others."""
+"""The notebooks run from top to bottom, and what is stored in them is fit for others."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,10 @@ import nbformat
 import pytest
 
 
-NOTEBOOK = Path(__file__).parent.parent.parent / "examples" / "quickstart.ipynb"
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+# Each with a picture that it makes.
+NOTEBOOKS = {"quickstart.ipynb": "reconstruction.png", "finetune_and_deploy.ipynb": "answers.png"}
+every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
 
 def texts(notebook) -> list[str]:
@@ -18,21 +21,23 @@ def texts(notebook) -> list[str]:
 
 
 @pytest.mark.slow
-def test_notebook_runs_and_prints_what_is_stored(tmp_path, monkeypatch):
+@every_notebook
+def test_notebook_runs_and_prints_what_is_stored(name, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    stored = texts(nbformat.read(NOTEBOOK, as_version=4))
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    stored = texts(nbformat.read(EXAMPLES / name, as_version=4))
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, kernel_name="python3", timeout=300, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     assert texts(notebook) == stored
-    assert (tmp_path / "reconstruction.png").exists()
+    assert (tmp_path / NOTEBOOKS[name]).exists()
 
 
-def test_notebook_is_small_and_names_no_machine():
-    text = NOTEBOOK.read_text()
+@every_notebook
+def test_notebook_is_small_and_names_no_machine(name):
+    text = (EXAMPLES / name).read_text()
     assert len(text) < 150_000
     assert not [place for place in ("/tmp/", "/home/", "/root/", os.sep + "work" + os.sep) if place in text]
     for cell in nbformat.reads(text, as_version=4).cells:

@@ -15,7 +15,7 @@ from ..folders import PLAIN
 from .graph import Graph
 from .numbers import Preprocessing
 from .report import Report
-from .writing import open_session
+from .writing import open_session, quiet
 
 
 # Batches to compare, and the largest of them.
@@ -65,14 +65,15 @@ def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Prepr
     session = open_session(path)
     for clip in bundled_clips():
         waveform = read_clip(clip, numbers.sampling_rate)
-        features = extractor(
-            waveform.numpy(),
-            sampling_rate=numbers.sampling_rate,
-            padding="max_length" if numbers.pad_to else False,
-            truncation=numbers.cut_to is not None,
-            return_attention_mask=False,
-            return_tensors="pt",
-        )["input_values"]
+        with quiet():  # that clips are cut is no news here
+            features = extractor(
+                waveform.numpy(),
+                sampling_rate=numbers.sampling_rate,
+                padding="max_length" if numbers.pad_to else False,
+                truncation=numbers.cut_to is not None,
+                return_attention_mask=False,
+                return_tensors="pt",
+            )["input_values"]
         if graph.filter_banks is None:
             inputs = {"input_values": features}
         else:

@@ -160,7 +160,10 @@ import ssast_hf
 from ssast_hf.assets import bundled_clips, nano_model
 names = [module.name for module in pkgutil.walk_packages(ssast_hf.__path__, "ssast_hf.")]
 for name in names:
-    assert importlib.import_module(name).__file__.startswith({str(site)!r}), name
+    try:
+        assert importlib.import_module(name).__file__.startswith({str(site)!r}), name
+    except ModuleNotFoundError as error:  # the page's, in an extra that need not be there
+        assert (error.name, name.split(".")[1]) == ("gradio", "app"), name
 assert len(bundled_clips()) == 8
 ssast_hf.SSASTModel.from_pretrained(nano_model())
 print(*sorted(names))

@@ -33,7 +33,8 @@ class SSASTTrainer(RunTrainer):
         super().__init__(*args, **kwargs)
 
     def make_sampler(self, seed: int) -> EpochSampler:
-        return EpochSampler(len(self.train_dataset), seed, self.train_dataset.weights)
+        # Data sets of other makers have no weights.
+        return EpochSampler(len(self.train_dataset), seed, getattr(self.train_dataset, "weights", None))
 
     # Loss
 

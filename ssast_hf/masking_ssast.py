@@ -153,7 +153,9 @@ def is_exporting() -> bool:
 
 def first_marked(marked: torch.Tensor, count: int) -> torch.Tensor:
     """Indices of the marked entries of each row of (B, N) bool, in order, then of others; (B, count) int64."""
-    if not isinstance(count, int):  # all N, whose number is open while a model is exported: in any order
+    if not isinstance(count, int) and torch.fx.experimental.symbolic_shapes.statically_known_true(
+        count == marked.shape[1]
+    ):  # all N, whose number is open while a model is exported: in any order
         return torch.arange(count, device=marked.device).expand(marked.shape[0], -1)
     return (~marked).byte().argsort(dim=1, stable=True)[:, :count]
 

@@ -22,7 +22,9 @@ import soundfile
 from timing import report
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor
-from ssast_hf.audio.batches import AudioDataset, Cropper, EpochSampler
+from ssast_hf.audio.audio_datasets import AudioDataset
+from ssast_hf.audio.batches import EpochSampler
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.recordings import load_recordings
 
 

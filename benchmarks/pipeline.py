@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
-from ssast_hf.audio.batches import AudioDataset, Collator, Cropper, EpochSampler
+from ssast_hf.audio.audio_datasets import AudioDataset
+from ssast_hf.audio.batches import Collator, EpochSampler
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.recordings import load_recordings
 from ssast_hf.training.models import SIZES
 

@@ -13,7 +13,8 @@ from ..assets import named_model
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..storage.sizes import read_extractor_fields
 from ..storage.writing import written_whole
-from .batches import AudioDataset, Cropper
+from .audio_datasets import AudioDataset
+from .cropping import Cropper
 from .decoded import DecodedFiles
 from .lengths import measure
 from .recordings import load_recordings

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.batches import AudioDataset, AudioStream, Cropper
+from ..audio.audio_datasets import AudioDataset, AudioStream
 from ..audio.cached_features import CachedFeatures
+from ..audio.cropping import Cropper
 from ..audio.decoded import DecodedFiles
 from ..audio.held_out import hold_out
 from ..audio.lengths import Lengths, measure

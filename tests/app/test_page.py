@@ -12,7 +12,9 @@ from ssast_hf.assets import nano_model
 from ssast_hf.hub.fresh_space import ask_page, free_port
 
 
-pytest.importorskip("gradio", reason="gradio is in the extra `app` alone, which needs the newest huggingface_hub")
+pytest.importorskip(
+    "gradio", reason="gradio is in the extra `app`, beside the newest transformers: make test EXTRAS=dev,app"
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def address(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(address, tmp_path_factory):
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.skip("needs Chromium: no package of Python")
     browser = Browser(tmp_path_factory.mktemp("browser"))
     browser.open(f"{address}/")
     browser.wait_for("!!document.querySelector('button[role=tab]')")

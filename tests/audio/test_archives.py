@@ -8,7 +8,8 @@ import torch
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.assets import bundled_clips
 from ssast_hf.audio.archives import read_archives
-from ssast_hf.audio.batches import AudioStream, Cropper
+from ssast_hf.audio.audio_datasets import AudioStream
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.recordings import load_recordings
 from ssast_hf.cli import message_of
 

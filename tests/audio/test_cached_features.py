@@ -8,8 +8,10 @@ import soundfile
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.audio import cached_features, load_audio
-from ssast_hf.audio.batches import AudioDataset, Collator, Cropper, EpochSampler
+from ssast_hf.audio.audio_datasets import AudioDataset
+from ssast_hf.audio.batches import Collator, EpochSampler
 from ssast_hf.audio.cached_features import INDEX, CachedFeatures
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.lengths import measure
 from ssast_hf.audio.recordings import load_recordings
 

@@ -10,7 +10,8 @@ import soundfile
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.audio import load_audio
-from ssast_hf.audio.batches import AudioDataset, Cropper
+from ssast_hf.audio.audio_datasets import AudioDataset
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.decoding import BLOCK
 from ssast_hf.audio.recordings import load_recordings
 

@@ -15,7 +15,9 @@ from datasets import Audio, Dataset, IterableDataset, load_dataset
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.audio import load_audio
-from ssast_hf.audio.batches import AudioDataset, AudioStream, Collator, Cropper, EpochSampler
+from ssast_hf.audio.audio_datasets import AudioDataset, AudioStream
+from ssast_hf.audio.batches import Collator, EpochSampler
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.feature_statistics import compute_stats
 from ssast_hf.audio.recordings import load_recordings
 from ssast_hf.cli import main

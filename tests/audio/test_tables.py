@@ -11,7 +11,8 @@ import torch
 from pyarrow import parquet
 
 from ssast_hf import SSASTFeatureExtractor
-from ssast_hf.audio.batches import AudioDataset, AudioStream, Cropper
+from ssast_hf.audio.audio_datasets import AudioDataset, AudioStream
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.recordings import load_recordings
 
 

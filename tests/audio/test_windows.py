@@ -10,8 +10,9 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.audio.audio_datasets import AudioDataset, AudioStream
 from ssast_hf.audio.bad_files import BadFiles
-from ssast_hf.audio.batches import AudioDataset, AudioStream, Cropper
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.decoded import DecodedFiles
 from ssast_hf.audio.held_out import hold_out
 from ssast_hf.audio.lengths import measure

@@ -77,7 +77,9 @@ def test_page_that_does_not_start_is_not_published(tmp_path):
 
 
 def test_staged_page_starts_and_answers(hub, publish):
-    pytest.importorskip("gradio", reason="gradio is in the extra `app` alone, which needs the newest huggingface_hub")
+    pytest.importorskip(
+        "gradio", reason="gradio is in the extra `app`, beside the newest transformers: make test EXTRAS=dev,app"
+    )
     report = publish(COMMAND, "--dry_run")
     assert "asked once: largest relative difference" in report
     assert "Nothing was uploaded" in report

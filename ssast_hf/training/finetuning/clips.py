@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from ...audio.batches import ATTEMPTS, Collator, Cropper
+from ...audio.batches import Collator
+from ...audio.cropping import ATTEMPTS, Cropper
 from ...audio.labelled import LabelledData
 from ...audio.lengths import measure
 

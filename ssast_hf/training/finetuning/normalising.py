@@ -2,7 +2,7 @@
 
 from accelerate.utils import broadcast_object_list
 
-from ...audio.batches import AudioDataset
+from ...audio.audio_datasets import AudioDataset
 from ...audio.feature_statistics import mean_and_deviation
 from ..messages import say
 from ..recipe import read_run

@@ -7,7 +7,7 @@ from accelerate import PartialState
 from transformers import set_seed
 
 from ...audio.bad_files import BadFiles
-from ...audio.batches import Cropper
+from ...audio.cropping import Cropper
 from ...audio.splits import Split
 from ...configuration_ssast import SSASTConfig
 from ..arguments import features_on_device

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...audio.batches import Cropper
+from ...audio.cropping import Cropper
 from ...audio.labelled import LabelledData
 from .clips import NONE, LabelledClips, WholeLabels
 from .trials import Trials, cosines

@@ -3,12 +3,13 @@ From waveform to label: this package's classifier in several forms against stock
 
     python benchmarks/inference.py
     python benchmarks/inference.py --sizes nano --batches 1 --repeats 3 --seconds 2
-    python benchmarks/inference.py --model ssast-esc10 --manifest esc10.csv
+    python benchmarks/inference.py --sizes --models fold-1 fold-2 --manifests fold-1.csv fold-2.csv
 
 All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
 form answers while stock AST answers once. `int8` needs torchao, and is left out without it. Of ONNX, the filter banks
-are in the graph. With `--manifest`, a table with the columns `path` and `label`, the accuracy of `--model`, a
-fine-tuned classifier, in each form is measured as well; not of stock AST, which pools otherwise.
+are in the graph. With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the
+columns `path` and `category`, the accuracy over all of them is measured in each form as well; not of stock AST, which
+pools otherwise.
 """
 
 import argparse
@@ -38,15 +39,18 @@ SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip, and of the models' input")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, help="PyTorch's and onnxruntime's own choice if not given")
     parser.add_argument("--forms", nargs="+", help="only these")
-    parser.add_argument("--model", help="a fine-tuned classifier, whose accuracy is measured")
-    parser.add_argument("--manifest", help="its test clips: a table of CSV with path and label")
+    parser.add_argument("--models", nargs="+", default=[], type=Path, help="fine-tuned classifiers")
+    parser.add_argument("--manifests", nargs="+", default=[], type=Path, help="a table of test clips for each")
+    parser.add_argument("--label_column", default="category")
     arguments = parser.parse_args()
+    if len(arguments.models) != len(arguments.manifests):
+        parser.error("--manifests needs one table for each of --models")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     logging.set_verbosity_error()
@@ -60,14 +64,10 @@ def main():
             forms = forms_of(folder, arguments.forms, arguments.threads, with_stock=True)
             for batch in arguments.batches:
                 rows += rates(size, forms, cut(batch, arguments.seconds), arguments.repeats)
-        report(rows)
-        if arguments.model and arguments.manifest:
-            target = Path(scratch, "fine-tuned")
-            target.mkdir()
-            forms = forms_of(
-                Path(arguments.model), arguments.forms, arguments.threads, with_stock=False, beside=target
-            )
-            report(accuracies(forms, arguments.model, arguments.manifest))
+        if rows:
+            report(rows)
+        if arguments.models:
+            report(accuracies(arguments, Path(scratch)))
 
 
 def cut(count: int, seconds: float) -> list[np.ndarray]:
@@ -178,19 +178,25 @@ def rates(size: str, forms: dict, clips: list[np.ndarray], repeats: int) -> list
     ]
 
 
-def accuracies(forms: dict, model: str, manifest: str) -> list[dict]:
-    """Per cent of the clips of a table that each form gets right, and by how many points it differs from the first."""
-    config = SSASTConfig.from_pretrained(model)
-    with open(manifest, newline="", encoding="utf-8") as file:
-        clips = [(Path(manifest).parent / row["path"], config.label2id[row["label"]]) for row in csv.DictReader(file)]
-    right = dict.fromkeys(forms, 0)
-    for path, label in clips:
-        wave = load_audio(path)
-        for name, classify in forms.items():
-            right[name] += int(classify([wave])[0] == label)
-    points = {name: 100 * count / len(clips) for name, count in right.items()}
+def accuracies(arguments, scratch: Path) -> list[dict]:
+    """Per cent of all test clips that each form gets right, and by how many points it differs from the first."""
+    right: dict[str, int] = {}
+    clips = 0
+    for number, (model, manifest) in enumerate(zip(arguments.models, arguments.manifests, strict=True)):
+        target = scratch / f"fine-tuned-{number}"
+        target.mkdir()
+        forms = forms_of(model, arguments.forms, arguments.threads, with_stock=False, beside=target)
+        label2id = SSASTConfig.from_pretrained(model).label2id
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        clips += len(rows)
+        for row in rows:
+            wave = load_audio(manifest.parent / row["path"])
+            for name, classify in forms.items():
+                right[name] = right.get(name, 0) + int(classify([wave])[0] == label2id[row[arguments.label_column]])
+    points = {name: 100 * count / clips for name, count in right.items()}
     first = next(iter(points.values()))
-    return [{"form": name, "accuracy": value, "points": value - first} for name, value in points.items()]
+    return [{"form": name, "clips": clips, "accuracy": p, "points": p - first} for name, p in points.items()]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from .windows import Progress, encoded
 # Moments of a recording in a picture, at most.
 MOST_MOMENTS = 400
 MOST_NEAREST = 3
+# From this cosine on, two clips are the same: a bundled clip is no neighbour of itself.
+SAME = 0.9999
 
 
 @dataclass
@@ -66,10 +68,11 @@ class Comparison:
         return directions(ours - self.centre) @ directions(theirs - self.centre).T
 
     def nearest(self, heard: Heard) -> list[tuple[str, float]]:
-        """The bundled clips that are most like a recording, the nearest first, with their cosines."""
+        """The bundled clips that are most like a recording and not the same, the nearest first, with their cosines."""
         alike = self.similarity(heard.whole[None], np.stack(list(self.bundled.values())))[0]
         names = list(self.bundled)
-        return [(names[i], float(alike[i])) for i in np.argsort(-alike, kind="stable")[:MOST_NEAREST]]
+        others = [i for i in np.argsort(-alike, kind="stable") if alike[i] < SAME]
+        return [(names[i], float(alike[i])) for i in others[:MOST_NEAREST]]
 
     def table(self, heard: list[Heard]) -> np.ndarray:
         """How alike recordings are as a whole, (n, n)."""

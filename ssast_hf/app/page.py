@@ -22,8 +22,7 @@ STYLE = """
 .gradio-container { max-width: 76rem !important; margin: 0 auto !important }
 .plain p { margin: .2rem 0 }
 @media (max-width: 40rem) {
-  .gradio-container .main { padding: .6rem !important }
-  .tabs { max-width: calc(100vw - 2.7rem) }
+  .tabs { max-width: calc(100vw - 4rem) }
   .tab-container button { padding: 0 .4rem !important; font-size: .85rem !important }
 }
 """

@@ -28,6 +28,7 @@ class AudioDataset(Dataset):
         cache ([`CachedFeatures`], *optional*): Has the features of all recordings, which are not decoded then.
         gain_jitter (`float`, defaults to 0): By how many dB a window is made louder or quieter, at most; how much is
             drawn anew in each epoch.
+        weights (`np.ndarray`, *optional*): How often the windows of each recording are drawn, (number of recordings,).
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class AudioDataset(Dataset):
         stretches: Stretches | None = None,
         cache: CachedFeatures | None = None,
         gain_jitter: float = 0.0,
+        weights: np.ndarray | None = None,
     ):
         self.recordings = recordings
         self.cropper = cropper
@@ -47,21 +49,10 @@ class AudioDataset(Dataset):
         self.stretches = stretches
         self.counts = cropper.windows.count(stretches.samples)
         self.ends = np.cumsum(self.counts)
-        self.weights: np.ndarray | None = None  # of each window
+        self.weights = None if weights is None else np.repeat(weights[stretches.recordings], self.counts)
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
-
-    def weigh(self, weights: np.ndarray):
-        """
-        Have windows drawn by weights, (number of recordings,).
-
-        Raises:
-            ValueError: If all windows have the weight 0.
-        """
-        self.weights = np.repeat(weights[self.stretches.recordings], self.counts)
-        if not self.weights.any():
-            raise ValueError("All recordings to train on have the weight 0 (--weight_column).")
 
     @property
     def seconds(self) -> float:

@@ -22,6 +22,10 @@ BYTES_PER_VALUE = 2  # float16
 # The logarithm of the least energy that the feature extractor tells from none.
 LOWEST = np.float32(np.log(np.finfo(np.float32).eps))
 FEATURES, INDEX = "features.f16", "index.jsonl"
+# Of what is kept: another one if the same recording has other features.
+VERSION = 2
+# Below this a value is the floor, rounded.
+FLOOR = LOWEST + np.float32(0.01)
 
 
 class UnusableRecording(ValueError):
@@ -42,8 +46,10 @@ class CachedFeatures:
         self.folder = Path(folder)
         self.extractor = copy.copy(feature_extractor)
         self.extractor.do_normalize = False  # so that other statistics need no other cache
+        self.extractor.min_frames = None  # nor other patches
         self.shift = self.extractor.num_samples(2) - self.extractor.num_samples(1)
-        self.settings = {name: getattr(self.extractor, name) for name in ("sampling_rate", "num_mel_bins")}
+        names = ("sampling_rate", "num_mel_bins")
+        self.settings = {"version": VERSION} | {name: getattr(self.extractor, name) for name in names}
         # Name -> first frame, number of frames, and what is wrong with it, if anything is.
         self.places: dict[str, tuple[int, int, str | None]] = {}
         self.total = 0  # frames
@@ -59,7 +65,7 @@ class CachedFeatures:
 
         Raises:
             ValueError: If the folder holds features of other recordings or settings.
-            OSError: If they cannot be written.
+            OSError: If they cannot be written, or if a recording cannot be read for now; a missing one is unusable.
         """
         with writing(self.folder / INDEX):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,14 +79,14 @@ class CachedFeatures:
             with writing(path), path.open("ab") as features, index.open("a", encoding="utf-8") as file:
                 features.truncate(self.total * self.bytes_per_frame)  # what no line tells of
                 for number in rest:
-                    recording, begin = recordings[number], features.tell()
+                    recording = recordings[number]
                     count, fault = 0, None
                     try:
                         for piece in self.compute(recording, int(lengths[number]), crop):
                             features.write(piece.tobytes())
                             count += len(piece)
                     except UnusableRecording as error:
-                        features.truncate(begin)
+                        features.truncate(self.total * self.bytes_per_frame)
                         count, fault = 0, str(error)
                     features.flush()  # before the line that tells of it
                     line = [recording["name"], version_of_recording(recording), count, fault]
@@ -148,8 +154,8 @@ class CachedFeatures:
             end = frames if number == count - 1 else (number + 1) * PIECE
             first, last = number * PIECE * self.shift, self.extractor.num_samples(end)
             try:
-                audio = crop(recording, first, last, samples if count > 1 else 0)
-            except (ValueError, OSError) as error:
+                audio = crop(recording, first, last, samples if count > 1 else 0, self.extractor.num_samples(1))
+            except (ValueError, FileNotFoundError) as error:
                 raise UnusableRecording(str(error)) from error
             yield self.features(audio)
 
@@ -183,16 +189,21 @@ class CachedFeatures:
             raise ValueError(fault)
         first = begin // self.shift
         number = min(self.extractor.num_frames(end - begin), count - first)
-        if number < self.extractor.num_frames(shortest):
+        if number < (least := self.extractor.num_frames(shortest)):
             second = begin / self.extractor.sampling_rate
-            raise ValueError(f"{name} is too short: {max(number, 0)} frames from second {second:.1f} on")
+            raise ValueError(
+                f"{name} is too short: {max(number, 0)} frames from second {second:.1f} on, one patch takes {least}"
+            )
         bins = self.settings["num_mel_bins"]
         values = np.fromfile(
             self.folder / FEATURES, np.float16, number * bins, offset=(start + first) * self.bytes_per_frame
         )
         values = values.reshape(number, bins)
-        # What is louder has more energy in each bin; the least energy is the feature extractor's.
-        return np.maximum(values + np.float32(gain * math.log(10) / 10), LOWEST) if gain else values
+        if not gain:
+            return values
+        # What is louder has more energy in each bin, but silence; the least energy is the feature extractor's.
+        shifted = np.maximum(values + np.float32(gain * math.log(10) / 10), LOWEST)
+        return np.where(values > FLOOR, shifted, LOWEST)
 
 
 def version_of_recording(recording: dict) -> str:

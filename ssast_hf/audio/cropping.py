@@ -78,16 +78,19 @@ class Cropper:
         """A gain between minus and plus `jitter` dB, that depends on the seed and the key alone."""
         return float(self.random(*key, GAIN).uniform(-jitter, jitter)) if jitter else 0.0
 
-    def crop(self, recording: dict, begin: int, end: int, known_samples: int = 0) -> np.ndarray:
+    def crop(
+        self, recording: dict, begin: int, end: int, known_samples: int = 0, min_samples: int | None = None
+    ) -> np.ndarray:
         """
-        Samples `begin` to `end` of a recording, (num_samples,).
+        Samples `begin` to `end` of a recording, (num_samples,); at least a patch, or `min_samples`.
 
         Raises:
             ValueError, OSError: If it is unusable; see [`load_window`].
             QuietWindow: If it is too quiet.
         """
         read = self.decoded.read if self.decoded is not None and recording["name"] in self.decoded else None
-        audio = load_window(recording, self.sampling_rate, begin, end, self.min_samples, known_samples, read)
+        least = self.min_samples if min_samples is None else min_samples
+        audio = load_window(recording, self.sampling_rate, begin, end, least, known_samples, read)
         if self.min_level is not None and (level := level_of(audio)) < self.min_level:
             raise QuietWindow(f"{level:.1f} dB, below --min_level {self.min_level:g}")
         return audio

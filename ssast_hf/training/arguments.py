@@ -71,7 +71,8 @@ class DataArguments:
     dataset_split: str = option("its split", "train")
     audio_column: str | None = option("column of audio or paths (default: found by its usual names)")
     streaming: bool = option(
-        "read parquet, tar or Hub data from beginning to end, without a copy; needs --max_steps", False
+        "read parquet, tar or Hub data from beginning to end, without a copy; needs --max_steps or --max_minutes",
+        False,
     )
     shuffle_buffer: int = option("windows to shuffle among when streaming", 1000)
     max_decoded_gb: float = option(

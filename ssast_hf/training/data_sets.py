@@ -82,9 +82,13 @@ def make_datasets(data: DataArguments, arguments: RunArguments, config: SSASTCon
             lengths.samples, cropper.windows, data.validation_fraction, arguments.seed, groups
         )
         validation = AudioDataset(recordings, cropper, held_out, cache)
-    dataset = AudioDataset(recordings, cropper, stretches, cache, data.gain_jitter_db)
+    weights = None
     if data.weight_column is not None:
-        dataset.weigh(np.array([weight for part in train for weight in part.weights]))
+        weights = np.array([weight for part in train for weight in part.weights])
+        stretches = stretches[weights[stretches.recordings] > 0]
+        if not len(stretches):
+            raise ValueError(f"All recordings to train on have the weight 0 (--weight_column {data.weight_column}).")
+    dataset = AudioDataset(recordings, cropper, stretches, cache, data.gain_jitter_db, weights)
     tell(dataset, validation, data)
     return dataset, validation
 

@@ -1,5 +1,6 @@
 """What shapes the order of the data and the loss of a run, kept in its checkpoints to tell what has changed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def recipe_of(
         recipe["dataloader_num_workers"] = arguments.dataloader_num_workers  # each reads a part of its own
     else:
         recipe |= {"recordings": len(train.stretches), "windows": len(train)}
+        if train.weights is not None:
+            recipe["weights"] = hashlib.sha256(train.weights.tobytes()).hexdigest()[:12]
         recipe["decoded"] = len(train.cropper.decoded.samples)
     return json.loads(json.dumps(recipe))  # as it will be read; enumerations are strings
 

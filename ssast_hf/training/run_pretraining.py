@@ -12,6 +12,7 @@ The same command again goes on where it stopped. `--help-all` shows the other op
 
 import math
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,7 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     trainer.save_state()
     if not trainer.is_world_process_zero():
         return []
-    folder, command = Path(arguments.output_dir), " ".join(["ssast-hf pretrain", *argv])
+    folder, command = Path(arguments.output_dir), shlex.join(["ssast-hf", "pretrain", *argv])
     data = describe(data_arguments, train, validation)
     done = trainer.state.global_step if outcome.result is None else outcome.result["step"]
     write_facts(folder, outcome, start, command, data, done)

@@ -89,6 +89,40 @@ def test_an_interrupted_cache_is_completed(folder, extractor, tmp_path):
         assert (part / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_bad_recording_after_an_interruption_moves_no_other(folder, extractor, tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    filled(folder, part, extractor)
+    lines = (part / INDEX).read_text().splitlines(keepends=True)
+    (part / INDEX).write_text("".join(lines[:3]))  # the features of the others are there, and no line tells of them
+    (folder / "2.wav").write_bytes(b"nothing any more")
+    filled(folder, part, extractor)
+    filled(folder, whole, extractor)
+    for name in (INDEX, cached_features.FEATURES):
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_what_is_too_short_depends_on_the_patches_of_the_run(folder, extractor, tmp_path):
+    soundfile.write(folder / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(1600), 16000)  # 8 frames
+    recordings, cropper, cache = filled(folder, tmp_path / "cache", extractor)
+    (place,) = (i for i in range(len(recordings)) if recordings[i]["name"].endswith("/a.wav"))
+    index = int(AudioDataset(recordings, cropper, cache=cache).ends[place]) - 1
+    skipped = AudioDataset(recordings, cropper, cache=cache)[index]["skipped"]
+    assert "too short: 8 frames from second 0.0 on, one patch takes 16" in skipped[0][1]
+    narrow = AudioDataset(recordings, Cropper(extractor, 2, seed=5), cache=cache)
+    assert not narrow[int(narrow.ends[place]) - 1]["skipped"]
+
+
+def test_a_disk_that_fails_is_no_fault_of_a_recording(folder, extractor, tmp_path):
+    def fails(*_):
+        raise OSError("the network is down")
+
+    recordings = load_recordings(str(folder))
+    cache = CachedFeatures(tmp_path / "cache", extractor)
+    with pytest.raises(OSError, match="network is down"):
+        cache.fill(recordings, measure(recordings, 16000).samples, fails)
+    filled(folder, tmp_path / "cache", extractor)  # goes on
+
+
 def test_a_cache_of_something_else_is_refused(folder, extractor, tmp_path):
     cache = tmp_path / "cache"
     filled(folder, cache, extractor)
@@ -121,6 +155,18 @@ def test_gain_is_the_same_in_audio_and_features(folder, extractor, tmp_path):
     assert max(levels) < 4
 
 
+def test_silence_stays_silent_when_it_is_made_louder(extractor, tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4000)
+    soundfile.write(tmp_path / "a.wav", np.r_[noise, np.zeros(4000)], 16000)
+    recordings, _, cache = filled(tmp_path, tmp_path / "cache", extractor)
+    name = recordings[0]["name"]
+    expected = SSASTFeatureExtractor(num_mel_bins=32, max_length=64, do_normalize=False)(
+        4 * load_audio(name), 16000, padding=False
+    )["input_values"][0]
+    found = cache.window(name, 0, 8000, 400, gain=20 * np.log10(4))
+    np.testing.assert_allclose(found, expected, atol=0.01)
+
+
 def test_weights_say_how_often_windows_are_drawn(tmp_path):
     weights = np.array([1.0] * 50 + [0.0] * 10 + [2.5] * 40)
     sampler, counts = EpochSampler(100, 3, weights), np.zeros(100)
@@ -144,8 +190,7 @@ def test_weights_are_those_of_the_manifest(folder, extractor, tmp_path):
         writer.writerow(["path", "often"])
         writer.writerows([f"audio/{i}.wav", 0.5 + i] for i in range(4))
     recordings = load_recordings(str(manifest), weight_column="often")
-    dataset = AudioDataset(recordings, Cropper(extractor, 16, seed=5))
-    dataset.weigh(np.array(recordings.weights))
+    dataset = AudioDataset(recordings, Cropper(extractor, 16, seed=5), weights=np.array(recordings.weights))
     assert [
         weight for weight, count in zip(recordings.weights, dataset.counts, strict=True) for _ in range(count)
     ] == (dataset.weights.tolist())

@@ -20,6 +20,7 @@ from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.assets import bundled_clips
 from ssast_hf.cli import main
 from ssast_hf.training import run_pretraining
+from ssast_hf.training.recipe import read_run
 from ssast_hf.training.trainer import SSASTTrainer
 
 
@@ -75,7 +76,9 @@ def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_f
 
 def test_run_with_cached_features_weights_and_jitter_goes_on_bit_for_bit(model_dir, audio_folder, tmp_path):
     manifest = tmp_path / "clips.csv"
-    lines = [f"audio/{path.name},{1 + 2 * number % 3}" for number, path in enumerate(sorted(audio_folder.iterdir()))]
+    weights_of_files = [2 * number % 3 for number in range(len(list(audio_folder.iterdir())))]
+    files = zip(sorted(audio_folder.iterdir()), weights_of_files, strict=True)
+    lines = [f"audio/{path.name},{weight}" for path, weight in files]
     manifest.write_text("\n".join(["path,weight", *lines]) + "\n")
     straight, stopped, plain = tmp_path / "straight", tmp_path / "stopped", tmp_path / "plain"
     changes = {"weight_column": "weight", "gain_jitter_db": 6, "max_steps": 8}  # more than an epoch
@@ -86,6 +89,7 @@ def test_run_with_cached_features_weights_and_jitter_goes_on_bit_for_bit(model_d
     assert main(options(model_dir, manifest, plain, **changes)) == 0
     for name, tensor in weights(straight).items():
         assert torch.equal(tensor, weights(stopped)[name]), name
+    assert read_run(straight / "checkpoint-8")["recipe"]["recordings"] <= sum(map(bool, weights_of_files))
     losses = [json.loads((run / "trainer_state.json").read_text())["log_history"][0] for run in (straight, plain)]
     assert losses[0]["eval_loss"] == pytest.approx(losses[1]["eval_loss"], rel=0.02)  # half precision, and the grid
 

@@ -16,15 +16,16 @@ from transformers import (
 )
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf.audio import intervals
 from ssast_hf.cli import main
-from ssast_hf.training.finetuning import figures, one_split, report
+from ssast_hf.training.finetuning import one_split, report
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 
 
 @pytest.fixture(autouse=True)
 def short(request, monkeypatch):
     """Few draws; and no pictures, as in pretraining, where `curves` is no mark of a test."""
-    monkeypatch.setattr(figures, "DRAWS", figures.FEWEST_DRAWS)
+    monkeypatch.setattr(intervals, "DRAWS", 50)
     if request.node.get_closest_marker("curves") is None:
         for name in ("plot_curves", "plot_confusion"):
             monkeypatch.setattr(report, name, lambda *arguments: None)

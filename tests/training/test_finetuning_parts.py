@@ -8,10 +8,11 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from ssast_hf import SSASTForAudioClassification
+from ssast_hf.audio.intervals import intervals, units_of
 from ssast_hf.training.finetuning.augmenting import Augmentation, beta
 from ssast_hf.training.finetuning.clips import BalancedSampler
 from ssast_hf.training.finetuning.events import Clock, counts_of, f1_of
-from ssast_hf.training.finetuning.figures import intervals, of_classes
+from ssast_hf.training.finetuning.figures import of_classes
 from ssast_hf.training.finetuning.options import FinetuningArguments, LabelledArguments, TaskArguments
 from ssast_hf.training.finetuning.rates import parameter_groups, step_schedule
 from ssast_hf.training.finetuning.recipes import RECIPES, with_recipe
@@ -124,7 +125,7 @@ def test_intervals_hold_the_figures():
         {"accuracy": accuracy_score(targets, said), "macro_f1": f1_score(targets, said, average="macro")}
     )
     groups = [str(i // 10) for i in range(60)]
-    for name, (low, high) in intervals(measure, 60, groups, seed=0).items():
+    for name, (low, high) in intervals(measure, units_of(60, groups), seed=0).items():
         assert low < figures[name] < high
         assert 0.02 < high - low < 0.4
 

@@ -1,25 +1,12 @@
-"""What is measured: figures of a test by scikit-learn, and within which intervals they are."""
-
-from collections.abc import Callable
+"""What is measured: figures of a test, as scikit-learn computes them."""
 
 import numpy as np
-from sklearn.metrics import (
-    average_precision_score,
-    mean_absolute_error,
-    mean_squared_error,
-    r2_score,
-    roc_auc_score,
-)
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-
-# Figures by name, of the clips of these indices.
-Measure = Callable[[np.ndarray], dict[str, float]]
-# How often a test is drawn anew, to see how much its figures depend on which clips are in it; and, since scikit-learn
-# takes its time for each of many classes, of how many at most.
-DRAWS, FEWEST_DRAWS, CLASSES_DRAWN = 1000, 50, 20000
-# Clips that are drawn twice stand beside each other in a ranking, which makes it look better: the interval is moved
-# back by how much better the mean of all draws is.
-FLATTERED = "mean_average_precision"
+from ...audio.intervals import Measure
+from ...audio.ranking import Ranking
 
 
 def of_classes(scores: np.ndarray, targets: np.ndarray) -> Measure:
@@ -33,25 +20,19 @@ def of_classes(scores: np.ndarray, targets: np.ndarray) -> Measure:
         pairs = targets[clips] * num_classes + said[clips]
         confusion = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
         right, true = confusion.diagonal(), confusion.sum(axis=1)
-        there = true > 0
-        f1 = 2 * right[there] / (true + confusion.sum(axis=0))[there]
+        either = true + confusion.sum(axis=0)  # a class that is said alone counts, too: as 0
+        f1 = 2 * right[either > 0] / either[either > 0]
         return {"accuracy": float(right.sum() / len(clips)), "macro_f1": float(f1.mean())}
 
     return measure
 
 
 def of_several(scores: np.ndarray, targets: np.ndarray) -> Measure:
-    """Of scores and 0 or 1, (clips, classes); of the classes that some clips have and some have not."""
+    """Of scores and 0 or 1, (clips, classes); each figure is the mean of the classes that have one."""
+    ranking = Ranking(targets, scores)
 
     def measure(clips: np.ndarray) -> dict[str, float]:
-        shares = targets[clips].mean(axis=0)
-        pairs = [(targets[clips, i], scores[clips, i]) for i in np.flatnonzero((shares > 0) & (shares < 1))]
-        if not pairs:
-            return {"mean_average_precision": float("nan"), "roc_auc": float("nan")}
-        return {
-            "mean_average_precision": float(np.mean([average_precision_score(*pair) for pair in pairs])),
-            "roc_auc": float(np.mean([roc_auc_score(*pair) for pair in pairs])),
-        }
+        return ranking.means(np.bincount(clips, minlength=len(targets)))
 
     return measure
 
@@ -71,33 +52,12 @@ def of_numbers(scores: np.ndarray, targets: np.ndarray) -> Measure:
     return measure
 
 
-def intervals(
-    measure: Measure, count: int, groups: list[str] | None, seed: int, size: int = 1
-) -> dict[str, list[float]]:
+def speakers_of(trials) -> np.ndarray:
     """
-    Between which two values 95 % of each figure are, of clips, or whole groups of them, drawn with replacement.
-
-    Args:
-        measure ([`Measure`]): Makes the figures.
-        count (`int`): How many clips there are.
-        groups (`list[str]`, *optional*): Which group each belongs to.
-        seed (`int`): Source of randomness.
-        size (`int`, defaults to 1): Of how many classes the figures are one by one; of many there are fewer draws.
+    Of whom both recordings of each pair are, (num_pairs, 2), as far as pairs of one speaker tell: what they connect is
+    one. Pairs that share a speaker err together, so whole speakers are drawn.
     """
-    units = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
-    members = np.split(np.argsort(units, kind="stable"), np.cumsum(np.bincount(units))[:-1])
-    random = np.random.default_rng(seed)
-    figures = []
-    for _ in range(int(np.clip(CLASSES_DRAWN / size, FEWEST_DRAWS, DRAWS))):
-        drawn = random.integers(len(members), size=len(members))
-        figures.append(measure(np.concatenate([members[i] for i in drawn])))
-    result = {}
-    measured = measure(np.arange(count))
-    for name in figures[0]:
-        values = np.array([each[name] for each in figures])
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, (2.5, 97.5)) if len(values) else (np.nan, np.nan)
-        if name == FLATTERED and len(values):
-            low, high = (value - values.mean() + measured[name] for value in (low, high))
-        result[name] = [float(low), float(high)]
-    return result
+    count, first, second = len(trials.recordings), trials.first, trials.second
+    edges = np.ones(trials.is_same.sum()), (first[trials.is_same], second[trials.is_same])
+    speakers = connected_components(coo_matrix(edges, (count, count)), directed=False)[1]
+    return np.stack((speakers[first], speakers[second]), axis=1)

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 import transformers
 
 from ... import __version__
+from ...audio.intervals import intervals, units_of
 from ...audio.splits import Split
 from ..outcome import Outcome
 from ..plots import plot_confusion, plot_curves
 from ..report import used_defaults
-from .figures import intervals
-from .recipes import RECIPES
+from .figures import speakers_of
+from .recipes import options_beside
 from .testing import Tested
 from .trials import verification
 
@@ -48,8 +50,7 @@ def write_results(
     if tested is not None:
         scores, targets, data = tested
         measure, count, unit = task.measure_test(*tested), len(data), "recordings"
-        size = len(task.names) if data.is_multilabel and data.events is None else 1
-        between = intervals(measure, count, data.groups, trainer.args.seed, size)
+        between = intervals(measure, units_of(count, data.groups), trainer.args.seed)
         if (confusion := task.confusion(scores, targets)) is not None:
             plot_confusion(confusion, task.names, folder / CONFUSION)
             pages += ["", f"![confusion matrix]({CONFUSION})"]
@@ -64,7 +65,7 @@ def write_results(
             return verification(pairs[chosen], is_same[chosen])
 
         count, unit = len(pairs), "pairs"
-        between = intervals(measure, count, None, trainer.args.seed)
+        between = intervals(measure, speakers_of(job.trials), trainer.args.seed)
         pages += ["", "## The worst mistakes", "", *wrong_pairs(pairs, job.trials)]
     figures = measure(np.arange(count))
     results = {
@@ -96,12 +97,11 @@ def write_results(
 def how_chosen(trainer, job, outcome: Outcome, split: Split) -> str:
     """Which weights were tested, and why these."""
     average, what = trainer.average, said(outcome.metric.removeprefix("eval_"))
-    part = split.test if split.validation is None else split.validation
-    on = {
-        "validation": f"by validation on {len(part)} other recordings",
-        "test": "on the data that they are tested on, as the original's script does, so the figure flatters",
-        "test folds": "on the fold that they are tested on; the folds' report has the mean of one epoch",
-    }[job.chosen_by if job.trials is None else "validation"]
+    on = f"by validation on {len(split.parts['validation'])} other recordings"
+    if split.validation is split.test:
+        on = "on the data that they are tested on, as the recipe does, so the figure flatters"
+        if job.num_runs > 1:
+            on += "; the folds' report has the mean of one epoch"
     if average is not None:
         epochs = f"{average.added[0]} to {average.added[-1]}" if average.added else "none"
         return f"The mean of the weights after epochs {epochs} was tested once; no epoch was chosen."
@@ -125,7 +125,8 @@ def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) ->
         f"{name}: {value}, as the command did not say" for name, value in used_defaults(trainer, defaults).items()
     ]
     if task.recipe is not None:
-        values = ", ".join(f"{name} {value}" for name, value in RECIPES[task.recipe].options.items())
+        options = options_beside(task.recipe, shlex.split(job.command))
+        values = ", ".join(f"{name} {value}" for name, value in options.items())
         notes.insert(0, f"recipe {task.recipe}, where the command said nothing else: {values}")
     parts = "; ".join(f"{len(part)} {name}" for name, part in split.parts.items())
     return [

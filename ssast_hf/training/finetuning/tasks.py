@@ -8,11 +8,12 @@ import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
+from ...audio.intervals import Measure
 from ...audio.labelled import LabelledData
 from .clips import NONE, WholeLabels
 from .events import Clock, Event, StepLabels, counts_of, f1_of
-from .figures import Measure, of_classes, of_numbers, of_several
-from .texts import check_jiwer, encode, errors_of, make_tokenizer, rates_of, spaced
+from .figures import of_classes, of_numbers, of_several
+from .texts import check_jiwer, encode, errors_of, make_tokenizer, rates_of, read_tokenizer, spaced
 
 
 # A mistake: how bad it is, what is true, and what the model says; `None` of what is right.
@@ -30,7 +31,8 @@ class Task:
 
     kind = "class"  # of the labels, as in `LabelOptions`
     head = "SSASTForAudioClassification"
-    best = "accuracy"  # by which figure of a validation the result is chosen
+    figures = ("accuracy", "macro_f1")  # that a validation has besides the loss
+    best = "accuracy"  # by which of them the result is chosen
     fits_whole = False  # whether a recording has to be used as a whole
     tokenizer: Any = None
 
@@ -38,11 +40,26 @@ class Task:
         self.is_binary = loss == "binary_cross_entropy"
         self.smoothing = smoothing
         self.names: list[str] = []
-        self.config: Any = None  # the model's, as soon as there is one
+        self.config: Any = None  # the model's
 
-    def begin(self, start: str, train: LabelledData):
-        """Learn from what is trained on which classes or characters there are."""
+    def begin(self, start: str, config, train: LabelledData):
+        """
+        Learn which classes or characters there are.
+
+        Args:
+            start (`str`): The model to begin from.
+            config ([`SSASTConfig`]): Its configuration.
+            train ([`LabelledData`]): What is trained on.
+        """
         self.names = train.names
+
+    def classes(self) -> list[str]:
+        """What the outputs of the model stand for, in their order; nothing of a number."""
+        return self.names
+
+    def is_of_head(self, config) -> bool:
+        """Whether the head of a model of this configuration is for the same classes in the same order."""
+        return not self.names or list(config.id2label.values()) == self.names
 
     def fields(self) -> dict:
         """Fields of the model's configuration."""
@@ -120,7 +137,7 @@ class Classification(Task):
 class Multilabel(Task):
     """Any number of classes of each recording."""
 
-    kind, best = "classes", "mean_average_precision"
+    kind, figures, best = "classes", ("mean_average_precision", "roc_auc"), "mean_average_precision"
 
     def __init__(self, loss: str = "cross_entropy", smoothing: float = 0.0):
         super().__init__("binary_cross_entropy", smoothing)
@@ -145,7 +162,7 @@ class Multilabel(Task):
 class Regression(Task):
     """A number of each recording."""
 
-    kind, best = "number", "loss"
+    kind, figures, best = "number", ("mean_absolute_error", "mean_squared_error", "r2"), "loss"
 
     def fields(self) -> dict:
         return super().fields() | {"problem_type": "regression"}
@@ -176,11 +193,20 @@ class Speaker(Task):
 class Transcription(Task):
     """What is said, in characters."""
 
-    kind, head, best, fits_whole = "text", "SSASTForCTC", "word_error_rate", True
+    kind, head, fits_whole = "text", "SSASTForCTC", True
+    figures, best = ("word_error_rate", "character_error_rate"), "word_error_rate"
 
-    def begin(self, start, train):
+    def begin(self, start, config, train):
         check_jiwer()
-        self.tokenizer = make_tokenizer(start, train.labels)
+        self.known = read_tokenizer(start, config)
+        self.tokenizer = self.known or make_tokenizer(train.labels)
+
+    def classes(self) -> list[str]:
+        numbers = self.tokenizer.get_vocab()
+        return sorted(numbers, key=numbers.__getitem__)
+
+    def is_of_head(self, config) -> bool:
+        return self.known is not None
 
     def fields(self) -> dict:
         return {"vocab_size": len(self.tokenizer), "pad_token_id": self.tokenizer.pad_token_id}
@@ -212,7 +238,8 @@ class Transcription(Task):
 class Frames(Task):
     """When something sounds, and what."""
 
-    kind, head, best = "events", "SSASTForAudioFrameClassification", "segment_f1"
+    kind, head = "events", "SSASTForAudioFrameClassification"
+    figures, best = ("segment_f1", "event_f1"), "segment_f1"
 
     def fields(self) -> dict:
         return super().fields() | {"problem_type": "multi_label_classification"}  # classes may sound at once

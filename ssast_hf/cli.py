@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     quiet_transformers()
     try:
         for line in import_module(f".{COMMANDS[command]}", __package__).run(arguments):
-            print(line)
+            print(line, flush=True)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"error: {message_of(error, command)}", file=sys.stderr)
         return 1

@@ -38,16 +38,18 @@ def answer(
     """
     rate = predictor.feature_extractor.sampling_rate
     clip, notes = open_sound(path, rate)
-    if isinstance(predictor, ForeignClassifier):
-        return predictor.answer(clip, SHOWN, progress), clip.num_samples / rate, notes
-    collected = predictor.answers(clip.num_samples)
     rows: list[Answer] = []
-    for piece, scores in encoded(predictor, clip, progress):
-        check_finite(scores, clip.name)
-        rows += collected.add(piece.window, predictor.seconds(piece.clip), scores)
-    rows += collected.finish()
+    threshold = None
+    if isinstance(predictor, ForeignClassifier):
+        rows += predictor.answer(clip, SHOWN, progress)
+    else:
+        collected, threshold = predictor.answers(clip.num_samples), predictor.threshold
+        for piece, scores in encoded(predictor, clip, progress):
+            check_finite(scores, clip.name)
+            rows += collected.add(piece.window, predictor.seconds(piece.clip), scores)
+        rows += collected.finish()
     if not rows:
-        above = "" if predictor.threshold is None else f" has a score above {predictor.threshold:g}"
+        above = "" if threshold is None else f" has a score above {threshold:g}"
         notes.append(f"Nothing{above or ' was found'} in this recording.")
     return rows, clip.num_samples / rate, notes
 
@@ -73,8 +75,12 @@ def show_answers(predictor, path: str | None, progress: Progress):
     if predictor.kind == TEXT:
         notes.append(f"“{as_text(answers)}”")
     rows = [[f"{each.start:.2f}", f"{each.end:.2f}", each.label, f"{each.score:.3f}"] for each in answers]
-    summary = f"{len(answers)} answers for {in_words(seconds)}."
-    return " ".join([*notes, summary]), draw_answers(answers, seconds, predictor.kind), rows, as_csv(name, answers)
+    notes.append(f"{len(answers)} answer{'s' * (len(answers) != 1)} for {in_words(seconds)}.")
+    picture, num_left_out = draw_answers(answers, seconds, predictor.kind)
+    if num_left_out:
+        which = "words at the end" if predictor.kind == TEXT else "labels with the lowest scores"
+        notes.append(f"{num_left_out} {which} are in the table alone, and not in the picture.")
+    return " ".join(notes), picture, rows, as_csv(name, answers)
 
 
 def as_text(answers: list[Answer]) -> str:

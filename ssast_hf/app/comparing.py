@@ -21,12 +21,16 @@ SAME = 0.9999
 
 @dataclass
 class Heard:
-    """A recording to a model: `vectors` (steps, D), one per time step; `times` (steps,), their centres in seconds."""
+    """
+    A recording to a model: `vectors` (steps, D), one per time step; `times` (steps,), their centres in seconds; and
+    `notes`, sentences about its format.
+    """
 
     name: str
     vectors: np.ndarray
     times: np.ndarray
     seconds: float
+    notes: list[str]
 
     @property
     def whole(self) -> np.ndarray:
@@ -42,10 +46,10 @@ class Heard:
 
 def hear(embedder: Embedder, path: str, name: str, progress: Progress) -> Heard:
     """A recording, encoded; `embedder` is one of the level `"frame"`. Errors as of [`open_sound`]."""
-    clip, _ = open_sound(path, embedder.feature_extractor.sampling_rate)
+    clip, notes = open_sound(path, embedder.feature_extractor.sampling_rate)
     vectors = embedder.join([part for _, part in encoded(embedder, clip, progress)])
     seconds = clip.num_samples / embedder.feature_extractor.sampling_rate
-    return Heard(name, vectors, embedder.times_of(clip.num_samples), seconds)
+    return Heard(name, vectors, embedder.times_of(clip.num_samples), seconds, notes)
 
 
 class Comparison:
@@ -130,4 +134,5 @@ def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, n
         for each in heard
     ]
     first = f"{names[0]} and {names[1]}: {alike[0, 1]:+.2f} as a whole."
-    return f"{first} {heard[0].vectors.shape[1]} numbers each.", picture, table, rows
+    formats = [f"{each.name}: {' '.join(each.notes)}" for each in heard if each.notes]
+    return " ".join([first, f"{heard[0].vectors.shape[1]} numbers each.", *formats]), picture, table, rows

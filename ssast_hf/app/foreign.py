@@ -17,10 +17,10 @@ WINDOW = 10
 REMEDY = "Ask those who wrote it, or copy or download the model again."
 
 
-def code_of(fields: dict) -> str:
-    """Which classes of which files the configuration of a model names as its own, for people; empty if none."""
-    auto_map = fields.get("auto_map") or {}
-    named = (value for each in auto_map.values() for value in (each if isinstance(each, (list, tuple)) else [each]))
+def code_of(*configurations: dict) -> str:
+    """Which classes of which files the configurations of a model name as their own, for people; empty if none."""
+    values = [value for fields in configurations for value in (fields.get("auto_map") or {}).values()]
+    named = (value for each in values for value in (each if isinstance(each, (list, tuple)) else [each]))
     targets = sorted({str(value) for value in named if value})
     return ", ".join(f"{name} in {file}.py" for file, _, name in (target.rpartition(".") for target in targets))
 
@@ -44,13 +44,15 @@ class ForeignClassifier:
             self.feature_extractor = AutoFeatureExtractor.from_pretrained(name, trust_remote_code=True)
             model = AutoModelForAudioClassification.from_pretrained(name, dtype=torch.float32, trust_remote_code=True)
         self.model = on_device(model, device)
+        self.is_multilabel = model.config.problem_type == "multi_label_classification"
 
     def answer(self, clip: AudioFile, count: int, progress) -> list[Answer]:
-        """The likeliest classes of each window of ten seconds."""
+        """The likeliest classes of each window of ten seconds; the last one begins earlier, to be as long as these."""
         rate = self.feature_extractor.sampling_rate
         size, rows = WINDOW * rate, []
-        for begin in range(0, clip.num_samples, size):
-            end = min(begin + size, clip.num_samples)
+        for start in range(0, clip.num_samples, size):
+            end = min(start + size, clip.num_samples)
+            begin = max(end - size, 0)
             scores = self.scores(clip.read(begin, end), clip.name)
             for label in np.argsort(-scores, kind="stable")[:count].tolist():
                 name = self.model.config.id2label[label]
@@ -60,8 +62,9 @@ class ForeignClassifier:
 
     @torch.inference_mode()
     def scores(self, samples: np.ndarray, name: str) -> np.ndarray:
-        """Probabilities (num_labels,)."""
+        """Probabilities (num_labels,); if a clip may have several labels, of each by itself."""
         with reading(name, "what this model takes", "Take another clip."):
             rate = self.feature_extractor.sampling_rate
             inputs = self.feature_extractor(samples, sampling_rate=rate, return_tensors="pt")
-            return self.model(**inputs.to(self.model.device)).logits[0].float().softmax(dim=0).cpu().numpy()
+            logits = self.model(**inputs.to(self.model.device)).logits[0].float()
+            return (logits.sigmoid() if self.is_multilabel else logits.softmax(dim=0)).cpu().numpy()

@@ -61,8 +61,8 @@ def guess(model: SSASTForPretraining, input_values: torch.Tensor, bool_masked_po
         listener.remove()
     mask = bool_masked_pos[0].cpu()
     targets = model.patchify(input_values)[0].cpu()
-    # Those that are hidden come in their order, as in the targets.
-    scores = said[0][0].float().cpu() @ targets[mask].T
+    # Those that are hidden come first, in their order, as in the targets; on an accelerator others follow.
+    scores = said[0][0, : int(mask.sum())].float().cpu() @ targets[mask].T
     right = scores.diagonal().unsqueeze(1)
     picture = patches_to_spectrogram(targets, model.config).numpy()
     hidden = patches_to_spectrogram(mask[:, None].expand_as(targets), model.config).numpy()
@@ -80,17 +80,24 @@ def guess(model: SSASTForPretraining, input_values: torch.Tensor, bool_masked_po
     )
 
 
-def candidates(found: Guess, number: int, grid_shape: tuple[int, int], patch_shape: tuple[int, int], count: int = 5):
+def candidates(
+    found: Guess,
+    number: int,
+    grid_shape: tuple[int, int],
+    patch_shape: tuple[int, int],
+    frame_shift: float,
+    count: int = 5,
+) -> list[list]:
     """
     The patches that the head holds for likeliest in a hidden place, as rows for people: rank, seconds from the
-    beginning, mel bins, probability, and whether it is the right one.
+    beginning, mel bins, probability, and whether it is the right one. `frame_shift` is in seconds.
     """
     others = np.arange(len(found.places)) != number  # of equal ones, the right one first, as in its rank
     order = np.lexsort((others, -found.probabilities[number]))[:count]
     rows = []
     for rank, candidate in enumerate(order.tolist(), start=1):
         frequency, time = divmod(int(found.places[candidate]), grid_shape[1])
-        begin, low = time * patch_shape[1] / 100, frequency * patch_shape[0]
+        begin, low = time * patch_shape[1] * frame_shift, frequency * patch_shape[0]
         mels = f"{low} to {low + patch_shape[0] - 1}"
         share = f"{found.probabilities[number, candidate]:.1%}"
         rows.append([rank, f"{begin:.2f}", mels, share, "yes" if candidate == number else ""])

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..feature_extraction_ssast import FRAME_LENGTH_MS, FRAME_SHIFT_MS, PREEMPHASIS, SSASTFeatureExtractor, mel_bank
+from ..feature_extraction_ssast import PREEMPHASIS, SSASTFeatureExtractor, mel_bank
 
 
 ROUNDS = 32
@@ -28,7 +28,8 @@ def to_sound(features: np.ndarray, extractor: SSASTFeatureExtractor, rounds: int
     if extractor.do_normalize:
         log_mel = log_mel * (2 * extractor.std) + extractor.mean
     rate = extractor.sampling_rate
-    length, shift = rate * FRAME_LENGTH_MS // 1000, rate * FRAME_SHIFT_MS // 1000
+    length = extractor.num_samples(1)
+    shift = extractor.num_samples(2) - length
     fft_length = 1 << (length - 1).bit_length()
     bank = mel_bank(extractor.num_mel_bins, fft_length, rate, torch.device("cpu"))[:, : log_mel.shape[1]]
     magnitude = to_power(log_mel.clamp(max=60.0).exp(), bank).sqrt()

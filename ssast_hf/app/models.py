@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, SequenceFeatureExtractor
 
 from ..assets import named_model
 from ..configuration_ssast import SSASTConfig
@@ -64,11 +64,12 @@ class Model:
                 self.abilities.add(ANSWER)
         elif kind == STOCK_TYPE and STOCK_CLASS in classes:
             self.abilities = {ANSWER}
-        elif code := code_of(fields):
+        elif code_of(fields):
             self.is_foreign = True
             if trust_remote_code:
                 self.abilities = {ANSWER}
             else:
+                code = code_of(fields, extractor_fields_of(self.path))
                 self.problem = (
                     f"{self.title} brings code of its own, which would run on this machine: {code}. Read it. If you "
                     "trust it, start the page again with --trust_remote_code."
@@ -139,6 +140,14 @@ def fields_of(name: str) -> dict:
         raise FileNotFoundError(f"{name} is neither a folder nor a repository on the Hub (owner/name).")
     with reading(name, "a model for transformers", REMEDY):
         return PretrainedConfig.get_config_dict(name)[0]
+
+
+def extractor_fields_of(name: str) -> dict:
+    """What the feature extractor's file of a model says; nothing if there is none, which loading it would tell."""
+    try:
+        return SequenceFeatureExtractor.get_feature_extractor_dict(name)[0]
+    except (OSError, ValueError):
+        return {}
 
 
 def open_models(names: list[str], device: str | None = None, trust_remote_code: bool = False) -> dict[str, Model]:

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 
 # Inches and dots per inch; the margins are set by hand, so that a place in the picture can be found again. At the top
@@ -34,6 +35,8 @@ def in_grey(axis):
 
 def as_image(figure: Figure) -> np.ndarray:
     """The picture, (height, width, 4), uint8."""
+    for text in figure.findobj(Text):  # names of files and labels, in which $ is a character as others are
+        text.set_parse_math(False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba()).copy()
@@ -41,6 +44,7 @@ def as_image(figure: Figure) -> np.ndarray:
 
 def draw_spectrogram(
     values: np.ndarray,
+    frame_shift: float,
     begin: float = 0.0,
     limits: tuple[float, float] | None = None,
     colours: str = "magma",
@@ -51,6 +55,7 @@ def draw_spectrogram(
     """
     Args:
         values (`np.ndarray` of shape `(num_mel_bins, num_frames)`): Drawn as colours; NaN is left blank.
+        frame_shift (`float`): Seconds from one frame to the next.
         begin (`float`): The second at which it begins.
         limits (`tuple[float, float]`, *optional*): Values of the darkest and the brightest colour.
         colours (`str`): Of matplotlib's maps.
@@ -64,7 +69,7 @@ def draw_spectrogram(
     figure = blank()
     axis = figure.add_axes((LEFT, BOTTOM, RIGHT - LEFT, TOP - BOTTOM))
     mels, frames = values.shape
-    extent = (begin, begin + frames / 100, 0, mels)
+    extent = (begin, begin + frames * frame_shift, 0, mels)
     options: dict = dict(origin="lower", aspect="auto", extent=extent, interpolation="nearest")
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     axis.imshow(np.ones_like(values), cmap="gray", vmin=0, vmax=2, alpha=0.33, **options)
@@ -77,8 +82,8 @@ def draw_spectrogram(
         shown = np.ma.masked_invalid(upper)
         axis.imshow(shown, cmap=upper_colours, vmin=lowest, vmax=highest, alpha=strength, **options)
     for frame, mel, width, height in marks or []:
-        x, y = begin + frame / 100, mel
-        box = np.array([[x, y], [x + width / 100, y], [x + width / 100, y + height], [x, y + height], [x, y]])
+        x, y, right = begin + frame * frame_shift, mel, begin + (frame + width) * frame_shift
+        box = np.array([[x, y], [right, y], [right, y + height], [x, y + height], [x, y]])
         axis.plot(*box.T, color="black", linewidth=3.4, clip_on=False)
         axis.plot(*box.T, color=MARK, linewidth=2, clip_on=False)
     axis.set(xlim=extent[:2], ylim=extent[2:], xlabel="seconds", ylabel="mel bin")

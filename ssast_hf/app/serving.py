@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from ..assets import bundled_clips
+from ..storage.guards import reason
 from .models import open_models
 
 
@@ -71,9 +72,25 @@ def serve(
     from .page import build_page, look
 
     page = build_page(opened)
+    reach_directly(host)
+    try:
+        address = launch(page, host, port, look())
+        yield f"{', '.join(opened)}: {address} (Ctrl-C ends it)"
+        if host not in LOOPBACK:
+            yield f"Everybody who reaches this machine at {host} can use it, and the models on it."
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        yield "Ended."
+    finally:
+        page.close(verbose=False)
+
+
+def launch(page, host: str, port: int, style: dict) -> str:
+    """Start to answer; returns the address for a browser. OSError if gradio cannot."""
     try:
         _, address, _ = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,  # IPv6, as in an address
             server_port=port,
             quiet=True,
             share=False,
@@ -87,17 +104,19 @@ def serve(
             max_file_size=MOST_UPLOADED,
             allowed_paths=[str(bundled_clips()[0].parent)],
             app_kwargs={"middleware": [(WithPolicy, (), {})]},
-            **look(),
+            **style,
         )
-        yield f"{', '.join(opened)}: {address} (Ctrl-C ends it)"
-        if host not in LOOPBACK:
-            yield f"Everybody who reaches this machine at {host} can use it, and the models on it."
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        yield "Ended."
-    finally:
-        page.close(verbose=False)
+    except Exception as error:  # of many types; it asks itself over HTTP whether it is there
+        raise OSError(
+            f"The page does not start at {host}, port {port} ({reason(error)}). Choose others: --host, --port."
+        ) from error
+    return address
+
+
+def reach_directly(host: str):
+    """gradio asks itself over HTTP whether it is there, which no proxy of this machine's could answer."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), *LOOPBACK, host]))
 
 
 def check_port(host: str, port: int):

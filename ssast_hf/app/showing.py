@@ -13,7 +13,7 @@ from .guessing import Guess, candidates, guess
 from .hiding import choose_patches
 from .inversion import to_sound
 from .pictures import draw_canvas, draw_spectrogram, place_in
-from .sounds import Part, as_wav, read_part
+from .sounds import Part, as_wav, frame_shift, read_part
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Shown:
     found: Guess
     grid_shape: tuple[int, int]
     patch_shape: tuple[int, int]
+    frame_shift: float
     begin: float
 
     @property
@@ -70,22 +71,23 @@ def show_guess(
     mask = choose_patches(strategy, share, seed, grid_shape, painted)
     found = guess(model, values, mask.to(values.device))
     limits = float(found.original.min()), float(found.original.max())
-    seen = np.where(found.hidden, np.nan, found.original)
+    seen, errors = np.where(found.hidden, np.nan, found.original), found.squared_error
+    rate, shift = extractor.sampling_rate, frame_shift(extractor)
     pictures = [
-        *(draw_spectrogram(each, part.begin, limits) for each in (found.original, seen, found.reconstructed)),
-        draw_spectrogram(found.squared_error, part.begin, (0.0, float(np.nanpercentile(found.squared_error, 99)))),
+        *(draw_spectrogram(each, shift, part.begin, limits) for each in (found.original, seen, found.reconstructed)),
+        draw_spectrogram(errors, shift, part.begin, (0.0, float(np.nanpercentile(errors, 99)))),
     ]
-    rate = extractor.sampling_rate
     sounds = [part.samples, to_sound(found.original, extractor), to_sound(found.reconstructed, extractor)]
     return Shown(
         notice=" ".join(part.notes),
         facts=facts_of(found, mask.numel(), model.config.objective),
         pictures=pictures,
         sounds=[as_wav(each, rate) for each in sounds],
-        ranks=draw_ranks(found, grid_shape, model.config.patch_shape, part.begin),
+        ranks=draw_ranks(found, grid_shape, model.config.patch_shape, shift, part.begin),
         found=found,
         grid_shape=grid_shape,
         patch_shape=model.config.patch_shape,
+        frame_shift=shift,
         begin=part.begin,
     )
 
@@ -110,12 +112,11 @@ def facts_of(found: Guess, num_patches: int, objective: str) -> str:
     return " ".join(sentences)
 
 
-def draw_ranks(found: Guess, grid_shape, patch_shape, begin: float) -> np.ndarray:
+def draw_ranks(found: Guess, grid_shape, patch_shape, shift: float, begin: float) -> np.ndarray:
     """Ranks of the right patches, in their places; logarithmic, bright for the first."""
     values = in_places(found, -np.log(found.ranks), grid_shape, patch_shape)
-    grey = found.original
     over = (values, "viridis", (-float(np.log(max(len(found.places), 2))), 0.0))
-    return draw_spectrogram(grey, begin, colours="gray", over=over)
+    return draw_spectrogram(found.original, shift, begin, colours="gray", over=over)
 
 
 def show_place(shown: Shown, number: int) -> tuple[np.ndarray, list[list]]:
@@ -125,8 +126,9 @@ def show_place(shown: Shown, number: int) -> tuple[np.ndarray, list[list]]:
     values = in_places(shown.found, row, shown.grid_shape, shown.patch_shape)
     marks = [box_of(int(shown.found.places[number]), shown.grid_shape, shown.patch_shape)]
     over = (values, "plasma", (0.0, float(row.max())))
-    image = draw_spectrogram(shown.found.original, shown.begin, colours="gray", over=over, marks=marks, is_even=False)
-    return image, candidates(shown.found, number, shown.grid_shape, shown.patch_shape)
+    options: dict = dict(colours="gray", over=over, marks=marks, is_even=False)
+    image = draw_spectrogram(shown.found.original, shown.frame_shift, shown.begin, **options)
+    return image, candidates(shown.found, number, shown.grid_shape, shown.patch_shape, shown.frame_shift)
 
 
 def number_at(shown: Shown, picture_xy) -> int | None:
@@ -167,11 +169,11 @@ def show_attention(
     What the patch at a second (from the beginning of the part) and a mel bin attends to: a sentence and a picture;
     errors as of [`show_guess`].
     """
-    encoder, config = embedder.encoder, embedder.config
+    encoder, config, shift = embedder.encoder, embedder.config, frame_shift(embedder.feature_extractor)
     values, part = features_of(encoder, embedder.feature_extractor, path, second)
     frequency, time = encoder.grid_shape(values)
     row = min(max(int(mel) // config.frequency_stride, 0), frequency - 1)
-    column = min(max(int(at_second * 100) // config.time_stride, 0), time - 1)
+    column = min(max(int(round(at_second / shift, 6)) // config.time_stride, 0), time - 1)
     attention = attention_from(encoder, values, layer, (row, column), head)
     strides = (config.frequency_stride, config.time_stride)
     over = np.kron(attention.patches, np.ones(strides))
@@ -179,9 +181,8 @@ def show_attention(
     over = over[: spectrogram.shape[0], : spectrogram.shape[1]]
     marks = [(column * strides[1], row * strides[0], *config.patch_shape[::-1])]
     strongest = float(attention.patches.max())
-    picture = draw_spectrogram(
-        spectrogram, part.begin, colours="gray", over=(over, "plasma", (0.0, strongest)), marks=marks, is_even=False
-    )
+    options: dict = dict(colours="gray", over=(over, "plasma", (0.0, strongest)), marks=marks, is_even=False)
+    picture = draw_spectrogram(spectrogram, shift, part.begin, **options)
     sentence = (
         f"Layer {layer}, {'mean of all heads' if head is None else f'head {head}'}: the outlined patch gives "
         f"{attention.front:.0%} of its attention to the two tokens that stand for the clip, and at most "
@@ -196,4 +197,4 @@ def attended_place(embedder: Embedder, path: str | None, second: float, picture_
     (frequency, time), config = embedder.encoder.grid_shape(values), embedder.config
     mels = min(frequency * config.frequency_stride, values.shape[2])
     found = place_in(picture_xy, mels, min(time * config.time_stride, values.shape[1]))
-    return None if found is None else (found[1] / 100, found[0])
+    return None if found is None else (found[1] * frame_shift(embedder.feature_extractor), found[0])

@@ -87,6 +87,11 @@ def read_part(path: str | None, extractor: SSASTFeatureExtractor, fewest: int, m
     return Part(samples, first / rate, total, notes)
 
 
+def frame_shift(extractor: SSASTFeatureExtractor) -> float:
+    """Seconds from one frame to the next; at some rates 10 ms are no whole samples."""
+    return (extractor.num_samples(2) - extractor.num_samples(1)) / extractor.sampling_rate
+
+
 def is_silent(samples: np.ndarray) -> bool:
     return bool(np.abs(samples).max(initial=0.0) < SILENCE)
 

@@ -8,23 +8,35 @@ from ..inference.predicting.heads import NUMBERS, TEXT
 from .pictures import INK, MARK, as_image, blank, in_grey, shortened
 
 
-# Rows of a picture, at most: the labels with the highest scores in all.
-MOST_LABELS = 10
-MOST_WORDS = 60
+# Rows of a picture, at most.
+MOST_ROWS = 10
 FAINTEST = 0.03
 
 
-def draw_answers(answers: list[Answer], seconds: float, kind: str) -> np.ndarray:
+def draw_answers(answers: list[Answer], seconds: float, kind: str) -> tuple[np.ndarray, int]:
     """
     A picture (height, width, 4), uint8, of what a head of this kind said of a recording of so many seconds: of a
-    single window a bar per label, as long as its score; of more, when which label had which score.
+    single window a bar per label, as long as its score; of more, when which label had which score; of text, when each
+    of the first words was said. And how many labels or words have no place in it.
     """
-    is_single = len({(each.start, each.end) for each in answers}) == 1
     if kind == NUMBERS:
-        return draw_values(answers, seconds)
+        return draw_values(answers, seconds), 0
+    is_single = len({(each.start, each.end) for each in answers}) == 1
+    if is_single and kind != TEXT:
+        return draw_bars(answers[:MOST_ROWS]), max(len(answers) - MOST_ROWS, 0)
+    rows = [(each.label, [each]) for each in answers] if kind == TEXT else by_label(answers)
+    shown = rows[:MOST_ROWS]
     if kind == TEXT:
-        return draw_spans(answers[:MOST_WORDS], max(each.end for each in answers[:MOST_WORDS]))
-    return draw_bars(answers[:MOST_LABELS]) if is_single else draw_spans(answers, seconds)
+        seconds = max(each.end for _, row in shown for each in row)
+    return draw_spans(shown, seconds), len(rows) - len(shown)
+
+
+def by_label(answers: list[Answer]) -> list[tuple[str, list[Answer]]]:
+    """Each label with its answers, first the one with the highest scores in all."""
+    rows: dict[str, list[Answer]] = {}
+    for each in answers:
+        rows.setdefault(each.label, []).append(each)
+    return sorted(rows.items(), key=lambda row: -sum(each.score * (each.end - each.start) for each in row[1]))
 
 
 def draw_bars(answers: list[Answer]) -> np.ndarray:
@@ -39,21 +51,17 @@ def draw_bars(answers: list[Answer]) -> np.ndarray:
     return as_image(figure)
 
 
-def draw_spans(answers: list[Answer], seconds: float) -> np.ndarray:
+def draw_spans(rows: list[tuple[str, list[Answer]]], seconds: float) -> np.ndarray:
     """A row per label, and in it a bar from each beginning to each end, the stronger the surer."""
-    totals: dict[str, float] = {}
-    for each in answers:
-        totals[each.label] = totals.get(each.label, 0.0) + each.score * (each.end - each.start)
-    labels = sorted(totals, key=lambda label: -totals[label])[:MOST_LABELS]
-    figure, axis = rows_for(len(labels))
-    colours = colormaps["viridis"]
-    for each in answers:
-        if each.label in labels:
-            place, score = len(labels) - 1 - labels.index(each.label), min(max(each.score, 0.0), 1.0)
-            width = max(each.end - each.start, seconds / 400)
-            axis.barh(place, width, left=each.start, height=0.62, color=colours(score), alpha=max(score, FAINTEST))
-    axis.set_yticks(np.arange(len(labels))[::-1], [shortened(label, 24) for label in labels])
-    axis.set(xlim=(0, max(seconds, 1e-3)), ylim=(-0.6, len(labels) - 0.4), xlabel="seconds")
+    figure, axis = rows_for(len(rows))
+    places = np.arange(len(rows))[::-1]
+    for place, (_, answers) in zip(places, rows, strict=True):
+        scores = np.clip([each.score for each in answers], 0.0, 1.0)
+        colours = colormaps["viridis"](scores, alpha=np.maximum(scores, FAINTEST))
+        spans = [(each.start, max(each.end - each.start, seconds / 400)) for each in answers]
+        axis.broken_barh(spans, (place - 0.31, 0.62), facecolors=colours)
+    axis.set_yticks(places, [shortened(label, 24) for label, _ in rows])
+    axis.set(xlim=(0, max(seconds, 1e-3)), ylim=(-0.6, len(rows) - 0.4), xlabel="seconds")
     in_grey(axis)
     return as_image(figure)
 

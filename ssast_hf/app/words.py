@@ -5,9 +5,11 @@ from functools import wraps
 
 import torch
 
+from ..storage.guards import is_out_of_memory
+
 
 # What people can do something about.
-EXPECTED = (ValueError, OSError, ImportError, MemoryError)
+EXPECTED = (ValueError, OSError, ImportError)
 
 
 def in_words(function: Callable[..., list], count: int) -> Callable[..., list]:
@@ -24,9 +26,13 @@ def in_words(function: Callable[..., list], count: int) -> Callable[..., list]:
     def answer(*arguments, **options) -> list:
         try:
             return function(*arguments, **options)
-        except torch.OutOfMemoryError as error:
-            return [f"⚠️ The memory is full ({str(error).splitlines()[0]}) Take a shorter clip.", *[None] * count]
-        except EXPECTED as error:
-            return [f"⚠️ {str(error).strip() or type(error).__name__}", *[None] * count]
+        except (*EXPECTED, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error):
+                said = "The memory is full. Take a shorter clip, or start the page with another --device."
+            elif isinstance(error, EXPECTED):
+                said = str(error).strip() or type(error).__name__
+            else:
+                raise
+            return [f"⚠️ {said}", *[None] * count]
 
     return answer

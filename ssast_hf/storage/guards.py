@@ -39,12 +39,16 @@ def reading(path, expected: str, remedy: str = "Download or copy it again."):
     except UnreadableFile:
         raise
     except Exception as error:
-        # PyTorch says so in a RuntimeError.
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise UnreadableFile(f"{path} needs more memory to be read than there is.") from error
         if isinstance(error, OSError) and (error.filename is not None or error.errno in FULL):
             raise
         raise UnreadableFile(f"{path} is not {expected} ({reason(error)}). {remedy}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there is no memory left on the CPU; PyTorch says so in a RuntimeError."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
 
 
 @contextmanager

@@ -9,22 +9,34 @@ import pytest
 import soundfile
 import torch
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification, SSASTForPretraining
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForPretraining,
+    modeling_ssast,
+)
 from ssast_hf.app import serving
 from ssast_hf.app.answering import as_csv, show_answers
 from ssast_hf.app.asking import ask
 from ssast_hf.app.attending import attention_from
 from ssast_hf.app.comparing import show_comparison
+from ssast_hf.app.foreign import ForeignClassifier
+from ssast_hf.app.guessing import guess
 from ssast_hf.app.hiding import FREQUENCY, PAINTED, RANDOM, STRATEGIES, TIME, choose_patches
 from ssast_hf.app.inversion import to_sound
 from ssast_hf.app.models import ANSWER, COMPARE, HIDE, LOOK, Model, open_models
 from ssast_hf.app.pictures import draw_spectrogram, place_in
 from ssast_hf.app.showing import features_of, number_at, show_attention, show_guess, show_place
 from ssast_hf.app.sounds import read_part
+from ssast_hf.app.time_line import draw_answers
 from ssast_hf.app.words import in_words
 from ssast_hf.assets import nano_model, titled_clips
 from ssast_hf.audio import load_audio
 from ssast_hf.cli import main
+from ssast_hf.inference.clips import AudioFile
+from ssast_hf.inference.predicting.answers import Answer
+from ssast_hf.inference.predicting.heads import LABELS, TEXT
 
 
 CLIPS = {title: str(path) for title, path in titled_clips().items()}
@@ -132,6 +144,17 @@ def test_guess_says_what_the_model_says(nano, shown):
     assert found.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-4)
 
 
+def test_guess_is_the_same_where_masks_are_not_looked_at(nano, shown, monkeypatch):
+    """As on an accelerator, where the heads answer for all patches, those that are hidden first."""
+    model, extractor = nano.pretraining
+    values, _ = features_of(model, extractor, CLIPS["rooster"], 0)
+    mask = choose_patches(RANDOM, 0.4, 3, model.base_model.grid_shape(values))
+    monkeypatch.setattr(modeling_ssast, "is_at_hand", lambda tensor: False)
+    found = guess(model, values, mask)
+    assert found.probabilities == pytest.approx(shown.found.probabilities, abs=1e-5)
+    assert (found.ranks == shown.found.ranks).all()
+
+
 def test_place_that_is_clicked_is_the_one_that_is_explained(shown):
     place = int(shown.found.places[7])
     row, column = divmod(place, shown.grid_shape[1])
@@ -178,9 +201,21 @@ def test_attention_is_that_of_the_model(nano):
 
 
 def test_pictures_are_read_on_dark_and_on_light():
-    image = draw_spectrogram(np.linspace(0, 1, 32 * 50).reshape(32, 50))
+    image = draw_spectrogram(np.linspace(0, 1, 32 * 50).reshape(32, 50), 0.01)
     corner = image[2, 2]
     assert corner[3] == 0  # no background
+
+
+def test_labels_may_be_called_anything():
+    """Two dollars would begin and end a formula, and this one is none."""
+    answers = [Answer(0, 1, r"$\frac{$", 0.6), Answer(0, 1, "b", 0.4)]
+    assert draw_answers(answers, 1, LABELS)[1] == 0
+
+
+def test_picture_of_many_answers_says_what_it_leaves_out():
+    answers = [Answer(second, second + 1, f"word {second % 12}", 0.5) for second in range(3000)]
+    assert draw_answers(answers, 3000, LABELS)[1] == 2  # of 12 labels
+    assert draw_answers(answers[:14], 14, TEXT)[1] == 4  # of as many words, one after another
 
 
 # Comparing and answering
@@ -196,11 +231,15 @@ def test_clip_is_most_like_itself(nano, clip):
     assert alike[0, 2] > 0.99 > alike[0, 1]
     neighbours = [[cell.split(" (")[0] for cell in row[2:]] for row in rows]
     assert [len(names) for names in neighbours] == [3, 3, 3]
+    assert "again.wav" not in notice  # nothing was done to it
     assert "dog" not in neighbours[0]  # a clip is no neighbour of itself
     assert "rain" not in neighbours[1]
     assert told[-1] == 1
     assert picture.shape[2] == 4
     assert notice.startswith("dog and rain: ")
+    stereo = clip(np.zeros((8000, 2)), 8000, "stereo.wav")
+    notice = show_comparison(lambda: nano.comparison, [louder, stereo], told.append)[0]
+    assert "stereo.wav: Its 2 channels were mixed down to one. It was resampled from 8,000 to 16,000 Hz." in notice
     with pytest.raises(ValueError, match="two clips or more"):
         show_comparison(None, paths[:1], told.append)
 
@@ -258,6 +297,10 @@ def test_every_kind_of_recording_gets_an_answer(nano, clip, tmp_path):
     (tmp_path / "text.wav").write_text("no sound at all")
     assert "text.wav is no readable audio file" in say(str(tmp_path / "text.wav"))
     assert str(tmp_path) not in say(str(tmp_path / "text.wav"))
+    full = in_words(lambda: torch.empty(1 << 60), 1)()
+    assert full[0].startswith("⚠️ The memory is full.")
+    with pytest.raises(RuntimeError, match="a mistake"):
+        in_words(lambda: (_ for _ in ()).throw(RuntimeError("a mistake")), 1)()
     assert say(None) == "⚠️ Record, drop or pick a clip first."
     soundfile.write(tmp_path / "nan.wav", np.full(16000, np.nan), 16000, subtype="FLOAT")
     assert "nan.wav holds NaN" in say(str(tmp_path / "nan.wav"))
@@ -280,16 +323,37 @@ def test_port_in_use_is_told_before_anything_is_loaded(capsys, monkeypatch):
         serving.check_port("192.0.2.1", 7860)
 
 
+def test_page_listens_at_any_address_and_says_if_it_cannot(monkeypatch):
+    """IPv6 is in brackets, as in an address, and no proxy is asked for a machine's own page."""
+    given = {}
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.setenv("no_proxy", "")
+
+    class Page:
+        def launch(self, **options):
+            given.update(options)
+            raise RuntimeError("gradio says no.")
+
+    serving.reach_directly("::1")
+    with pytest.raises(OSError, match=r"does not start at ::1, port 7860 \(gradio says no\)"):
+        serving.launch(Page(), "::1", 7860, {})
+    assert given["server_name"] == "[::1]"
+    assert serving.os.environ["NO_PROXY"].split(",") == ["example.org", *serving.LOOPBACK, "::1"]
+    assert serving.os.environ["no_proxy"].split(",")[0] == "127.0.0.1"
+
+
 def test_code_of_a_model_is_named_and_not_run(tmp_path):
     folder = tmp_path / "foreign"
     folder.mkdir()
     auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForAudioClassification": "own.OwnClassifier"}
     (folder / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto_map}))
-    (folder / "preprocessor_config.json").write_text('{"feature_extractor_type": "Wav2Vec2FeatureExtractor"}')
-    (folder / "own.py").write_text("raise SystemExit('it ran')")
+    extractor = {"feature_extractor_type": "OwnExtractor", "auto_map": {"AutoFeatureExtractor": "ears.OwnExtractor"}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(extractor))
+    for name in ("own.py", "ears.py"):
+        (folder / name).write_text("raise SystemExit('it ran')")
     model = open_models([str(folder)])["foreign"]
     assert model.abilities == set()
-    assert "OwnClassifier in own.py, OwnConfig in own.py" in model.problem
+    assert "OwnExtractor in ears.py, OwnClassifier in own.py, OwnConfig in own.py" in model.problem
     assert "--trust_remote_code" in model.problem
     with pytest.raises(SystemExit, match="it ran"):
         open_models([str(folder)], trust_remote_code=True)
@@ -307,7 +371,26 @@ def test_trusted_code_classifies(tmp_path, clip):
     model = open_models([str(folder)], trust_remote_code=True)["stranger"]
     _, _, rows, _ = show_answers(model.predictor, CLIPS["dog"], lambda share: None)
     assert {row[2] for row in rows} == {"a", "b"}
+    # The last window begins before the end of the one before it, so that it is as long; and nothing is told.
+    long = AudioFile.open({"name": "long", "path": clip(np.tile(load_audio(CLIPS["rain"]), 8))}, 16000)  # 12 s
+    spans = {(each.start, each.end) for each in model.predictor.answer(long, 2, lambda share: None)}
+    assert sorted(spans) == [(0, 10), (long.num_samples / 16000 - 10, long.num_samples / 16000)]
+    assert isinstance(model.predictor, ForeignClassifier)
+    one = model.predictor.scores(load_audio(CLIPS["dog"]), "dog")
+    model.predictor.is_multilabel = True
+    several = model.predictor.scores(load_audio(CLIPS["dog"]), "dog")
+    assert one.sum() == pytest.approx(1)
+    # The same logits through another function: their difference is that of the logarithms of the odds.
+    assert np.diff(np.log(several / (1 - several))) == pytest.approx(np.diff(np.log(one)), abs=1e-4)
     shutil.rmtree(folder)
+
+
+def test_recording_without_answers_gets_a_sentence(clip):
+    foreign = ForeignClassifier.__new__(ForeignClassifier)
+    foreign.feature_extractor = SSASTFeatureExtractor()
+    foreign.answer = lambda *arguments: []
+    notice, picture, rows, _ = show_answers(foreign, clip(np.zeros(16000)), lambda share: None)
+    assert (notice, picture, rows) == ("Nothing was found in this recording.", None, [])
 
 
 def test_models_that_are_none_are_refused(tmp_path, capsys):

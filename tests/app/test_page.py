@@ -61,7 +61,11 @@ def test_page_answers_the_question_that_a_space_is_asked(address):
 
 def test_each_tab_once_and_by_the_keyboard(page):
     shows(page, "Pretext accuracy of this clip")  # before anything is pressed
-    shows(page, "rank")
+    source = "document.querySelector('#ranks img').src"
+    before = page.value(source)
+    page.value("document.querySelector('input[type=radio][value=random]').click()")
+    press(page, "Hide it, and guess")
+    page.wait_for(f"{source} != {before!r}")
     press(page, "Embed and compare", "button[role=tab]")
     press(page, "Compare")
     shows(page, "dog and rooster: ")
@@ -76,6 +80,10 @@ def test_each_tab_once_and_by_the_keyboard(page):
     press(page, "Classify", "button[role=tab]")
     press(page, "Ask")
     shows(page, "2 answers for 1.8 s.")
+    page.wait_for("!!document.querySelector('a#csv, #csv a')")
+    table = page.value("fetch(document.querySelector('a#csv, #csv a').href).then(reply => reply.text())")
+    assert table.splitlines()[0] == "path,start,end,label,score"
+    assert len(table.splitlines()) == 3
     assert page.complaints() == []
     # Nothing was asked of anybody else.
     names = page.value("performance.getEntriesByType('resource').map(each => each.name)")

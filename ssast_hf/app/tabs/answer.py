@@ -19,16 +19,19 @@ def add_answers(shared: Shared, page: gr.Blocks):
     notice = gr.Markdown(elem_classes="plain")
     image = picture("The brighter, the surer", elem_id="answers")
     table = gr.Dataframe(headers=HEADERS, label="All answers", interactive=False, wrap=True, max_height=400)
-    download = gr.DownloadButton("Download as CSV", interactive=False)
+    download = gr.DownloadButton("Download as CSV", interactive=False, elem_id="csv")
+
+    # Of the last answer alone: gradio copies it to where the page may read before it lets the next one begin.
+    scratch = tempfile.TemporaryDirectory(prefix="ssast_hf-")
 
     # Not called `ask`, as what a Space is asked: gradio names addresses after functions.
     def respond(title: str, path, progress=PROGRESS) -> list:
         sentence, drawn, rows, text = show_answers(
             shared.models[title].predictor, path, told(progress, "listening, window by window")
         )
-        # gradio copies it to where the page may read; in a folder of its own, so that it has a name.
-        folder = tempfile.mkdtemp(prefix="ssast_hf-")
-        file = Path(folder, f"{Path(path).stem}.csv")
+        for earlier in Path(scratch.name).iterdir():
+            earlier.unlink()
+        file = Path(scratch.name, f"{Path(path).stem}.csv")
         file.write_text(text, encoding="utf-8")
         return [sentence, drawn, rows, gr.update(value=str(file), interactive=True)]
 

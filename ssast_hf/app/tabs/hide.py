@@ -53,7 +53,7 @@ def add_hiding(shared: Shared, page: gr.Blocks):
     )
     facts = gr.Markdown(elem_classes="plain")
     with gr.Row():
-        ranks = picture("Rank of the right patch (click one)")
+        ranks = picture("Rank of the right patch (click one)", elem_id="ranks")
         where = picture("What it expects in the outlined place")
     place = gr.Slider(1, 2, value=1, step=1, label="Hidden place, by its number")
     table = gr.Dataframe(headers=HEADERS, label="Its candidates, the likeliest first", interactive=False, wrap=True)
@@ -82,7 +82,9 @@ def add_hiding(shared: Shared, page: gr.Blocks):
         drawn = None if value is None else {"background": value, "layers": [], "composite": None}
         return ["", gr.update(visible=is_painted, value=drawn)]
 
-    shared.tie([strategy.input, shared.clip.change], offer, [shared.clip, shared.second, strategy], [notice, editor])
+    # Whatever decides which patches there are to paint on.
+    events = [strategy.input, shared.model.change, shared.clip.change, shared.second.change]
+    shared.tie(events, offer, [shared.clip, shared.second, strategy], [notice, editor])
 
     def turn(shown: Shown | None, number) -> list:
         return at(shown, number)

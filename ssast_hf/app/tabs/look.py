@@ -5,6 +5,7 @@ import gradio as gr
 from ..models import LOOK
 from ..parts import NARROW, Shared, picture
 from ..showing import attended_place, show_attention
+from ..sounds import frame_shift
 
 
 ALL_HEADS = "mean of all"
@@ -46,12 +47,12 @@ def add_attention(shared: Shared, page: gr.Blocks):
 
 def ranges(model) -> list[dict]:
     """What can be chosen of a model: layers, heads, seconds, mel bins."""
-    config = model.embedder.config
+    config, shift = model.embedder.config, frame_shift(model.embedder.feature_extractor)
     heads = [ALL_HEADS, *(str(number) for number in range(1, config.num_attention_heads + 1))]
     return [
         dict(maximum=config.num_hidden_layers, value=config.num_hidden_layers),
         dict(choices=heads, value=ALL_HEADS),
-        dict(maximum=round(config.max_length / 100, 2), value=0.4),
+        dict(maximum=round(config.max_length * shift, 2), value=0.4),
         dict(maximum=config.num_mel_bins - 1, value=config.num_mel_bins // 4),
     ]
 

@@ -5,13 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ...configuration_ssast import SSASTConfig
-from ...feature_extraction_ssast import (
-    FRAME_LENGTH_MS,
-    FRAME_SHIFT_MS,
-    LOWEST_FREQUENCY,
-    PREEMPHASIS,
-    SSASTFeatureExtractor,
-)
+from ...feature_extraction_ssast import LOWEST_FREQUENCY, PREEMPHASIS, SSASTFeatureExtractor
 
 
 @dataclass
@@ -61,14 +55,14 @@ def preprocessing_of(
     Clips of a model with a head are padded and cut as it was trained; not padded if that was with an attention mask,
     which leaves padding out again. Those of an encoder alone are of any length, as in [`Embedder`].
     """
-    rate = extractor.sampling_rate
-    length, shift = (int(rate * milliseconds * 0.001) for milliseconds in (FRAME_LENGTH_MS, FRAME_SHIFT_MS))
+    length = extractor.num_samples(1)
+    shift = extractor.num_samples(2) - length
     leaves_out = has_mask or extractor.return_attention_mask
     is_padded = has_head and extractor.padding == "max_length" and not leaves_out
     # What is not normalised is (x - 0) / (2 * 0.5).
     mean, std = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)
     return Preprocessing(
-        sampling_rate=rate,
+        sampling_rate=extractor.sampling_rate,
         frame_length=length,
         frame_shift=shift,
         fft_length=1 << (length - 1).bit_length(),

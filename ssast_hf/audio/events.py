@@ -9,10 +9,13 @@ from datasets import Dataset
 from .columns import find_column
 from .labelled import LabelledData, LabelOptions, label_column, other_columns
 from .labels import in_order, text_of
+from .lengths import measure
 from .recordings import Recordings, cells_of, check_names, files_of_manifest, locate, read_manifest
 
 
 BEGINS, ENDS = ("onset", "start", "begin"), ("offset", "end")
+# In which recordings are measured, in Hz; that of most models, whose lengths are kept then.
+RATE = 16000
 
 
 def load_events(source: str, options: LabelOptions, split: str = "train") -> LabelledData:
@@ -29,7 +32,8 @@ def load_events(source: str, options: LabelOptions, split: str = "train") -> Lab
         [`LabelledData`] with `events`; labels are the names of the classes that a recording has.
 
     Raises:
-        ValueError: If a row or a column is missing or makes no sense; with the row or the column.
+        ValueError: If a row or a column is missing or makes no sense, such as an event behind the end of its
+            recording; with the row or the column.
         OSError: If something cannot be read.
     """
     kind, _ = locate(source)
@@ -48,9 +52,16 @@ def load_events(source: str, options: LabelOptions, split: str = "train") -> Lab
     check_names(files, source)
     first: dict[str, int] = {}
     events: dict[str, list] = {}
+    latest: dict[str, tuple[float, int]] = {}  # onset, and its row from 0
     for i, file in enumerate(files):
         first.setdefault(file, i)
         events.setdefault(file, [])
+        for column, cells in others.items():
+            if cells[i] != cells[first[file]]:
+                raise ValueError(
+                    f"{source}, row {i + 1}: {column} is {cells[i]!r}, and {cells[first[file]]!r} in row "
+                    f"{first[file] + 1} of the same recording; give all its rows the same."
+                )
         if (name := text_of(rows[i].get(label))) is not None:
             times = [seconds_in(rows[i].get(column), column, source, i) for column in (begin, end)]
             if not 0 <= times[0] < times[1]:
@@ -59,17 +70,30 @@ def load_events(source: str, options: LabelOptions, split: str = "train") -> Lab
                     "up, and an offset behind it."
                 )
             events[file].append((*times, name))
+            latest[file] = max(latest.get(file, (0.0, i)), (times[0], i))
+        elif given := [column for column in (begin, end) if text_of(rows[i].get(column)) is not None]:
+            raise ValueError(
+                f"{source}, row {i + 1}: {given[0]} is {rows[i][given[0]]!r}, and {label} is empty; add the label, or "
+                "leave the times out if nothing happens in the recording."
+            )
     labels = [in_order({name for *_, name in events[file]}) for file in first]
     names = in_order({name for each in labels for name in each})
     if not names:
         raise ValueError(f"{source} has no event: the column {label!r} is empty.")
     numbers = list(first.values())
+    recordings = Recordings(Dataset.from_dict({"path": list(first)}), source)
+    for file, samples in zip(first, measure(recordings, RATE).samples, strict=True):
+        onset, i = latest.get(file, (0.0, 0))
+        if 0 < samples <= onset * RATE:  # 0 if it cannot be read, which is told later
+            raise ValueError(
+                f"{source}, row {i + 1}: an event begins at {onset:g} s, and the recording has {samples / RATE:.4g} s."
+            )
 
     def of_first_rows(column: str | None) -> list[str] | None:
         return None if column is None else [others[column][i] for i in numbers]
 
     return LabelledData(
-        Recordings(Dataset.from_dict({"path": list(first)}), source),
+        recordings,
         labels,
         names,
         source,

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from .spreading import spread
 
 # Bytes of a file that are compared before all of it is.
 BLOCK = 1 << 14
+# Of a share that is no n-th part, how many folds are made at most, of which some are held out.
+FOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,21 @@ class Split:
         name (`str`): Such as `"fold 1"`.
         train, test ([`LabelledData`]): With the same names of classes.
         validation ([`LabelledData`], *optional*): To choose by.
+        chooses_by_test (`bool`, defaults to `False`): Whether the test is for choosing alone, since something else is
+            tested.
     """
 
     name: str
     train: LabelledData
     test: LabelledData
     validation: LabelledData | None = None
+    chooses_by_test: bool = False
 
     @property
     def parts(self) -> dict[str, LabelledData]:
         """Those that there are, by their names."""
+        if self.chooses_by_test:
+            return {"train": self.train, "validation": self.test}
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -105,8 +113,12 @@ def hold_out_share(data: LabelledData, fraction: float, seed: int) -> tuple[Labe
 
 
 def grouped_share(data: LabelledData, fraction: float, seed: int) -> np.ndarray:
-    """Indices of whole groups, or recordings without any, about the given share of every class."""
-    return np.flatnonzero(stratified_folds(data, max(round(1 / fraction), 2), seed) == 0)
+    """Indices of whole groups, or recordings without any, about the given share of every class: some folds of many."""
+    # As few as make up the share, since large folds have the classes more alike: one of five, or three of ten.
+    most = max(round(1 / min(fraction, 1 - fraction)), FOLDS)
+    folds = stratified_folds(data, Fraction(fraction).limit_denominator(most).denominator, seed)
+    count = folds.max() + 1  # fewer if there are fewer groups
+    return np.flatnonzero(folds < np.clip(round(fraction * count), 1, max(count - 1, 1)))
 
 
 def stratified_folds(data: LabelledData, count: int, seed: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Changes to batches in training, after their features are made: on their device, without waiting for it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ import torch
 NOISE, SHIFT = 0.1, 10
 # Of the distribution of the share in a mixture.
 BETA = 10.0
+# The features of digital silence. Padding has others: 0 before they are normalised, which is a loud sound.
+SILENCE = math.log(torch.finfo(torch.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Augmentation:
 
         Args:
             input_values (`torch.Tensor` of shape `(B, frames, mels)`): Normalised features.
-            attention_mask (`torch.Tensor` of shape `(B, frames)`, *optional*): What is audio.
+            attention_mask (`torch.Tensor` of shape `(B, frames)`, *optional*): What is audio; all of it if not given.
             labels (`torch.Tensor`): Of which some are mixed, with mixup: then they are numbers, (B,) or (B, C).
         """
         size, frames, mels = input_values.shape
@@ -42,7 +45,7 @@ class Augmentation:
         if attention_mask is not None:
             lengths = attention_mask.sum(dim=1)
         if self.mixup:
-            input_values, labels = self.mix(input_values, labels)
+            input_values, labels = self.mix(input_values, lengths, labels)
         if self.mask_frequency or self.mask_time:
             # The original writes zeros before it normalises.
             zero = (0.0 - self.mean) / (2 * self.std)
@@ -53,20 +56,25 @@ class Augmentation:
             input_values = rolled(noisy(input_values), lengths)
         return input_values, labels
 
-    def mix(self, input_values: torch.Tensor, labels: torch.Tensor):
+    def mix(self, input_values: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor):
         """
         Some clips mixed with others, as if their waveforms were: energies add up, each times the square of its share.
+        A clip keeps its length, (B,), as in the original: of a longer one the beginning is added, and a shorter one
+        is followed by silence.
         """
-        size, device = len(input_values), input_values.device
+        size, frames, _ = input_values.shape
+        device = input_values.device
         other = torch.randperm(size, device=device)
         share = beta(size, device)
         share = torch.where(torch.rand(size, device=device) < self.mixup, share, 1.0)
         scale = 2 * self.std
-        energies = input_values * scale + self.mean
+        is_audio = (torch.arange(frames, device=device) < lengths.unsqueeze(1)).unsqueeze(2)
+        energies = (input_values * scale + self.mean).masked_fill(~is_audio, SILENCE)
         weights = share.clamp(min=1e-6).log().mul(2)[:, None, None]
         others = (1 - share).clamp(min=1e-6).log().mul(2)[:, None, None]
         mixed = torch.logaddexp(energies + weights, energies[other] + others)
-        input_values = torch.where((share < 1)[:, None, None], (mixed - self.mean) / scale, input_values)
+        is_mixed = (share < 1)[:, None, None] & is_audio
+        input_values = torch.where(is_mixed, (mixed - self.mean) / scale, input_values)
         share = share.reshape(-1, *[1] * (labels.ndim - 1))
         return input_values, share * labels + (1 - share) * labels[other]
 

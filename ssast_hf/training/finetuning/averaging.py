@@ -31,15 +31,15 @@ class WeightAverage(TrainerCallback):
         self.first, self.total = max(total - epochs, 0) + 1, total
         self.added: list[int] = []  # epochs, from 1
         self.mean: dict[str, torch.Tensor] = {}
+        if trainer.checkpoint is not None:  # at once, as it may not be of use for these epochs
+            self.load(Path(trainer.checkpoint))
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.go_on(state)
 
     def go_on(self, state):
-        """Take up what the checkpoint has that the run goes on from."""
-        if self.trainer.checkpoint is not None and not self.added:
-            if (Path(self.trainer.checkpoint) / FILE).exists():
-                self.load(Path(self.trainer.checkpoint))
+        """Add the weights of the checkpoint that the run goes on from, if they are wanted."""
+        if self.trainer.checkpoint is not None:
             self.add(state)  # a run that was stopped at the end of an epoch has not come to that
 
     def on_epoch_end(self, args, state, control, **kwargs):
@@ -65,7 +65,23 @@ class WeightAverage(TrainerCallback):
             save_file({name: tensor.contiguous() for name, tensor in self.mean.items()}, checkpoint / FILE, metadata)
 
     def load(self, checkpoint: Path):
+        """
+        Take up the mean that a checkpoint has, unless it is of other epochs, as that of a shorter run may be.
+
+        Raises:
+            ValueError: If it is of some of the wanted epochs and of others, which cannot be taken out of it.
+        """
         path = checkpoint / FILE
-        self.mean = read_safetensors(path)
+        if not path.exists():
+            return
         with reading(path, "the mean of weights", "It is damaged."), safe_open(path, framework="pt") as file:
-            self.added = [int(epoch) for epoch in file.metadata()["epochs"].split()]
+            added = [int(epoch) for epoch in file.metadata()["epochs"].split()]
+        wanted = [self.first <= epoch <= self.total for epoch in added]
+        if any(wanted) and not all(wanted):
+            raise ValueError(
+                f"{checkpoint} has the mean of the weights after epochs {added[0]} to {added[-1]}, and now that of "
+                f"{self.first} to {self.total} is wanted, of which some have not been kept by themselves. Pass "
+                f"--average_last_epochs {self.total - added[0] + 1}, or another --output_dir."
+            )
+        if all(wanted):
+            self.mean, self.added = read_safetensors(path), added

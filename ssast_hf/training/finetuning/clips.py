@@ -36,7 +36,8 @@ class LabelledClips(Dataset):
     """
     One clip of each recording with its label: all of it, or of a longer one than the model takes a part, a random one
     in training and else the middle. An item is `{"audio": (num_samples,), "labels": array, "skipped": [(name, reason),
-    ...]}`; in training an unusable recording is replaced by another one, else by silence.
+    ...]}`; in training an unusable recording is replaced by another one. Else there is silence in its place, which is
+    not for use: `skipped` says so.
 
     Args:
         data ([`LabelledData`]): Recordings.
@@ -93,7 +94,8 @@ class LabelledClips(Dataset):
 class LabelledCollator:
     """
     Turns items into a batch: what [`Collator`] makes of audio, and `labels`. Those of different lengths are padded by
-    -100. Clips are padded to the longest under an attention mask, else to what the model takes.
+    -100. Clips are padded to the longest under an attention mask, else to what the model takes; `is_audio` (B, frames)
+    is then in the place of the mask, to change batches by and not for the model.
 
     Args:
         feature_extractor ([`SSASTFeatureExtractor`]): Makes the features; says whether there is a mask.
@@ -110,8 +112,8 @@ class LabelledCollator:
 
     def __call__(self, items: list[dict]) -> dict:
         batch = self.collate(items)
-        if not self.has_mask:
-            batch.pop("attention_mask", None)
+        if not self.has_mask and "attention_mask" in batch:
+            batch["is_audio"] = batch.pop("attention_mask")
         labels = [torch.from_numpy(np.asarray(item["labels"])) for item in items]
         if labels[0].ndim:
             length = max(map(len, labels))

@@ -7,7 +7,7 @@ import numpy as np
 from .report import FIGURES, REPORT, as_json, said, table, write
 
 
-def write_folds(folder: Path, results: dict[str, dict], job) -> list[str]:
+def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
     """
     Write mean and deviation over folds into `metrics.json` and `report.md`; returns what the command prints.
 
@@ -15,19 +15,25 @@ def write_folds(folder: Path, results: dict[str, dict], job) -> list[str]:
         folder (`Path`): The output folder.
         results (`dict[str, dict]`): What each fold's `metrics.json` holds, by its name.
         job ([`Job`]): The options of the runs.
+        run ([`Run`]): One of them.
     """
-    is_of_tests = job.chosen_by == "test folds"
+    arguments, is_average = run.arguments, bool(run.arguments.average_last_epochs)
+    is_of_tests = run.split.validation is run.split.test and not is_average
     if is_of_tests:
-        epoch, values = best_epoch(results)
+        metric = arguments.metric_for_best_model.removeprefix("eval_")
+        epoch, values = best_epoch(results, metric, arguments.greater_is_better)
         how = (
-            f"As in the original's script, epoch {epoch:g} was chosen because the mean over the folds that are tested "
-            "on is best there. So the figure flatters: no data were left to choose by. Each fold's folder has the "
-            "weights that are best on that fold."
+            f"As the recipe does, epoch {epoch:g} was chosen because the mean {said(metric)} over the folds that are "
+            "tested on is best there. So the figure flatters: no data were left to choose by. Each fold's folder has "
+            "the weights that are best on that fold."
         )
     else:
         names = list(next(iter(results.values()))["test"])
         values = {name: [result["test"][name]["value"] for result in results.values()] for name in names}
-        how = "In each fold the weights were chosen by a part of what was trained on; each fold was tested once."
+        chosen = "chosen by a part of what was trained on"
+        if is_average:
+            chosen = "the mean of those after the last epochs"
+        how = f"In each fold the weights were {chosen}; each fold was tested once."
         epoch = None
     means = {
         name: {"mean": float(np.mean(each)), "deviation": float(np.std(each, ddof=1)) if len(each) > 1 else 0.0}
@@ -52,13 +58,18 @@ def write_folds(folder: Path, results: dict[str, dict], job) -> list[str]:
     return [*lines, f"Written: {folder} ({REPORT}, {FIGURES}, and a folder per fold)"]
 
 
-def best_epoch(results: dict[str, dict]) -> tuple[float, dict[str, list[float]]]:
-    """The epoch at which the mean over folds is best, by the first figure, and the figures of all folds there."""
+def best_epoch(results: dict[str, dict], metric: str, greater: bool) -> tuple[float, dict[str, list[float]]]:
+    """The epoch at which the mean of a metric over folds is best, and the figures of all folds there."""
     names = list(next(iter(results.values()))["test"])
     of_epoch: dict[float, list[dict]] = {}
     for result in results.values():
         for entry in result["validation"]:
             of_epoch.setdefault(round(entry["epoch"], 6), []).append(entry)
     whole = {epoch: entries for epoch, entries in of_epoch.items() if len(entries) == len(results)}
-    best = max(whole, key=lambda epoch: np.mean([entry[names[0]] for entry in whole[epoch]]))
+
+    def worth(epoch: float) -> float:
+        mean = float(np.mean([entry[metric] for entry in whole[epoch]]))
+        return -np.inf if np.isnan(mean) else mean if greater else -mean  # one that has diverged is the worst
+
+    best = max(whole, key=worth)
     return best, {name: [entry[name] for entry in whole[best]] for name in names}

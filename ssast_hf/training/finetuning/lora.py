@@ -35,7 +35,7 @@ def check_peft():
         raise ImportError('--lora_rank needs peft: pip install "ssast_hf[lora]"') from error
 
 
-def add_lora(model: SSASTHeadModel, rank: int, start: str):
+def add_lora(model: SSASTHeadModel, rank: int):
     """
     Put the additions into a model, which stays one of transformers, so that its checkpoints are those of other runs.
     They and the head are trained.

@@ -11,7 +11,7 @@ from ... import heads_ssast
 from ...checkpoints.records import released_name
 from ...configuration_ssast import SSASTConfig
 from ...feature_extraction_ssast import SSASTFeatureExtractor
-from ...heads_ssast import SSASTHeadModel
+from ...heads_ssast import SSASTHeadModel, check_ctc_token
 from ...modeling_ssast import SSASTModel
 from ...storage.guards import reading
 from ...storage.sizes import check_model_folder, read_extractor_fields
@@ -26,6 +26,14 @@ LEARNING_RATES = {128: 1e-3, 192: 5e-4}
 WIDE_LEARNING_RATE = 1e-4
 # A mask is drawn in pretraining alone, and the number that is stored may not fit to other lengths.
 WITHOUT_MASK = {"num_masked_patches": None}
+GEOMETRY = ("max_length", "frequency_stride", "time_stride")
+# How tensors begin that belong to the classes; the rest of a head is for any.
+OF_CLASSES = {
+    "SSASTForAudioClassification": "classifier.dense.",
+    "SSASTForAudioFrameClassification": "classifier.",
+    "SSASTForXVector": "objective.",
+    "SSASTForCTC": "ctc_head.",
+}
 
 
 def read_start(name: str) -> SSASTConfig:
@@ -48,6 +56,12 @@ def read_extractor(name: str, **fields) -> SSASTFeatureExtractor:
         return SSASTFeatureExtractor.from_pretrained(name, **fields)
 
 
+def with_geometry(config: SSASTConfig, arguments: TaskArguments) -> SSASTConfig:
+    """The configuration with the length and the strides that are asked for; ValueError if they are impossible."""
+    given = {name: value for name in GEOMETRY if (value := getattr(arguments, name)) is not None}
+    return SSASTConfig(**config.to_dict() | WITHOUT_MASK | given)
+
+
 def make_model(
     name: str, config: SSASTConfig, arguments: TaskArguments, task: Task, is_again: bool = False
 ) -> SSASTHeadModel:
@@ -66,24 +80,27 @@ def make_model(
         "use_weighted_layer_sum": arguments.use_weighted_layer_sum or config.use_weighted_layer_sum,
         "classifier_proj_size": arguments.classifier_proj_size or config.classifier_proj_size,
     }
-    if leaves_as_stock(fields["pooling_mode"]):
+    if leaves_as_stock(task, fields["pooling_mode"]):
         fields["classifier_layer_norm_eps"] = config.layer_norm_eps  # stock AST has one for both
     attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
-    geometry = {name: getattr(arguments, name) for name in ("max_length", "frequency_stride", "time_stride")}
+    geometry = {name: getattr(arguments, name) for name in GEOMETRY}
     head = getattr(heads_ssast, task.head)
     if arguments.init_from_scratch:
-        given = {name: value for name, value in geometry.items() if value is not None}
-        model = head._from_config(SSASTConfig(**config.to_dict() | fields | WITHOUT_MASK | given), **attention)
-    elif task.head == "SSASTForCTC" and any(value is not None for value in geometry.values()):
-        # Its tokens may be too long before.
-        encoder = load(name, SSASTModel, fields | attention)
+        shaped = with_geometry(config, arguments)
+        model = head._from_config(SSASTConfig(**shaped.to_dict() | fields), **attention)
+    elif task.head == "SSASTForCTC" and not has_ctc_tokens(config):
+        # The model with this head could not be made before its tokens are shorter, so there is none to keep.
+        encoder, _ = load(name, SSASTModel, fields | attention)
         encoder.set_input_geometry(**geometry)
-        model = with_new_head(encoder, head)
+        model = head._from_config(encoder.config)
+        model.base_model.load_state_dict(encoder.state_dict())
     else:
-        model = load(name, head, fields | attention, is_again)
-        if not is_for_the_same(config, model, task):
-            say(f"{name} has a head for other labels, such as {config.id2label[0]!r}: the head is new.")
-            model = with_new_head(model.base_model, head)
+        model, is_told = load(name, head, fields | attention, is_again)
+        if has_head(config, task.head) and not task.is_of_head(config):
+            renew_classes(model)
+            if not is_told:
+                of = f", such as {config.id2label[0]!r}" if task.names else ""
+                say(f"{name} has a head for other labels{of}, so this is new: {OF_CLASSES[task.head]}*.")
         if any(value is not None for value in geometry.values()):
             model.set_input_geometry(**geometry)
     if arguments.freeze_encoder:
@@ -91,27 +108,34 @@ def make_model(
     return model.float()
 
 
-def with_new_head(encoder: SSASTModel, head: type[SSASTHeadModel]) -> SSASTHeadModel:
-    """A model with the weights of an encoder, and a head with random ones."""
-    model = head._from_config(encoder.config)
-    model.base_model.load_state_dict(encoder.state_dict())
-    return model
+def has_ctc_tokens(config: SSASTConfig) -> bool:
+    """Whether the time steps of a model are short enough for characters."""
+    try:
+        check_ctc_token(config, config.time_stride)
+    except ValueError:
+        return False
+    return True
 
 
-def is_for_the_same(config: SSASTConfig, model: SSASTHeadModel, task: Task) -> bool:
-    """Whether a head that was loaded is for the classes of a task, in their order; or there was none."""
-    if type(model).__name__ not in (config.architectures or []) or not task.names:
-        return True
-    return list(config.id2label.values()) == task.names or config.num_labels != len(task.names)  # which is told
+def has_head(config: SSASTConfig, head: str) -> bool:
+    """Whether a model was saved with a head of this kind."""
+    return head in (config.architectures or [])
 
 
-def leaves_as_stock(pooling_mode: str | None) -> bool:
+def renew_classes(model: SSASTHeadModel):
+    """Give random weights to what a head has for each class, and let the margin of speakers begin to grow again."""
+    new = type(model)._from_config(model.config).state_dict()
+    begin = OF_CLASSES[type(model).__name__]
+    model.load_state_dict({name: tensor for name, tensor in new.items() if name.startswith(begin)}, strict=False)
+
+
+def leaves_as_stock(task: Task, pooling_mode: str | None) -> bool:
     """Whether a classifier pools as stock AST does, so that it is trained as that is used: without a mask."""
-    return pooling_mode == "cls"
+    return task.head == "SSASTForAudioClassification" and pooling_mode == "cls"
 
 
-def load(name: str, head: Any, fields: dict, is_again: bool = False):
-    """A model with the encoder that is there; says what is new."""
+def load(name: str, head: Any, fields: dict, is_again: bool = False) -> tuple[Any, bool]:
+    """A model with the encoder that is there, and whether it is told that its head is of another size, or was."""
     if Path(name).is_dir():
         check_model_folder(name)
     with told_here(), reading(name, "a model that this command can begin from", REMEDY):
@@ -129,11 +153,13 @@ def load(name: str, head: Any, fields: dict, is_again: bool = False):
     of_encoder = [key for key in new if key.startswith(prefix) or head is SSASTModel]
     if lacking := [key for key in of_encoder if not key.endswith("mask_token")]:
         raise ValueError(f"{name} has not the weights of its encoder, such as {lacking[0]}. {REMEDY}")
-    if changed:
-        say(f"{name} has a head of another size, for other labels or another num_labels: the head is new.")
-    elif new and head is not SSASTModel and not is_again:
-        say(f"{name} has no such head, so it is new: {', '.join(key for key in new if not key.startswith(prefix))}.")
-    return model
+    if new and head is not SSASTModel and not is_again:
+        keys = ", ".join(key for key in new if not key.startswith(prefix))
+        if changed:
+            say(f"{name} has a head of another size, for other labels or another num_labels, so this is new: {keys}.")
+        else:
+            say(f"{name} has no such head, so it is new: {keys}.")
+    return model, bool(changed) or is_again
 
 
 @contextmanager

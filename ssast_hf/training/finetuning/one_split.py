@@ -7,9 +7,9 @@ from accelerate import PartialState
 from transformers import set_seed
 
 from ...audio.bad_files import BadFiles
-from ...audio.cropping import Cropper
 from ...audio.splits import Split
 from ...configuration_ssast import SSASTConfig
+from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ..arguments import features_on_device
 from ..defaults import count_steps, resolve_defaults
 from ..messages import say
@@ -26,6 +26,8 @@ from .normalising import feature_statistics
 from .options import EPOCHS, FinetuningArguments, LabelledArguments, TaskArguments
 from .report import write_results
 from .result import keep_result
+from .sameness import check_same_data, data_of
+from .splits import Limits
 from .tasks import KINDS, Task
 from .testing import test_pairs, test_recordings
 from .texts import too_long_texts
@@ -42,8 +44,9 @@ class Job:
         task ([`TaskArguments`]), data ([`LabelledArguments`]): Options.
         start (`str`): The model to begin from.
         config ([`SSASTConfig`]): Its configuration.
+        shaped ([`SSASTConfig`]): The same with the length and the strides of the runs.
         trials ([`Trials`], *optional*): Pairs to test speakers on.
-        chosen_by (`str`): As in [`Recipe`].
+        num_runs (`int`): How many there are.
         stop ([`StopRequest`]): Asked whether to stop.
         command (`str`): The command line.
     """
@@ -52,60 +55,107 @@ class Job:
     data: LabelledArguments
     start: str
     config: SSASTConfig
+    shaped: SSASTConfig
     trials: Trials | None
-    chosen_by: str
+    num_runs: int
     stop: StopRequest
     command: str
 
 
-def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> dict:
+@dataclass(frozen=True)
+class Run:
     """
-    Train on one split, choose by its validation, and test once.
+    A run on one split, ready to begin.
+
+    Args:
+        split ([`Split`]): What it is on.
+        arguments ([`FinetuningArguments`]): How.
+        task ([`Task`]): Of its own.
+        extractor ([`SSASTFeatureExtractor`]): Of its own.
+        clips (`dict[str, LabelledClips]`): The clips of each part.
+        checkpoint (`str`, *optional*): What it goes on from.
+        defaults (`list[str]`): Names of the options that were left open.
+    """
+
+    split: Split
+    arguments: FinetuningArguments
+    task: Task
+    extractor: SSASTFeatureExtractor
+    clips: dict[str, LabelledClips]
+    checkpoint: str | None
+    defaults: list[str]
+
+
+def steps_apart(config: SSASTConfig, extractor: SSASTFeatureExtractor) -> int:
+    """Samples from one clip of a recording to the next, so that their time steps follow each other without a gap."""
+    frames = config.time_grid(config.max_length) * config.time_stride
+    return extractor.num_samples(frames + 1) - extractor.num_samples(1)
+
+
+def prepare(job: Job, split: Split, arguments: FinetuningArguments, limits: Limits) -> Run:
+    """
+    All of a run that needs no model, so that what is wrong in the last fold is told before the first begins.
 
     Args:
         job ([`Job`]): What is to be done.
         split ([`Split`]): On what.
         arguments ([`FinetuningArguments`]): How; changed in place.
+        limits ([`Limits`]): How recordings are cut.
+
+    Raises:
+        ValueError: If a text cannot be learned, or the output folder is of a run on other data or classes.
+    """
+    config, task = job.shaped, KINDS[job.task.task](job.task.loss, arguments.label_smoothing_factor)
+    task.begin(job.start, job.config, split.train)
+    task.config = config
+    pooling = job.task.pooling_mode or config.pooling_mode
+    extractor = read_extractor(
+        job.start,
+        max_length=config.max_length,
+        num_mel_bins=config.num_mel_bins,
+        # Stock AST takes no mask, and its classifier pools so.
+        return_attention_mask=not leaves_as_stock(task, pooling),
+        min_frames=config.patch_shape[1],
+        **({"padding": "longest", "truncation": False} if task.fits_whole else {}),
+    )
+    clips = {
+        name: LabelledClips(part, limits.cropper, task.labels(part, extractor), name == "train", limits.hop)
+        for name, part in split.parts.items()
+    }
+    if task.fits_whole:
+        too_long_texts(clips, extractor, config)
+    checkpoint = find_checkpoint(arguments, job.task.model_name_or_path)
+    if checkpoint is not None:
+        check_same_data(checkpoint, data_of(split, task))
+    defaults = resolve_options(arguments, task, config, len(clips["train"]))
+    return Run(split, arguments, task, extractor, clips, checkpoint, defaults)
+
+
+def finetune_split(job: Job, run: Run) -> dict:
+    """
+    Train on one split, choose by its validation, and test once.
+
+    Args:
+        job ([`Job`]): What is to be done.
+        run ([`Run`]): On what, and how.
 
     Returns:
         `dict`: What `metrics.json` holds; nothing in other processes than the first.
     """
-    folder = Path(arguments.output_dir)
-    task = KINDS[job.task.task](job.task.loss, arguments.label_smoothing_factor)
-    task.begin(job.start, split.train)
-    checkpoint = find_checkpoint(arguments, job.task.model_name_or_path)
-    bad_file_list = folder / "skipped_files.txt"
+    split, arguments, task, extractor, clips = run.split, run.arguments, run.task, run.extractor, run.clips
+    checkpoint = run.checkpoint
+    bad_file_list = Path(arguments.output_dir) / "skipped_files.txt"
     if checkpoint is None and PartialState().is_local_main_process:
         bad_file_list.unlink(missing_ok=True)
     set_seed(arguments.seed)
     model = make_model(job.start, job.config, job.task, task)
     task.config = model.config
     if job.task.lora_rank is not None:
-        add_lora(model, job.task.lora_rank, job.start)
-    extractor = read_extractor(
-        job.start,
-        max_length=model.config.max_length,
-        num_mel_bins=model.config.num_mel_bins,
-        # Stock AST takes no mask, and its classifier pools so.
-        return_attention_mask=not leaves_as_stock(model.config.pooling_mode),
-        min_frames=model.config.patch_shape[1],
-        **({"padding": "longest", "truncation": False} if task.fits_whole else {}),
-    )
-    cropper = Cropper(extractor, model.config.patch_shape[1], arguments.seed)
-    # Of a recording in windows, the time steps follow each other without a gap.
-    frames = model.config.time_grid(model.config.max_length) * model.config.time_stride
-    hop = extractor.num_samples(frames + 1) - extractor.num_samples(1) if job.task.task == "frames" else None
-    clips = {
-        name: LabelledClips(part, cropper, task.labels(part, extractor), name == "train", hop)
-        for name, part in split.parts.items()
-    }
-    if task.fits_whole:
-        too_long_texts(clips, extractor, model.config)
+        add_lora(model, job.task.lora_rank)
     given = job.task.mean, job.task.std
     extractor.mean, extractor.std = feature_statistics(clips["train"], extractor, given, checkpoint, arguments)
     for name, each in clips.items():
         say(f"{len(each):,} clips {'to train on' if name == 'train' else f'for {name}'}.")
-    defaults = resolve_options(arguments, task, model.config, len(clips["train"]))
     augmentation = Augmentation(
         arguments.mask_frequency,
         arguments.mask_time,
@@ -122,7 +172,7 @@ def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> di
             extractor, features_on_device(arguments), model.config.time_grid if job.task.task == "frames" else None
         ),
         train_dataset=clips["train"],
-        eval_dataset=clips["validation"] if "validation" in clips else clips["test"],
+        eval_dataset=clips["validation"],
         processing_class=extractor,
         bad_files=BadFiles(
             bad_file_list,
@@ -130,7 +180,7 @@ def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> di
             total=sum(map(len, clips.values())),
             raise_at_once=job.data.on_bad_file == "raise",
         ),
-        recipe=recipe_of_run(job, arguments, extractor, clips),
+        recipe=recipe_of_run(job, arguments, extractor, clips) | data_of(split, task),
         keeps_best=True,
         stop=job.stop,
         task=task,
@@ -141,10 +191,10 @@ def finetune_split(job: Job, split: Split, arguments: FinetuningArguments) -> di
     outcome = find_outcome(trainer, loads_best=not arguments.average_last_epochs, may_be_untouched=False)
     keep_result(trainer, outcome, job)
     tested = test_recordings(trainer, clips["test"], split.test) if job.trials is None else None
-    pairs = None if job.trials is None else test_pairs(trainer, job.trials, cropper)
+    pairs = None if job.trials is None else test_pairs(trainer, job.trials, clips["train"].cropper)
     if not trainer.is_world_process_zero():
         return {}
-    return write_results(trainer, job, split, outcome, tested, pairs, defaults)
+    return write_results(trainer, job, split, outcome, tested, pairs, run.defaults)
 
 
 def resolve_options(arguments: FinetuningArguments, task: Task, config: SSASTConfig, clips: int) -> list[str]:

@@ -107,8 +107,13 @@ class FinetuningArguments(RunArguments):
     logging_steps: float = option("steps between log entries", 10)
 
 
-def check_options(parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments):
-    """What is contradictory, as an error of the command line."""
+def check_options(
+    parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments, figures: tuple[str, ...]
+):
+    """What is contradictory, as an error of the command line; `figures` are those that a validation has."""
+    metric = (arguments.asked["metric_for_best_model"] or "loss").removeprefix("eval_")
+    if metric not in ("loss", *figures):
+        parser.error(f"--metric_for_best_model {metric}: --task {task.task} has loss, {', '.join(figures)}")
     if not task.model_name_or_path or not data.train_data:
         parser.error("--model_name_or_path and --train_data are required")
     for name in ("validation_fraction", "test_fraction"):

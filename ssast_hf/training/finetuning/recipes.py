@@ -11,7 +11,7 @@ class Recipe:
     Args:
         options (`dict`): Options of the command and their values.
         chosen_by (`str`): What the epoch is chosen by: `"validation"`; `"test"`, the data that are tested on; or
-            `"test folds"`, the mean over the folds that are tested on.
+            `"test folds"`, the mean over the folds that are tested on. Data to validate on that are given win.
         rate_of_frames (`float`, *optional*): The learning rate of models of frames, if it is another.
     """
 
@@ -80,7 +80,7 @@ RECIPES = {
         },
         chosen_by="test",
     ),
-    # Of keyword spotting; the others differ in --max_steps and --max_length, see docs/finetuning.md.
+    # Of keyword spotting; the others differ in their length and in the rate of frames, see docs/finetuning.md.
     "superb": Recipe(
         {
             "learning_rate": 1e-4,
@@ -100,6 +100,14 @@ RECIPES = {
         rate_of_frames=5e-5,
     ),
 }
+# What is asked for -> what a recipe then does not set, since both are about the same.
+RIVALS = {
+    "lr_scheduler_type": ("lr_step_decay",),
+    "lr_step_decay": ("lr_scheduler_type",),
+    "num_train_epochs": ("max_steps",),
+    "max_steps": ("num_train_epochs", "average_last_epochs"),
+    "max_minutes": ("average_last_epochs",),
+}
 # Steps between patches, in mel bins and frames, by the patches; those of all recipes.
 STRIDES = {(16, 16): (10, 10), (128, 2): (128, 1)}
 
@@ -114,7 +122,19 @@ def with_recipe(argv: list[str]) -> list[str]:
             name = word.partition("=")[2]
     if name not in RECIPES:
         return argv  # what is unknown is told when it is read
-    return [text for option, value in RECIPES[name].options.items() for text in (f"--{option}", str(value))] + argv
+    options = options_beside(name, argv)
+    return [text for option, value in options.items() for text in (f"--{option}", str(value))] + argv
+
+
+def options_beside(name: str, argv: list[str]) -> dict:
+    """The options of a recipe but for those that contradict a command line; others may be there, too, and win."""
+    ousted = {rival for option in asked_in(argv) for rival in RIVALS.get(option, ())}
+    return {option: value for option, value in RECIPES[name].options.items() if option not in ousted}
+
+
+def asked_in(argv: list[str]) -> set[str]:
+    """Names of the options in a command line."""
+    return {word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
 
 
 def apply_to_model(task_arguments, config: SSASTConfig, argv: list[str]) -> float | None:
@@ -124,5 +144,6 @@ def apply_to_model(task_arguments, config: SSASTConfig, argv: list[str]) -> floa
         for field, stride in zip(("frequency_stride", "time_stride"), strides, strict=True):
             if getattr(task_arguments, field) is None:
                 setattr(task_arguments, field, stride)
-    is_asked = any(word.partition("=")[0] == "--learning_rate" for word in argv)
-    return RECIPES[task_arguments.recipe].rate_of_frames if config.patch_shape == (128, 2) and not is_asked else None
+    if config.patch_shape != (128, 2) or "learning_rate" in asked_in(argv):
+        return None
+    return RECIPES[task_arguments.recipe].rate_of_frames

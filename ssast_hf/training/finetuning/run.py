@@ -19,6 +19,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from ...assets import named_model
+from ...audio.cropping import Cropper
 from ...audio.decoding import audio_packages
 from ...configuration_ssast import SSASTConfig
 from ...heads_ssast import check_ctc_token
@@ -28,8 +29,8 @@ from ..processes import FolderLock, check_launcher, named_when_lost, told_when_a
 from ..stopping import EXIT_STATUS, Stopped, StopRequest
 from .folds import write_folds
 from .lora import check_peft
-from .model import read_extractor, read_start
-from .one_split import Job, finetune_split
+from .model import read_extractor, read_start, with_geometry
+from .one_split import Job, finetune_split, prepare, steps_apart
 from .options import FinetuningArguments, LabelledArguments, TaskArguments, check_options
 from .recipes import RECIPES, apply_to_model, with_recipe
 from .report import FIGURES, REPORT, lines_of
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> list[str]:
             usage="%(prog)s --model_name_or_path NAME --train_data DATA --output_dir OUT [...]",
             description=__doc__,
         )
-    check_options(parser, task_arguments, data_arguments, arguments)
+    check_options(parser, task_arguments, data_arguments, arguments, KINDS[task_arguments.task].figures)
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
     stop = StopRequest(arguments.max_minutes)
@@ -92,33 +93,41 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
     recipe = RECIPES.get(task_arguments.recipe)
     # Whatever is wrong with the data is told before a model is loaded.
     start = named_model(task_arguments.model_name_or_path)
-    config, extractor = read_start(start), read_extractor(start)
+    config = read_start(start)
     if recipe is not None:
         arguments.learning_rate = apply_to_model(task_arguments, config, argv) or arguments.learning_rate
         arguments.asked["learning_rate"] = arguments.learning_rate
     kind = KINDS[task_arguments.task]
     if kind.head == "SSASTForCTC":
         check_tokens(config, task_arguments.time_stride)
-    longest = extractor.num_samples(task_arguments.max_length or config.max_length) if kind.fits_whole else None
-    limits = Limits(extractor.sampling_rate, extractor.num_samples(config.patch_shape[1]), longest)
+    shaped = with_geometry(config, task_arguments)
+    extractor = read_extractor(start, max_length=shaped.max_length, num_mel_bins=shaped.num_mel_bins)
+    cropper = Cropper(extractor, shaped.patch_shape[1], arguments.seed)
+    hop = steps_apart(shaped, extractor) if kind.kind == "events" else None
+    limits = Limits(cropper, hop, cropper.windows.length if kind.fits_whole else None)
     with arguments.main_process_first(desc="listing the recordings"):
         chosen_by = "validation" if recipe is None else recipe.chosen_by
         splits, trials = make_splits(data_arguments, kind.kind, arguments.seed, chosen_by)
-        splits = [checked(split, trials, limits, data_arguments) for split in splits]
+        whole = [checked(split, trials, limits, data_arguments) for split in splits]
+    trials = whole[0][1]
     command = shlex.join(["ssast-hf", "finetune", *argv])
-    job = Job(task_arguments, data_arguments, start, config, trials, chosen_by, stop, command)
-    results = {}
-    for split in splits:
+    job = Job(task_arguments, data_arguments, start, config, shaped, trials, len(splits), stop, command)
+    runs = []
+    for split, _ in whole:
         own = copy.copy(arguments)
         own.asked = dict(arguments.asked)
         if len(splits) > 1:
             own.output_dir = str(Path(arguments.output_dir) / split.name.replace(" ", "-"))
             own.logging_dir = str(Path(own.output_dir) / "runs")
-            say(f"{split.name}: {own.output_dir}")
-        results[split.name] = finetune_split(job, split, own)
+        runs.append(prepare(job, split, own, limits))
+    results = {}
+    for run in runs:
+        if len(runs) > 1:
+            say(f"{run.split.name}: {run.arguments.output_dir}")
+        results[run.split.name] = finetune_split(job, run)
     if not PartialState().is_main_process:
         return []
-    if len(splits) == 1:
+    if len(runs) == 1:
         (result,) = results.values()
         return [*lines_of(result), f"Written: {arguments.output_dir} (the model, {REPORT}, {FIGURES}, pictures)"]
-    return write_folds(Path(arguments.output_dir), results, job)
+    return write_folds(Path(arguments.output_dir), results, job, runs[0])

@@ -1,20 +1,26 @@
 """What is trained on, validated on and tested on, checked before anything else begins."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tqdm import tqdm
 
+from ...audio.cropping import Cropper
 from ...audio.events import load_events
 from ...audio.labelled import LabelledData, LabelOptions, load_labelled
-from ...audio.lengths import measure
+from ...audio.lengths import SLOW, measure
 from ...audio.splits import Split, by_fold, check_apart, check_split, hold_out_share, make_split, unusable
 from ..messages import say
+from .clips import LabelledClips, WholeLabels
 from .options import LabelledArguments
 from .trials import Trials, load_trials
 
 
 # Recordings that cannot be used are named up to so many.
 NAMED = 5
+# Threads that decode what is validated and tested on.
+THREADS = 4
 # Of a single split.
 WHOLE = "this run"
 
@@ -25,14 +31,14 @@ class Limits:
     What a recording has to be to be used.
 
     Args:
-        sampling_rate (`int`): The model's, in Hz.
-        min_samples (`int`): Samples of one patch.
+        cropper ([`Cropper`]): Decodes as the model takes it.
+        hop (`int`, *optional*): As in [`LabelledClips`].
         max_samples (`int`, *optional*): The most that can be used as a whole; of longer ones a part is used if not
             given.
     """
 
-    sampling_rate: int
-    min_samples: int
+    cropper: Cropper
+    hop: int | None = None
     max_samples: int | None = None
 
 
@@ -64,7 +70,7 @@ def make_splits(
     if trials is not None:
         if validation is None:
             train, validation = hold_out_share(train, share, seed)
-        return [make_split(WHOLE, train, validation)], trials  # what is validated on tests the speakers known by name
+        return [replace(make_split(WHOLE, train, validation), chooses_by_test=True)], trials
     if arguments.test_data is not None:
         test = load(arguments.test_data, options, arguments.test_split)
     else:
@@ -84,22 +90,31 @@ def with_validation(split: Split, fraction: float, seed: int, chosen_by: str) ->
     return replace(split, train=train, validation=validation)
 
 
-def checked(split: Split, trials: Trials | None, limits: Limits, arguments: LabelledArguments) -> Split:
+def checked(
+    split: Split, trials: Trials | None, limits: Limits, arguments: LabelledArguments
+) -> tuple[Split, Trials | None]:
     """
-    A split without recordings that cannot be used, which are told.
+    A split and trials without recordings that cannot be used, which are told.
 
     Raises:
         ValueError: If it is not fit to be trained and tested on, or too much of it cannot be used.
     """
-    shares_test = split.validation is split.test
     check_split(without_shared(split), arguments.min_per_class)
-    parts = {name: without_unusable(part, limits, arguments) for name, part in without_shared(split).parts.items()}
-    if shares_test:
-        parts["validation"] = parts["test"]
-    split = Split(split.name, parts["train"], parts["test"], parts.get("validation"))
+    train = without_unusable(split.train, limits, arguments, is_training=True)
+    test = without_unusable(split.test, limits, arguments)
+    validation = split.validation
+    if validation is split.test:
+        validation = test
+    elif validation is not None:
+        validation = without_unusable(validation, limits, arguments)
+    split = replace(split, train=train, test=test, validation=validation)
     check_split(without_shared(split), arguments.min_per_class)
-    check_apart(without_shared(split).parts | ({} if trials is None else {"trials": trials.recordings}))
-    return split
+    if trials is None:
+        check_apart(without_shared(split).parts)
+        return split, None
+    trials = without_unusable(trials, limits, arguments)
+    check_apart(without_shared(split).parts | {"trials": trials.recordings})
+    return split, trials
 
 
 def without_shared(split: Split) -> Split:
@@ -107,15 +122,19 @@ def without_shared(split: Split) -> Split:
     return replace(split, validation=None) if split.validation is split.test else split
 
 
-def without_unusable(part: LabelledData, limits: Limits, arguments: LabelledArguments) -> LabelledData:
-    """A part without recordings that cannot be used; ValueError if these are too many."""
-    reasons = unusable(part, limits.sampling_rate, limits.min_samples)
+def without_unusable(data, limits: Limits, arguments: LabelledArguments, is_training: bool = False):
+    """[`LabelledData`] or [`Trials`] without recordings that cannot be used; ValueError if these are too many."""
+    part: LabelledData = data.recordings if isinstance(data, Trials) else data
+    reasons = unusable(part, limits.cropper.sampling_rate, limits.cropper.min_samples)
     if limits.max_samples is not None:
         reasons |= too_long(part, limits)
+    if not is_training:  # where another one takes the place of what cannot be read
+        reasons = unreadable(part, limits) | reasons
     if not reasons:
-        return part
+        return data
+    reasons = dict(sorted(reasons.items()))
     told = list(reasons.values())
-    if arguments.on_bad_file == "raise" or len(reasons) > arguments.max_bad_fraction * len(part):
+    if arguments.on_bad_file == "raise" or len(told) > arguments.max_bad_fraction * len(part):
         raise ValueError(
             f"{told[0].rstrip('.')}. {len(told)} of {len(part)} recordings cannot be used; repair or remove them, or "
             "raise --max_bad_fraction."
@@ -124,16 +143,30 @@ def without_unusable(part: LabelledData, limits: Limits, arguments: LabelledArgu
         say(f"Left out: {reason}")
     if told[NAMED:]:
         say(f"Left out: {len(told) - NAMED} more.")
-    return part.select(np.setdiff1d(np.arange(len(part)), list(reasons)))
+    return data.select(np.setdiff1d(np.arange(len(part)), list(reasons)))
+
+
+def unreadable(part: LabelledData, limits: Limits) -> dict[int, str]:
+    """Recordings of a validation or a test that cannot be decoded, by index, and why: all is read once."""
+    clips = LabelledClips(part, limits.cropper, WholeLabels(np.zeros(len(part))), False, limits.hop)
+    with ThreadPoolExecutor(THREADS) as pool:
+        read = pool.map(lambda i: clips[i]["skipped"], range(len(clips)))
+        found = list(tqdm(read, desc="reading what is tested on", unit="clip", total=len(clips), delay=SLOW))
+    return {
+        place: f"{part.place(place)} cannot be read: {skipped[0][1]}"
+        for (place, _), skipped in zip(clips.places, found, strict=True)
+        if skipped
+    }
 
 
 def too_long(part: LabelledData, limits: Limits) -> dict[int, str]:
     """Recordings that would have to be cut, by index, and why they cannot be."""
-    samples = measure(part.recordings, limits.sampling_rate).samples
+    rate = limits.cropper.sampling_rate
+    samples = measure(part.recordings, rate).samples
     longest = limits.max_samples or 0
-    seconds = longest / limits.sampling_rate
+    seconds = longest / rate
     return {
-        i: f"{part.place(i)} has {samples[i] / limits.sampling_rate:.4g} s, and its text cannot be cut to the "
+        i: f"{part.place(i)} has {samples[i] / rate:.4g} s, and its text cannot be cut to the "
         f"{seconds:.4g} s that the model takes (see --max_length)"
         for i in np.flatnonzero(samples > longest).tolist()
     }

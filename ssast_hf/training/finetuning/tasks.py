@@ -31,7 +31,7 @@ class Task:
 
     kind = "class"  # of the labels, as in `LabelOptions`
     head = "SSASTForAudioClassification"
-    figures = ("accuracy", "macro_f1")  # that a validation has besides the loss
+    figures: tuple[str, ...] = ("accuracy", "macro_f1")  # that a validation has besides the loss
     best = "accuracy"  # by which of them the result is chosen
     fits_whole = False  # whether a recording has to be used as a whole
     tokenizer: Any = None

@@ -39,7 +39,7 @@ def joined(scores: np.ndarray, targets: np.ndarray, places: np.ndarray, count: i
     """The clips of each recording one after the other, (recordings, steps, classes), -100 where there is nothing."""
     is_known = targets[:, :, 0] != NONE
     steps = [int(is_known[places == i].sum()) for i in range(count)]
-    whole = np.full((2, count, max(*steps, 1, 1), scores.shape[2]), float(NONE), dtype=np.float32)
+    whole = np.full((2, count, max([*steps, 1]), scores.shape[2]), float(NONE), dtype=np.float32)
     for i in range(count):
         for part, values in zip(whole, (scores, targets), strict=True):
             part[i, : steps[i]] = values[places == i][is_known[places == i]]

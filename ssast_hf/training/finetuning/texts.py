@@ -24,11 +24,17 @@ def check_jiwer():
         raise ImportError('--task ctc needs jiwer: pip install "ssast_hf[text]"') from error
 
 
-def make_tokenizer(start: str, texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
-    """The tokenizer of a model to begin from, if it writes text already; else one of the characters of `texts`."""
-    if (Path(start) / "vocab.json").exists():
-        with reading(Path(start) / "vocab.json", "the vocabulary of a tokenizer"):
-            return Wav2Vec2CTCTokenizer.from_pretrained(start)
+def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
+    """The tokenizer of a model, in a folder or on the Hub; `None` if it comes without, so that it writes no text."""
+    has_one = (Path(start) / "vocab.json").exists()
+    if not has_one and (Path(start).is_dir() or "SSASTForCTC" not in (config.architectures or [])):
+        return None
+    with reading(f"{start}/vocab.json", "the vocabulary of a tokenizer"):
+        return Wav2Vec2CTCTokenizer.from_pretrained(start)
+
+
+def make_tokenizer(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
+    """A tokenizer of the characters of `texts`."""
     characters = sorted({character for text in texts for character in text} - {" "})
     if GAP in characters:
         raise ValueError(f"The texts have the character {GAP!r}, which stands for the gap between words. Replace it.")
@@ -53,10 +59,10 @@ def encode(tokenizer, data: LabelledData) -> list[np.ndarray]:
     Raises:
         ValueError: If one has a character that is not in the vocabulary; with its row.
     """
-    known = tokenizer.get_vocab()
+    known, gap = tokenizer.get_vocab(), tokenizer.word_delimiter_token
     encoded = []
     for i, text in enumerate(data.labels):
-        characters = [GAP if character == " " else character for character in spaced(text)]
+        characters = [gap if character == " " else character for character in spaced(text)]
         if unknown := [character for character in characters if character not in known]:
             raise ValueError(
                 f"{data.place(i)}: the text has {unknown[0]!r}, which is not in the vocabulary of what is trained on."

@@ -67,7 +67,14 @@ class FinetuningTrainer(RunTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         inputs = with_features(dict(inputs), self.processing_class)
         labels = inputs.pop("labels")
-        self.bad_files.add(inputs.pop("skipped", ()), len(labels), model.training)
+        skipped, is_audio = inputs.pop("skipped", ()), inputs.pop("is_audio", inputs.get("attention_mask"))
+        if skipped and not model.training:
+            raise ValueError(
+                f"{skipped[0][0]} could be read before training and cannot be read any more: "
+                f"{skipped[0][1].rstrip('.')}. Nothing is said about silence in its place: repair it, and give the "
+                "same command again."
+            )
+        self.bad_files.add(skipped, len(labels), model.training)
         is_own = self.task.has_own_loss
         if model.training:
             self.clips += len(labels)
@@ -75,9 +82,7 @@ class FinetuningTrainer(RunTrainer):
                 if self.augmentation.mixup:
                     labels = self.task.soft(labels)
                     is_own = is_own or labels.ndim == 2
-                inputs["input_values"], labels = self.augmentation(
-                    inputs["input_values"], inputs.get("attention_mask"), labels
-                )
+                inputs["input_values"], labels = self.augmentation(inputs["input_values"], is_audio, labels)
         if is_own:
             outputs = model(**inputs)
             loss = self.task.loss(outputs.logits, labels)

@@ -37,6 +37,14 @@ class Trials:
     second: np.ndarray
     is_same: np.ndarray
 
+    def select(self, chosen: np.ndarray) -> "Trials":
+        """The pairs whose two recordings are among some, by their indices."""
+        place = np.full(len(self.recordings), -1)
+        place[chosen] = np.arange(len(chosen))
+        first, second = place[self.first], place[self.second]
+        kept = (first >= 0) & (second >= 0)
+        return Trials(self.recordings.select(chosen), first[kept], second[kept], self.is_same[kept])
+
 
 def load_trials(source: str, audio_dir=None) -> Trials:
     """

@@ -24,8 +24,8 @@ def intervals(measure: Measure, units: np.ndarray, seed: int) -> dict[str, list[
 
     Args:
         measure ([`Measure`]): Makes the figures.
-        units (`np.ndarray` of shape `(count,)` or `(count, 2)`): Which unit each recording belongs to, from 0; or which
-            one or two each pair does. A pair of two units that are drawn a and b times is there a times b times.
+        units (`np.ndarray` of shape `(count,)` or `(count, 2)`): Which unit each recording belongs to, from 0; or
+            which one or two each pair does. A pair of two units that are drawn a and b times is there a times b times.
         seed (`int`): Source of randomness.
     """
     number, random = int(units.max()) + 1, np.random.default_rng(seed)

@@ -5,8 +5,8 @@ import numpy as np
 
 class Ranking:
     """
-    Average precision and area under the ROC curve of each label, as scikit-learn computes them, for recordings that are
-    drawn again and again: with one sort of the scores for all draws, and looking at those alone that have a label.
+    Average precision and area under the ROC curve of each label, as scikit-learn computes them, for recordings that
+    are drawn again and again: with one sort of the scores for all draws, and looking at those alone that have a label.
 
     Args:
         targets (`np.ndarray` of shape `(num_clips, num_labels)`): 0 and 1.

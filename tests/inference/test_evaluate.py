@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
 from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
@@ -21,12 +22,13 @@ from transformers import (
 )
 
 from ssast_hf import SSASTFeatureExtractor
+from ssast_hf.audio.intervals import intervals, units_of
+from ssast_hf.audio.ranking import Ranking
 from ssast_hf.cli import main
 from ssast_hf.inference.evaluating.contenders import load_contender
-from ssast_hf.inference.evaluating.intervals import bootstrap_interval, t_interval
+from ssast_hf.inference.evaluating.intervals import t_interval
 from ssast_hf.inference.evaluating.multilabel import rank
 from ssast_hf.inference.evaluating.probing import Fold, few_labels, probe
-from ssast_hf.inference.evaluating.ranking import Ranking, average_precisions
 
 
 RATE, LENGTH = 16000, 3000
@@ -122,6 +124,18 @@ def test_unusable_recordings_are_told_or_left_out(folder, table, capsys):
     assert evaluate(folder, table, "--fold_column", "fold", "--on_bad_file", "skip", "--random_seeds", "0") == 0
     assert "23 recordings" in capsys.readouterr().out
     assert "5.wav" in (table.parent / "out" / "skipped_files.txt").read_text()
+    # Two more, equal and in one fold, have headers that are whole. Every run lists what it left out, once.
+    soundfile.write(audio / "0.wav", np.random.default_rng(0).uniform(-1, 1, LENGTH), RATE, format="FLAC")
+    content = bytearray((audio / "0.wav").read_bytes())
+    content[100:] = bytes(len(content) - 100)
+    for name in ("0.wav", "9.wav"):
+        (audio / name).write_bytes(content)
+    options = "--fold_column fold --on_bad_file skip --random_seeds 0 --min_per_class 1".split()
+    for _ in range(2):
+        assert evaluate(folder, table, *options) == 0
+    lines = (table.parent / "out" / "skipped_files.txt").read_text().splitlines()
+    assert len(lines) == 3
+    assert all(name in line for line, name in zip(lines, ("5.wav", "0.wav", "9.wav"), strict=True))
 
 
 def test_the_same_recording_in_two_folds_is_told(folder, table, capsys):
@@ -193,10 +207,15 @@ def test_layer_is_chosen_on_the_training_folds_alone():
 
 
 def test_intervals():
-    low, high = bootstrap_interval(np.array([1.0] * 80 + [0.0] * 20), None, 0)
+    correct = np.array([1.0] * 80 + [0.0] * 20)
+
+    def measure(clips):
+        return {"accuracy": correct[clips].mean()}
+
+    low, high = intervals(measure, units_of(100, None), 0)["accuracy"]
     assert (low, high) == pytest.approx((0.72, 0.88), abs=0.02)
     groups = [str(i // 20) for i in range(100)]
-    low, high = bootstrap_interval(np.array([1.0] * 80 + [0.0] * 20), groups, 0)
+    low, high = intervals(measure, units_of(100, groups), 0)["accuracy"]
     assert low < 0.6
     assert t_interval(np.array([0.49, 0.51])) == pytest.approx((0.5 - 12.706 * 0.01, 0.5 + 12.706 * 0.01), abs=1e-3)
     assert t_interval(np.array([0.1, 0.9])) == (0.0, 1.0)
@@ -212,7 +231,7 @@ def test_every_model_has_a_name(tmp_path):
 
 
 def test_several_labels_per_recording(folder, table, capsys, monkeypatch):
-    monkeypatch.setattr("ssast_hf.inference.evaluating.ranking.RESAMPLES", 20)
+    monkeypatch.setattr("ssast_hf.audio.intervals.DRAWS", 20)
     rows = ["filename,labels"]
     for i in range(24):
         labels = ["abc"[i % 3], *(["odd"] if i % 2 else [])]
@@ -243,10 +262,13 @@ def test_average_precision_of_drawn_clips():
     random = np.random.default_rng(0)
     targets = (random.random((40, 5)) < 0.3).astype(np.float32)
     scores = random.integers(0, 6, (40, 5)).astype(np.float64)  # many are equal
-    for weights in (np.ones(40), random.integers(0, 3, 40).astype(np.float64)):
-        drawn = np.repeat(np.arange(40), weights.astype(int))
-        expected = average_precisions(targets[drawn], scores[drawn]).mean()
-        assert Ranking(targets, scores).mean(weights) == pytest.approx(expected)
+    for weights in (np.ones(40, int), random.integers(0, 3, 40)):
+        drawn = np.repeat(np.arange(40), weights)
+        expected = {
+            "mean_average_precision": average_precision_score(targets[drawn], scores[drawn]),
+            "roc_auc": roc_auc_score(targets[drawn], scores[drawn]),
+        }
+        assert Ranking(targets, scores).means(weights) == pytest.approx(expected)
 
 
 def test_layer_of_several_labels_is_chosen_on_the_training_folds_alone():
@@ -260,4 +282,5 @@ def test_layer_of_several_labels_is_chosen_on_the_training_folds_alone():
     for kind, count in {"ridge": 3, "neighbours": 3, "logistic": 1}.items():
         assert rank(features, targets[:, :count], fold, kind).layer == 1
     features[test, 1, :3] += 8 * targets[test]
-    assert average_precisions(targets[test], rank(features, targets, fold, "ridge").scores).min() > 0.95
+    ranked = rank(features, targets, fold, "ridge").scores
+    assert average_precision_score(targets[test], ranked, average=None).min() > 0.95

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...audio.labelled import LabelledData, LabelOptions, load_labelled
 from ...audio.splits import by_fold, check_split, count_labels, make_split, stratified_folds, unusable
+from ...storage.writing import written_whole
 from .probing import Fold
 
 
@@ -70,8 +71,8 @@ def unusable_in(parts: list[LabelledData], contenders: list) -> dict[int, str]:
     return reasons
 
 
-def without(parts: list[LabelledData], reasons: dict[int, str], settings: dict, folder: Path) -> list[LabelledData]:
-    """The data without unusable recordings, which are listed in the folder; a ValueError if that is not asked for."""
+def without(parts: list[LabelledData], reasons: dict[int, str], settings: dict) -> list[LabelledData]:
+    """The data without unusable recordings; a ValueError if that is not asked for."""
     if not reasons:
         return parts
     if settings["on_bad_file"] == "error":
@@ -79,14 +80,20 @@ def without(parts: list[LabelledData], reasons: dict[int, str], settings: dict, 
         raise ValueError(
             f"{first}. {len(reasons)} of {total} recordings cannot be used; --on_bad_file skip goes on without them."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / SKIPPED).open("a", encoding="utf-8") as file:
-        file.write("".join(f"{reasons[i]}\n" for i in sorted(reasons)))
     kept, start = [], 0
     for part in parts:
         kept.append(part.select(np.array([start + i not in reasons for i in range(len(part))], dtype=bool)))
         start += len(part)
     return kept
+
+
+def list_skipped(reasons: list[str], folder: Path):
+    """Say in the folder what this run left out, and nothing about earlier ones."""
+    if not reasons:
+        (folder / SKIPPED).unlink(missing_ok=True)
+        return
+    with written_whole(folder / SKIPPED) as path:
+        path.write_text("".join(f"{reason}\n" for reason in reasons), encoding="utf-8")
 
 
 def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settings: dict) -> dict:

@@ -81,7 +81,7 @@ def embed_all(
     """
     kept = KeptEmbeddings(folder, identity)
     places = [(part, i) for part in parts for i in range(len(part))]
-    missing = list({contents[i]: i for i in range(len(places)) if contents[i] not in kept.rows}.values())
+    missing = list({contents[i] or i: i for i in range(len(places)) if contents[i] not in kept.rows}.values())
     bad: dict[int, str] = {}
     with tqdm(total=len(places), initial=len(places) - len(missing), desc=name, unit="clip", disable=None) as bar:
         for start in range(0, len(missing), PIECE):
@@ -98,5 +98,9 @@ def embed_all(
                 kept.add([contents[number] for number in used], contender.embed(waves))
             bar.update(min(PIECE, len(missing) - start))
     if bad:
+        tried = {contents[number]: reason for number, reason in bad.items()}
+        for number, (part, i) in enumerate(places):
+            if number not in bad and contents[number] in tried:
+                bad[number] = f"{part.place(i)} has the same content as another: {tried[contents[number]]}"
         return None, bad
     return np.stack([kept.rows[content] for content in contents]), bad

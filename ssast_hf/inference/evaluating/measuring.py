@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.metrics import f1_score
 from tqdm import tqdm
 
-from .intervals import bootstrap_interval, t_interval
+from ...audio.intervals import intervals, units_of
+from .intervals import t_interval
 from .probing import Fold, Probed, few_labels, probe
 
 
@@ -50,9 +51,10 @@ def summary(probed: list[list[Probed]], targets: np.ndarray, folds: list[Fold], 
     correct = np.mean([each == targets[tested] for each in predictions], axis=0)
     ends = np.cumsum([len(fold.test) for fold in folds])[:-1]
     choices = [each for of_folds in probed for each in of_folds]
+    units = units_of(len(tested), None if groups is None else [groups[i] for i in tested])
     return {
         "accuracy": float(correct.mean()),
-        "interval": bootstrap_interval(correct, None if groups is None else [groups[i] for i in tested], seed),
+        "interval": intervals(lambda clips: {"accuracy": float(correct[clips].mean())}, units, seed)["accuracy"],
         "macro_f1": float(np.mean([f1_score(targets[tested], each, average="macro") for each in predictions])),
         "per_fold": [float(part.mean()) for part in np.split(correct, ends)],
         "layers": [each.layer for each in choices],

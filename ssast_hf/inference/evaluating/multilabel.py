@@ -9,9 +9,10 @@ from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit
 from sklearn.neighbors import KNeighborsRegressor
 from tqdm import tqdm
 
+from ...audio.intervals import FLATTERED, intervals, units_of
+from ...audio.ranking import Ranking
 from .measuring import counted
 from .probing import ALPHAS, INVERSES, ITERATIONS, NEIGHBOURS, Fold, fit_best
-from .ranking import Ranking, areas, average_precisions, interval_of_mean
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def rank(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> Ra
 
 def mean_average_precision(scorer, x: np.ndarray, y: np.ndarray) -> float:
     """Of features (num_clips, D) and labels (num_clips, num_labels), positive where there is one."""
-    return float(np.nanmean(average_precisions((y > 0).astype(int), scorer.predict(x))))
+    return Ranking(y > 0, scorer.predict(x)).means(np.ones(len(y), int))[FLATTERED]
 
 
 def measure_labels(
@@ -104,20 +105,34 @@ def summary(ranked: list[list[Ranked]], targets: np.ndarray, folds: list[Fold], 
     Figures by seed of the features and fold. Each fold is ranked for itself: scores of probes that were trained on
     other folds do not compare. The mean is over folds.
     """
-    numbers = np.arange(len(targets)) if groups is None else np.unique(groups, return_inverse=True)[1]
     of_folds = list(zip(*ranked, strict=True))  # by fold, then by seed
-    precisions, curves, rankings, units = [], [], [], []
-    for fold, seeds in zip(folds, of_folds, strict=True):
-        truth = targets[fold.test]
-        precisions.append(np.mean([average_precisions(truth, each.scores) for each in seeds], axis=0))
-        curves.append(np.mean([areas(truth, each.scores) for each in seeds], axis=0))
-        rankings.append([Ranking(truth, each.scores) for each in seeds])
-        units.append(np.unique(numbers[fold.test], return_inverse=True)[1])
+    rankings = [
+        [Ranking(targets[fold.test], each.scores) for each in seeds]
+        for fold, seeds in zip(folds, of_folds, strict=True)
+    ]
+    found = [
+        [each.figures(np.ones(len(fold.test), int)) for each in of_fold]
+        for fold, of_fold in zip(folds, rankings, strict=True)
+    ]
+    precisions, curves = np.moveaxis(np.mean(found, axis=1), 1, 0)  # (folds, labels) each
+    tested = np.concatenate([fold.test for fold in folds])
+    ends = np.cumsum([len(fold.test) for fold in folds])
+
+    def measure(clips: np.ndarray) -> dict[str, float]:
+        counts = np.split(np.bincount(clips, minlength=len(tested)), ends[:-1])
+        means = [
+            [each.means(times)[FLATTERED] for each in of_fold]
+            for times, of_fold in zip(counts, rankings, strict=True)
+            if times.any()
+        ]
+        return {FLATTERED: float(np.nanmean(np.mean(means, axis=1)))}
+
+    units = units_of(len(tested), None if groups is None else [groups[i] for i in tested])
     per_fold = [float(np.nanmean(each)) for each in precisions]
     return {
-        "mean_average_precision": float(np.mean(per_fold)),
-        "interval": interval_of_mean(rankings, units, seed),
-        "area_under_curve": mean_of(np.array(curves)),
+        FLATTERED: float(np.mean(per_fold)),
+        "interval": intervals(measure, units, seed)[FLATTERED],
+        "area_under_curve": mean_of(curves),
         "per_fold": per_fold,
         "per_label": [mean_of(values) for values in np.transpose(precisions)],
         "layers": [each.layer for of_seed in ranked for each in of_seed],

@@ -12,7 +12,7 @@ from ...storage.guards import reading
 from ..encoders import default_device
 from ..windowed import one_of
 from .contenders import MelStatistics, load_contender, sha256_of_model, sha256_of_settings
-from .data import describe, load_parts, make_folds, named_parts, unusable_in, without
+from .data import describe, list_skipped, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import embed_all
 from .measuring import measure_features
 from .multilabel import measure_labels
@@ -52,8 +52,10 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     with reading("--device", "a device of PyTorch", "Expected cpu, cuda:0 or the like."):
         device = torch.device(options["device"]) if "device" in options else default_device()
     contenders = dict(zip(names, [load_contender(name, device, settings["pooling"]) for name in models], strict=True))
-    baseline, total = MelStatistics(), sum(map(len, parts))
-    parts = without(parts, unusable_in(parts, [baseline, *contenders.values()]), settings, folder)
+    baseline = MelStatistics()
+    unusable = unusable_in(parts, [baseline, *contenders.values()])
+    parts = without(parts, unusable, settings)
+    skipped = list(unusable.values())
     check_apart(named_parts(parts))
     tests = f"{len(folds)} test{'s' * (len(folds) != 1)}"
     yield f"{sum(map(len, parts))} recordings, {len(parts[0].names)} classes, {tests}."
@@ -66,10 +68,12 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     digests = [digest for part in parts for digest in contents(part)]
     features, bad = embed(baseline, MEL_STATISTICS, "none")
     if bad:
-        parts = without(parts, bad, settings, folder)
+        parts = without(parts, bad, settings)
+        skipped += [bad[number] for number in sorted(bad)]
         digests = [digest for part in parts for digest in contents(part)]
         features, bad = embed(baseline, MEL_STATISTICS, "none")
-    if len(digests) < total:
+    list_skipped(skipped, folder)
+    if skipped:
         folds = make_folds(parts, options, settings)
     targets = np.concatenate([part.targets() for part in parts])
     groups = [group for part in parts for group in part.groups or ()] or None
@@ -94,7 +98,7 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
             yield line_of(results[-1])
     results.append(of_baseline)
     yield line_of(of_baseline)
-    facts = describe(parts, folds, options, settings) | {"skipped": total - len(digests)}
+    facts = describe(parts, folds, options, settings) | {"skipped": len(skipped)}
     yield from write_report(folder, command, facts, results)
 
 

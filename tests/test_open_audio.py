@@ -15,9 +15,10 @@ import ssast_hf
 sys.path.append(str(Path(ssast_hf.__file__).parents[1] / "benchmarks"))
 
 from open_audio_parts.copyrights import is_free, read_stanzas, terms_of
-from open_audio_parts.corpus import MOST, make_source, weigh, write_lists
-from open_audio_parts.folders import held_out_speakers, libri251
+from open_audio_parts.corpus import MOST, Source, make_source, weigh, write_lists
+from open_audio_parts.folders import esc10, held_out_speakers, libri251
 from open_audio_parts.instruments import variable_length
+from open_audio_parts.packages import in_chunks
 from open_audio_parts.recordings import Piece, without_silence
 
 
@@ -99,17 +100,53 @@ def test_a_source_is_made_once_without_duplicates_and_joined(tmp_path):
     sounds = [wav(0.1 * random.standard_normal(16000 * seconds)) for seconds in (4, 5, 12, 200)]
     pieces = [Piece(sound, f"{i}.wav", "CC0", "A", "sounds") for i, sound in enumerate([*sounds, sounds[0]])]
     seen = set()
-    rows = make_source("games", lambda: iter(pieces), tmp_path, seen)
+    source = Source("games", lambda: iter(pieces))
+    rows = make_source("games", source, tmp_path, seen)
     assert [round(row["seconds"]) for row in rows] == [12, 180, 9]
     assert rows[2]["recording"] == "0.wav and 1 more"
     again = set()
-    assert make_source("games", pytest.fail, tmp_path, again) == rows
+    assert make_source("games", Source("games", pytest.fail), tmp_path, again) == rows
     assert again == seen
-    assert not make_source("others", lambda: iter(pieces), tmp_path, seen)
+    assert not make_source("others", source, tmp_path, seen)
     weigh(rows)
     write_lists(rows, tmp_path)
     assert "games,sounds,0.0558,3,CC0,A" in (tmp_path / "training_data.csv").read_text()
     assert len(json.loads((tmp_path / "sources" / "games.json").read_text())["digests"]) == 4
+    other = Source("another definition", lambda: iter(pieces[:1]))
+    assert len(make_source("games", other, tmp_path, set())) == 1
+    assert len(list((tmp_path / "audio" / "games").iterdir())) == 1
+
+
+def test_chunks_of_telephone_speech_keep_their_terms():
+    terms = {"a": ("CC0", "A", "speech"), "b": ("MIT", "B", "speech")}
+    names = "aabab"
+    contents = [b"1", b"2", b"3", b"1", b"4"]
+    pieces = [
+        Piece(content, f"{i}.g722", *terms[name])
+        for i, (content, name) in enumerate(zip(contents, names, strict=True))
+    ]
+    found = list(in_chunks([*pieces, Piece(b"5", "5.wav", *terms["a"])]))
+    assert [(piece.name, piece.content, piece.authors) for piece in found] == [
+        ("5.wav", b"5", "A"),
+        ("0.g722", b"12", "A"),
+        ("2.g722", b"34", "B"),
+    ]
+
+
+def test_what_bundled_clips_are_cut_from_is_left_out(tmp_path):
+    """The dog is number 118964 on Freesound, and the speech is by the reader 1447 of LibriSpeech."""
+    tables = {
+        "esc10": "filename,src_file,licence,author\n2-118964-A-0.flac,118964,CC0,a\n1-7-A-0.flac,7,CC0,b\n",
+        "libri251": "filename,speaker\n1447-130550-0000.flac,1447\n19-198-0000.flac,19\n908-1-2.flac,908\n",
+    }
+    for name, table in tables.items():
+        (tmp_path / name / "audio").mkdir(parents=True)
+        (tmp_path / name / f"{name}.csv").write_text(table)
+        for line in table.splitlines()[1:]:
+            (tmp_path / name / "audio" / line.partition(",")[0]).write_bytes(b"audio")
+    assert [piece.name for piece in esc10(tmp_path)] == ["esc10/1-7-A-0.flac"]
+    assert "libri251/19-198-0000.flac" in [piece.name for piece in libri251(tmp_path)]
+    assert "libri251/1447-130550-0000.flac" not in [piece.name for piece in libri251(tmp_path)]
 
 
 def test_weights_give_each_kind_its_share():

@@ -4,15 +4,17 @@ import csv
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from tqdm import tqdm
+
+from ssast_hf.storage.writing import written_whole
 
 from .recordings import RATE, Piece, cleaned, joined
 
@@ -26,13 +28,25 @@ MANIFEST, SUMMARY = "manifest.csv", "training_data.csv"
 COLUMNS = ("path", "source", "kind", "weight", "seconds", "licence", "authors", "recording")
 
 
-def make_source(name: str, pieces: Callable[[], Iterator[Piece]], folder: Path, seen: set[str]) -> list[dict]:
+@dataclass(frozen=True)
+class Source:
     """
-    Write the recordings of a source below `folder`, unless that was done.
+    Args:
+        definition (`str`): Whatever decides which recordings it gives; if that changes, it is made anew.
+        pieces (`Callable`): Finds its recordings.
+    """
+
+    definition: str
+    pieces: Callable[[], Iterator[Piece]]
+
+
+def make_source(name: str, source: Source, folder: Path, seen: set[str]) -> list[dict]:
+    """
+    Write the recordings of a source below `folder`, unless that was done by the same definition of it.
 
     Args:
         name (`str`): Of the source.
-        pieces (`Callable`): Finds its recordings.
+        source ([`Source`]): What it is.
         folder (`Path`): Of the corpus.
         seen (`set[str]`): Digests of what earlier sources had; those of this one are added.
 
@@ -40,16 +54,19 @@ def make_source(name: str, pieces: Callable[[], Iterator[Piece]], folder: Path, 
         A row per recording, without its weight.
     """
     record = folder / "sources" / f"{name}.json"
+    definition = hashlib.sha256(source.definition.encode()).hexdigest()
     if record.exists():
         made = json.loads(record.read_text(encoding="utf-8"))
-        seen.update(made["digests"])
-        return made["rows"]
+        if made.get("definition") == definition:
+            seen.update(made["digests"])
+            return made["rows"]
+        record.unlink()  # first, so that a build that is killed now begins it again
     target = folder / "audio" / name
-    shutil.rmtree(target, ignore_errors=True)  # of a build that was killed
+    shutil.rmtree(target, ignore_errors=True)  # of another definition, or of a build that was killed
     target.mkdir(parents=True)
     digests: list[str] = []
     rows = []
-    for number, piece in enumerate(joined(clean_ones(pieces(), seen, digests, name))):
+    for number, piece in enumerate(joined(clean_ones(source.pieces(), seen, digests, name))):
         path = target / f"{number:05d}.flac"
         soundfile.write(path, np.clip(piece.content, -1, 1), RATE, "PCM_16")
         rows.append(
@@ -63,8 +80,8 @@ def make_source(name: str, pieces: Callable[[], Iterator[Piece]], folder: Path, 
                 "recording": piece.name,
             }
         )
-    record.parent.mkdir(exist_ok=True)
-    write_whole(record, json.dumps({"digests": digests, "rows": rows}))
+    with written_whole(record) as path:
+        path.write_text(json.dumps({"definition": definition, "digests": digests, "rows": rows}), encoding="utf-8")
     return rows
 
 
@@ -122,15 +139,7 @@ def write_lists(rows: list[dict], folder: Path):
 
 
 def write_table(path: Path, rows: list[dict], columns: tuple[str, ...]):
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(part, path)
-
-
-def write_whole(path: Path, text: str):
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

@@ -1,8 +1,13 @@
-"""Recordings of the data sets that a folder holds: ESC-10, without its two clips of other terms, and libri251."""
+"""
+Recordings of the data sets that a folder holds: ESC-10, without its two clips of other terms, and libri251; of both
+without what the package's bundled clips are cut from, which people try models on.
+"""
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+
+from ssast_hf.assets import clip_records
 
 from .recordings import Piece
 
@@ -26,16 +31,22 @@ def held_out_speakers(data: Path) -> list[str]:
     return speakers[len(speakers) - round(HELD_OUT * len(speakers)) :]
 
 
+def is_bundled(row: dict) -> bool:
+    """Whether a bundled clip is cut from a recording, by its number on Freesound or its name in LibriSpeech."""
+    bundled = {name for record in clip_records() for name in (record["title"], Path(record["source"]).name)}
+    return row.get("src_file", Path(row["filename"]).stem) in bundled
+
+
 def libri251(data: Path) -> Iterator[Piece]:
     held_out = set(held_out_speakers(data))
     for row in rows_of(data, "libri251"):
-        if row["speaker"] not in held_out:
+        if row["speaker"] not in held_out and not is_bundled(row):
             name = f"libri251/{row['filename']}"
             yield Piece(row["path"].read_bytes(), name, "CC-BY-4.0", LIBRISPEECH, "speech")
 
 
 def esc10(data: Path) -> Iterator[Piece]:
     for row in rows_of(data, "esc10"):
-        if not row["filename"].startswith(LEFT_OUT):
+        if not row["filename"].startswith(LEFT_OUT) and not is_bundled(row):
             licence = {"CC0": "CC0", "CC-BY": "CC-BY-3.0"}[row["licence"]]
             yield Piece(row["path"].read_bytes(), f"esc10/{row['filename']}", licence, row["author"], "sounds")

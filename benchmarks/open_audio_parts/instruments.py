@@ -19,10 +19,8 @@ ENSEMBLES = 48
 TICKS = 480  # of a quarter
 QUARTERS = 24  # of one instrument alone
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 6, 7, 10), tuple(range(12)))
-LICENCE, AUTHORS = (
-    "rendered by us",
-    "fluidsynth, from generated scores; sound font FluidR3 (MIT) by Frank Wen and others",
-)
+LICENCE = "CC0-1.0"
+AUTHORS = "rendered by us with fluidsynth, from generated scores; sound font FluidR3 (MIT) by Frank Wen and others"
 DRUMS = 9
 
 

@@ -1,10 +1,11 @@
 """Recordings in Debian packages: which of them, under which terms."""
 
+import hashlib
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .copyrights import Terms, is_free, read_stanzas, terms_of
@@ -192,20 +193,42 @@ def pieces_of(package: Package, cache: Path) -> Iterator[Piece]:
     if package.terms is None:
         notice = folder / "usr/share/doc" / package.name / "copyright"
         stanzas = read_stanzas(notice.read_text(encoding="utf-8", errors="replace"))
-    chunk: list[bytes] = []
+    yield from in_chunks(allowed_ones(package, folder, stanzas))
+
+
+def allowed_ones(package: Package, folder: Path, stanzas: list[Terms]) -> Iterator[Piece]:
+    """The files of an unpacked package that are of some kind and whose terms allow it."""
     for path, content in files_in(folder):
         kind = next((kind for start, kind in package.kinds.items() if path.startswith(start)), None)
         terms = package.terms or terms_of(source_path(package, path), stanzas)
         if kind is None or path.startswith(package.left_out) or terms is None or not is_free(terms.licence):
             continue
-        if path.endswith(".g722"):
-            chunk.append(content)
-            if sum(map(len, chunk)) < G722_BYTES:
-                continue
-            content, chunk = b"".join(dict.fromkeys(chunk)), []
         yield Piece(content, path, terms.licence, terms.authors, kind)
-    if chunk:
-        yield Piece(b"".join(dict.fromkeys(chunk)), path, terms.licence, terms.authors, kind)
+
+
+def in_chunks(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Pieces as they come, but G.722 files of the same terms and kind joined; of equal files one is taken."""
+    chunks: dict[tuple, list[Piece]] = {}
+    seen: set[bytes] = set()
+    for piece in pieces:
+        if not piece.name.endswith(".g722"):
+            yield piece
+            continue
+        digest = hashlib.sha256(piece.content).digest()
+        if digest in seen:
+            continue
+        seen.add(digest)
+        key = (piece.kind, piece.licence, piece.authors)
+        chunk = chunks.setdefault(key, [])
+        chunk.append(piece)
+        if sum(len(each.content) for each in chunk) >= G722_BYTES:
+            yield chained(chunks.pop(key))
+    for chunk in chunks.values():
+        yield chained(chunk)
+
+
+def chained(pieces: list[Piece]) -> Piece:
+    return replace(pieces[0], content=b"".join(piece.content for piece in pieces))
 
 
 def source_path(package: Package, path: str) -> str:

@@ -40,7 +40,10 @@ class Piece:
 
 
 def decode(content: bytes, name: str) -> np.ndarray:
-    """The first `LONGEST` seconds and a few more of an audio file, mono at 16 kHz; ValueError if it is none."""
+    """
+    The first twice `LONGEST` seconds of an audio file, of which silence may take half, mono at 16 kHz; of G.722, which
+    comes in chunks, all. ValueError if it is none.
+    """
     if name.lower().endswith(".g722"):
         command = [
             "ffmpeg",

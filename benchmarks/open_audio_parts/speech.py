@@ -27,7 +27,8 @@ VARIANTS = (
 ).split()
 # Elements of CLDR that hold names: territories, languages, months, days, fields such as "next year", units.
 NAMES = ("territory", "language", "month", "day", "field", "displayName", "unitPattern", "relative")
-LICENCE, AUTHORS = "rendered by us", "espeak-ng, from names in Unicode CLDR (Unicode licence) and numbers"
+LICENCE = "CC0-1.0"
+AUTHORS = "rendered by us with espeak-ng, from names in Unicode CLDR (Unicode licence) and numbers"
 CLIPS = 6
 
 

@@ -52,6 +52,14 @@ def test_no_group_is_divided():
     assert test.labels.count("a") == test.labels.count("b") == 4
 
 
+def test_whole_groups_make_up_any_share():
+    data = make(list("ab" * 100), groups=[f"g{i // 4}" for i in range(200)])
+    for fraction in (0.05, 0.2, 0.3, 0.4, 0.7, 0.95):
+        assert len(hold_out_share(data, fraction, 0)[1]) == pytest.approx(200 * fraction, abs=4)
+    few = replace(data, groups=[f"g{i // 67}" for i in range(200)])
+    assert {len(set(hold_out_share(few, fraction, 0)[1].groups)) for fraction in (0.05, 0.4)} == {1}
+
+
 def test_what_makes_a_test_worthless_is_told():
     train, test = make(list("aabb")), make(list("aabb"), source="test.csv")
     check_split(make_split("the test", train, test))

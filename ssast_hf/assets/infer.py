@@ -18,13 +18,24 @@ def main(path):
     # Resampled by its spectrum, which is cut, or goes on with zeros.
     count = round(len(samples) * numbers["sampling_rate"] / rate)
     values = np.fft.irfft(np.fft.rfft(samples.mean(axis=1)), count) * (count / len(samples))
+    step, frame = numbers["frame_shift"], numbers["frame_length"]
+    fewest = frame if numbers["pad_to"] else frame + (numbers["min_frames"] - 1) * step
+    most = frame + (numbers["cut_to"] - 1) * step if numbers["cut_to"] else count
+    if count < fewest:
+        needed = fewest / numbers["sampling_rate"]
+        sys.exit(f"{path} is {len(samples) / rate:.2f} s long, and the model needs {needed:.2f} s. Take a longer one.")
+    if count > most:
+        print(f"{path} is cut to its first {most / numbers['sampling_rate']:.2f} s.", file=sys.stderr)
     if names[0] == "input_values":
         values = filter_banks(values, **numbers)
     inputs = {names[0]: values[None].astype(np.float32)}
     if "attention_mask" in names:
         inputs["attention_mask"] = np.ones(inputs[names[0]].shape[:2], dtype=np.int64)
     outputs = dict(zip([each.name for each in session.get_outputs()], session.run(None, inputs), strict=True))
-    if labels and "logits" in outputs:
+    if "" in labels:  # of a model for text, that of the blank; what is said twice in a row is one
+        best = outputs["logits"][0].argmax(axis=1)
+        print("".join(labels[i] for i in best[np.diff(best, prepend=-1) != 0]))
+    elif labels and "logits" in outputs:
         for scores in outputs["logits"].reshape(-1, len(labels)):  # of the clip, or of every time step
             print(*(f"{labels[i]} {scores[i]:.3f}" for i in np.argsort(-scores, kind="stable")[:3]), sep="  ")
     for name, values in outputs.items():
@@ -48,4 +59,4 @@ def filter_banks(waveform, frame_length, frame_shift, fft_length, sampling_rate,
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1]) if len(sys.argv) == 2 else sys.exit("Which recording? python infer.py clip.wav")

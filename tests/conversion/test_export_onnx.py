@@ -24,8 +24,9 @@ from ssast_hf import (
 from ssast_hf.assets import bundled_clips
 from ssast_hf.conversion import ConversionError, export_onnx
 from ssast_hf.conversion.exporting import writing
-from ssast_hf.conversion.exporting.check import difference_of, read_clip
+from ssast_hf.conversion.exporting.check import difference_of, filter_bank_difference, read_clip
 from ssast_hf.conversion.exporting.filter_banks import FilterBanks
+from ssast_hf.conversion.exporting.graph import exporting
 from ssast_hf.conversion.exporting.numbers import preprocessing_of
 from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
 
@@ -117,6 +118,44 @@ def test_infer_needs_no_pytorch(classifier):
     assert result.stdout.endswith("logits 1 3\n")
 
 
+def infer(folder, *arguments):
+    return subprocess.run([sys.executable, folder / "infer.py", *arguments], capture_output=True, text=True)
+
+
+@needs_exporter
+def test_infer_says_what_it_cannot_do_and_what_it_leaves_out(classifier, tmp_path):
+    import soundfile
+
+    _, _, folder, _ = classifier
+    short, clip = tmp_path / "short.wav", bundled_clips()[0]
+    soundfile.write(short, np.zeros(300), 16000)
+    for arguments, message in (((), "Which recording?"), ((short,), "is 0.02 s long, and the model needs 0.03 s")):
+        result = infer(folder, *arguments)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+    assert "is cut to its first 0.97 s." in infer(folder, clip).stderr  # 96 frames
+
+
+@needs_exporter
+def test_text_is_written_without_blanks(tmp_path):
+    model = saved(tmp_path / "model", SSASTForCTC, vocab_size=5, pad_token_id=0, time_stride=4)
+    vocabulary = {"<pad>": 0, "|": 1, "a": 2, "b": 3, "c": 4}
+    (tmp_path / "model" / "vocab.json").write_text(json.dumps(vocabulary))
+    with torch.no_grad():
+        model.ctc_head.weight *= 30  # so that letters change from step to step
+    model.save_pretrained(tmp_path / "model")
+    export_onnx(tmp_path / "model", tmp_path / "onnx")
+    assert json.loads((tmp_path / "onnx" / "labels.json").read_text()) == ["", " ", "a", "b", "c"]
+    clip = next(path for path in bundled_clips() if "16k" in path.name)
+    extractor = SSASTFeatureExtractor.from_pretrained(tmp_path / "model")
+    features = extractor(read_clip(clip, 16000), sampling_rate=16000, return_tensors="pt")["input_values"]
+    best = model(features).logits[0].argmax(dim=1).tolist()
+    written = [each for step, each in enumerate(best) if step == 0 or each != best[step - 1]]
+    expected = "".join(["", " ", "a", "b", "c"][each] for each in written)
+    assert infer(tmp_path / "onnx", clip).stdout.splitlines()[0] == expected
+
+
 @needs_exporter
 def test_encoder_with_mask(tmp_path):
     """All levels, and clips of several lengths in a batch; patches overlap."""
@@ -141,11 +180,13 @@ def test_pretraining_model_with_duplicates(tmp_path):
 
 
 @needs_exporter
-def test_waveforms_in_bytes(tmp_path):
-    """Filter banks in the graph, of a model whose weights are quantised."""
+def test_waveforms_in_bytes(tmp_path, monkeypatch):
+    """Filter banks in the graph, of a model whose weights are quantised, from a second file into the first."""
+    monkeypatch.setattr(writing, "MOST_BYTES", 0)
     model = saved(tmp_path / "model", SSASTForAudioClassification, hidden_size=64)
     lines = export_onnx(tmp_path / "model", tmp_path / "onnx", waveform_input=True, dtype="int8")
     assert any("filter banks within" in line for line in lines)
+    assert [path.name for path in (tmp_path / "onnx").glob("model.*")] == ["model.onnx"]
     extractor = SSASTFeatureExtractor.from_pretrained(tmp_path / "model")
     for clip in bundled_clips()[:3]:
         waveform = read_clip(clip, 16000)
@@ -167,6 +208,8 @@ def test_waveforms_in_bytes(tmp_path):
         (SSASTForAudioClassification, {"pooling_mode": "statistics"}, {"dtype": "float16"}),
         (SSASTForAudioClassification, {}, {"waveform_input": True, "attention_mask": True}),
         (SSASTModel, {"pooling_mode": "cls"}, {"waveform_input": True}),
+        (SSASTModel, {"patch_size": [128, 2]}, {"pt2": True}),
+        (SSASTForPretraining, {"patch_size": [128, 2]}, {}),
     ],
 )
 def test_every_class(model_class, fields, options, tmp_path):
@@ -212,6 +255,9 @@ def test_what_is_refused(tmp_path, monkeypatch):
         export_onnx(tmp_path / "none", tmp_path / "onnx")
     with pytest.raises(FileExistsError, match="--overwrite"):
         export_onnx(tmp_path / "model", tmp_path / "model")
+    saved(tmp_path / "other", SSASTModel)
+    with pytest.raises(FileExistsError, match=r"holds a model \(config.json\), which is not replaced"):
+        export_onnx(tmp_path / "model", tmp_path / "other", overwrite=True)
     monkeypatch.setattr(onnxruntime, "__version__", "1.10.0")
     with pytest.raises(ConversionError, match=r"needs onnxruntime 1.18 or later, found 1.10.0"):
         export_onnx(tmp_path / "model", tmp_path / "onnx")
@@ -219,6 +265,34 @@ def test_what_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConversionError, match=r"needs PyTorch 2.9 or later, found 2.6.0"):
         export_onnx(tmp_path / "model", tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
+
+
+def test_opset_that_was_not_written_is_told(tmp_path):
+    import onnx
+
+    graph = onnx.helper.make_graph([], "nothing", [], [])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), tmp_path / "m.onnx")
+    writing.check_opset(tmp_path / "m.onnx", 18)
+    with pytest.raises(ConversionError, match=r"opset 21 was asked for.*Choose --opset 18"):
+        writing.check_opset(tmp_path / "m.onnx", 21)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ("Could not guard on u0", r"cannot export SSASTModel \(Could not guard"),
+        ("can't allocate memory", "needs more"),
+    ],
+)
+def test_what_the_exporter_raises_is_told(error, message):
+    with pytest.raises(ConversionError, match=message), exporting("SSASTModel"):
+        raise RuntimeError(error)
+
+
+def test_filter_banks_that_are_not_finite_differ():
+    expected = torch.zeros(2, 4)
+    assert filter_bank_difference(torch.full((2, 4), float("nan")), expected) == float("inf")
+    assert filter_bank_difference(expected + 0.5, expected) == 0.5
 
 
 def test_nothing_is_kept_of_what_differs(tmp_path, monkeypatch, capsys):
@@ -230,8 +304,12 @@ def test_nothing_is_kept_of_what_differs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "exported", lambda graph: None)
     monkeypatch.setattr(run, "write_onnx", lambda program, graph, path, opset, quantise: path.write_bytes(b"x"))
     monkeypatch.setattr(run, "compare_clips", lambda *arguments: None)
-    monkeypatch.setattr(run, "compare", lambda graph, path, report: report.add_difference("pooler_output", 0.5))
     monkeypatch.setattr(report, "version", lambda name: "1.0")
-    assert cli.main(["export-onnx", str(tmp_path / "model"), str(tmp_path / "onnx")]) == 1
-    assert "pooler_output differs from PyTorch's by 5.0e-01" in capsys.readouterr().err
+    cases = [(0.5, "float32", "pooler_output differs from PyTorch's by 5.0e-01")]
+    cases += [(float("inf"), "float16", "pooler_output in float16 holds NaN or infinity")]
+    for difference, dtype, message in cases:
+        compare = lambda graph, path, report, size=difference: report.add_difference("pooler_output", size)  # noqa: E731
+        monkeypatch.setattr(run, "compare", compare)
+        assert cli.main(["export-onnx", str(tmp_path / "model"), str(tmp_path / "onnx"), "--dtype", dtype]) == 1
+        assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]

@@ -55,10 +55,24 @@ def compare(graph: Graph, path: Path, report: Report):
 
 
 @torch.no_grad()
+def compare_program(graph: Graph, path: Path, report: Report):
+    """Differences of the exported program, as it is on disk, on batches of two patches and more."""
+    program, config = torch.export.load(path).module(), graph.model.config
+    shortest = config.patch_shape[1] + config.time_stride
+    for seed, (size, length) in enumerate([(1, shortest), (2, config.max_length), (3, 2 * config.max_length)]):
+        inputs = graph.example(size, length, seed)
+        found = program(**inputs)
+        for name, value in graph(**inputs).items():
+            if name not in COUNTED:
+                report.add_difference(f"{name} of {path.name}", difference_of(found[name].numpy(), value.numpy()))
+
+
+@torch.no_grad()
 def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Preprocessing, path: Path, report: Report):
     """
-    On the bundled clips: how far the filter banks in the graph are from the feature extractor's, and of a model with a
-    head whether the best label, of the clip or of every time step, is the same one as in PyTorch.
+    On the bundled clips: how far the filter banks in the graph are from the feature extractor's, how far outputs are
+    from those of the extractor and the model in PyTorch, and of a model with a head whether the best label, of the
+    clip or of every time step, is the same one.
     """
     if isinstance(graph.model, SSASTForPretraining):
         return
@@ -84,19 +98,22 @@ def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Prepr
         if graph.has_mask:
             inputs["attention_mask"] = torch.ones(next(iter(inputs.values())).shape[:2], dtype=torch.int64)
         found = run(session, inputs)
+        mask = torch.ones(features.shape[:2], dtype=torch.int64) if graph.has_mask else None
+        expected = graph.model(features, attention_mask=mask, **PLAIN)
+        for name, values in found.items():
+            report.add_clip_difference(name, difference_of(values, expected[name].numpy()))
         if isinstance(graph.model, SSASTHeadModel):
-            mask = torch.ones(features.shape[:2], dtype=torch.int64) if graph.has_mask else None
-            logits = graph.model(features, attention_mask=mask, **PLAIN).logits
-            report.add_clip(clip.name, logits.float().numpy(), found["logits"])
+            report.add_clip(clip.name, expected.logits.numpy(), found["logits"])
 
 
 def filter_bank_difference(found: torch.Tensor, expected: torch.Tensor) -> float:
     """
     The largest difference of log-mel values (..., mels), but for what is [`QUIET`] below the loudest of its frame: in
-    single precision, Kaldi's own numbers are no better there.
+    single precision, Kaldi's own numbers are no better there. Infinite if there is NaN.
     """
     is_heard = expected > expected.amax(dim=-1, keepdim=True) - QUIET
-    return ((found - expected).abs() * is_heard).max().item()
+    difference = torch.where(is_heard, (found - expected).abs(), 0.0)
+    return difference.nan_to_num(nan=float("inf"), posinf=float("inf")).max().item()
 
 
 def run(session, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:

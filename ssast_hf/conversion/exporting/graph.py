@@ -1,13 +1,15 @@
 """A model as a graph between plain tensors, whose batch and time are open."""
 
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from ...modeling_ssast import SSASTForPretraining, SSASTPreTrainedModel
-from ..folders import PLAIN
+from ...storage.guards import is_out_of_memory, reason
+from ..folders import PLAIN, ConversionError
 from .filter_banks import FilterBanks
 
 
@@ -69,6 +71,19 @@ class Graph(nn.Module):
         return inputs
 
 
+@contextmanager
+def exporting(name: str):
+    """What PyTorch's exporters raise of a model becomes a ConversionError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise ConversionError(f"Exporting {name} needs more memory than there is.") from error
+        raise ConversionError(
+            f"PyTorch {torch.__version__} cannot export {name} ({reason(error)}). Export with another version."
+        ) from error
+
+
 def exported(graph: Graph) -> ExportedProgram:
     """The graph for any number of clips of any length, from one patch up; an error if a size would be fixed."""
     config = graph.model.config
@@ -85,7 +100,8 @@ def exported(graph: Graph) -> ExportedProgram:
     if "bool_masked_pos" in shapes:
         shapes["bool_masked_pos"] = {0: batch, 1: Dim.DYNAMIC}
     # Without it PyTorch would assume of every size that it is not 1.
-    with torch.no_grad(), torch.fx.experimental._config.patch(backed_size_oblivious=True):
+    patch = torch.fx.experimental._config.patch(backed_size_oblivious=True)
+    with torch.no_grad(), patch, exporting(type(graph.model).__name__):
         return torch.export.export(
             graph,
             (),

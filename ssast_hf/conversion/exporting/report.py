@@ -1,6 +1,7 @@
 """What was measured of an export: for people, for programs, and as a reason to refuse it."""
 
 import json
+import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 from ..folders import ConversionError
 
 
-# The largest accepted difference of outputs in float32, and of log-mel filter banks.
-TOLERANCE, FILTER_BANK_TOLERANCE = 1e-4, 1e-3
+# The largest accepted difference of outputs in float32, of log-mel filter banks, and of outputs computed from these.
+TOLERANCE, FILTER_BANK_TOLERANCE, CLIP_TOLERANCE = 1e-4, 1e-3, 1e-2
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
 
 
@@ -28,6 +29,7 @@ class Report:
         self.model_class, self.dtype, self.opset, self.folder = model_class, dtype, opset, folder
         self.batches: list[str] = []
         self.differences: dict[str, float] = {}
+        self.clip_differences: dict[str, float] = {}
         self.filter_banks: float | None = None
         self.seconds: dict[str, float] = {}
         self.clips: dict[str, bool] = {}  # whether the best labels are the same
@@ -36,6 +38,10 @@ class Report:
     def add_difference(self, name: str, difference: float):
         """Of an output, in one of the batches."""
         self.differences[name] = max(self.differences.get(name, 0.0), difference)
+
+    def add_clip_difference(self, name: str, difference: float):
+        """Of an output, in one of the bundled clips."""
+        self.clip_differences[name] = max(self.clip_differences.get(name, 0.0), difference)
 
     def add_filter_banks(self, difference: float):
         """Of log-mel filter banks, in one of the clips."""
@@ -54,19 +60,28 @@ class Report:
         return {path.name: path.stat().st_size for path in sorted(self.folder.glob("model.*"))}
 
     def refuse(self):
-        """ConversionError if anything differs by more than rounding."""
-        for name, difference in self.differences.items():
-            if not difference <= TOLERANCE:
-                raise ConversionError(
-                    f"{name} differs from PyTorch's by {difference:.1e}, more than {TOLERANCE:.0e}, in onnxruntime "
-                    f"{version('onnxruntime')}; nothing was written."
-                )
+        """ConversionError if anything is not finite, or in float32 differs by more than rounding."""
+        for differences, tolerance, where in (
+            (self.differences, TOLERANCE, ""),
+            (self.clip_differences, TOLERANCE if self.filter_banks is None else CLIP_TOLERANCE, " on bundled clips"),
+        ):
+            for name, difference in differences.items():
+                if not math.isfinite(difference):
+                    raise ConversionError(
+                        f"{name} in {self.dtype} holds NaN or infinity, or has another shape than PyTorch's{where}; "
+                        "nothing was written. Export with another --dtype, or check the weights."
+                    )
+                if self.dtype == "float32" and not difference <= tolerance:
+                    raise ConversionError(
+                        f"{name} differs from PyTorch's by {difference:.1e}{where}, more than {tolerance:.0e}, in "
+                        f"onnxruntime {version('onnxruntime')}; nothing was written."
+                    )
         if self.filter_banks is not None and not self.filter_banks <= FILTER_BANK_TOLERANCE:
             raise ConversionError(
                 f"Filter banks differ from the feature extractor's by {self.filter_banks:.1e}, more than "
                 f"{FILTER_BANK_TOLERANCE:.0e}; nothing was written."
             )
-        if self.flips:
+        if self.flips and self.dtype == "float32":
             raise ConversionError(f"The best label of {self.flips[0]} is not PyTorch's; nothing was written.")
 
     def lines(self) -> list[str]:
@@ -93,6 +108,7 @@ class Report:
             "opset": self.opset,
             "bytes": self.sizes,
             "differences": self.differences,
+            "differences_on_clips": self.clip_differences,
             "filter_bank_difference": self.filter_banks,
             "batches": self.batches,
             "seconds_at_batch_1": self.seconds,
@@ -103,7 +119,7 @@ class Report:
 
     def write(self):
         """`report.md` and `metrics.json`."""
-        text = json.dumps(self.metrics(), indent=2) + "\n"
+        text = json.dumps(self.metrics(), indent=2, allow_nan=False) + "\n"
         (self.folder / "metrics.json").write_text(text, encoding="utf-8")
         (self.folder / "report.md").write_text("\n".join(self.page()) + "\n", encoding="utf-8")
 

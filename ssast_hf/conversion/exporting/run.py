@@ -14,10 +14,10 @@ from ...modeling_ssast import SSASTForPretraining, SSASTPreTrainedModel
 from ...storage.guards import reading
 from ...storage.reading import find_file, read_json, weight_shapes
 from ...storage.sizes import check_model_folder
-from ...storage.writing import check_output, written_whole
+from ...storage.writing import check_output, is_model_file, resolved, written_whole
 from ..folders import ConversionError, read_feature_extractor
 from ..kinds import kind_of
-from .check import compare, compare_clips
+from .check import compare, compare_clips, compare_program
 from .filter_banks import FilterBanks
 from .graph import Graph, exported
 from .numbers import preprocessing_of
@@ -29,6 +29,8 @@ WRITTEN = (
     "model.onnx", "model.onnx.data", "model.pt2", "infer.py", "labels.json", "preprocessor.json", "report.md",
     "metrics.json",
 )  # fmt: skip
+# Between words in vocabularies of Wav2Vec2CTCTokenizer.
+WORD_DELIMITER = "|"
 
 
 def export_onnx(
@@ -67,9 +69,9 @@ def export_onnx(
 
     Raises:
         ConversionError: If the model cannot be exported, if outputs differ from PyTorch's by more than 1e-4 in
-            float32, or if a package is too old.
+            float32, or are not finite, or if a package is too old.
         ImportError: If onnx, onnxscript, onnxruntime or soundfile is missing.
-        OSError: If there is no such model, or `output_dir` cannot be written or exists.
+        OSError: If there is no such model, or `output_dir` cannot be written, exists, or holds a model.
     """
     check_versions(opset)
     if dtype not in ("float32", "float16", "int8"):
@@ -77,6 +79,7 @@ def export_onnx(
     if pt2 and dtype == "int8":
         raise ConversionError("int8 is made by onnxruntime for itself: model.pt2 is float32 or float16.")
     check_output(output_dir, overwrite, source=model_dir)
+    check_no_model(output_dir)
     model, extractor = load(model_dir)
     has_head = isinstance(model, SSASTHeadModel)
     numbers = preprocessing_of(extractor, model.config, has_head, attention_mask)
@@ -99,10 +102,19 @@ def export_onnx(
         report = Report(type(model).__name__, dtype, opset, folder)
         compare(graph, folder / "model.onnx", report)
         compare_clips(graph, extractor, numbers, folder / "model.onnx", report)
+        if pt2:
+            compare_program(graph, folder / "model.pt2", report)
+        report.refuse()
         report.write()
-        if dtype == "float32":
-            report.refuse()
         return report.lines()
+
+
+def check_no_model(output_dir):
+    """FileExistsError if the folder holds a model, which an export beside it would not be part of."""
+    folder = resolved(output_dir)
+    names = [path.name for path in folder.iterdir() if is_model_file(path.name)] if folder.is_dir() else []
+    if names:
+        raise FileExistsError(f"{folder} holds a model ({min(names)}), which is not replaced. Choose another folder.")
 
 
 def load(model_dir) -> tuple[SSASTPreTrainedModel, SSASTFeatureExtractor]:
@@ -134,15 +146,20 @@ def load(model_dir) -> tuple[SSASTPreTrainedModel, SSASTFeatureExtractor]:
 
 
 def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:
-    """What the outputs of a head stand for, in their order; none of other models."""
+    """
+    What the outputs of a head stand for, in their order; none of other models. Of a model for text they are what is
+    written: characters, a space between words, and nothing for the blank.
+    """
     config = model.config
     if isinstance(model, SSASTForCTC):
         if find_file(model_dir, "vocab.json") is None:
-            return [str(number) for number in range(config.vocab_size)]
+            return ["" if number == model.blank else f"{number} " for number in range(config.vocab_size)]
         characters = {
             number: text for text, number in read_json(Path(model_dir, "vocab.json"), "a vocabulary").items()
         }
-        return [str(characters.get(number, number)) for number in range(config.vocab_size)]
+        characters |= {model.blank: ""}
+        texts = [str(characters.get(number, number)) for number in range(config.vocab_size)]
+        return [" " if text == WORD_DELIMITER else text for text in texts]
     if isinstance(model, SSASTHeadModel):
         return [str(config.id2label.get(number, number)) for number in range(config.num_labels)]
     return []

@@ -12,11 +12,13 @@ from torch.export import ExportedProgram
 
 from ...storage.guards import reason
 from ..folders import ConversionError
-from .graph import Graph
+from .graph import Graph, exporting
 
 
 # PyTorch writes operators of this version of ONNX, and onnxruntime has read the format of such files since then.
 OLDEST_OPSET, OLDEST_ONNXRUNTIME, OLDEST_TORCH = 18, "1.18", "2.9"
+# As in the extra `onnx`.
+OLDEST_ONNX, OLDEST_ONNXSCRIPT = "1.17", "0.5"
 # Files of ONNX hold 2 GB; what is more lies in a second file.
 MOST_BYTES = 1 << 30
 
@@ -25,12 +27,14 @@ def check_versions(opset: int):
     """ConversionError if a package, or the version of the operators, is too old; ImportError if one is missing."""
     import onnx
     import onnxruntime
-    import onnxscript  # noqa: F401 - PyTorch's exporter needs it
+    import onnxscript
     import soundfile  # noqa: F401
 
     for name, found, oldest in (
         ("PyTorch", torch.__version__, OLDEST_TORCH),
+        ("onnx", onnx.__version__, OLDEST_ONNX),
         ("onnxruntime", onnxruntime.__version__, OLDEST_ONNXRUNTIME),
+        ("onnxscript", onnxscript.__version__, OLDEST_ONNXSCRIPT),
     ):
         if Version(found) < Version(oldest):
             package = "torch" if name == "PyTorch" else name
@@ -51,7 +55,7 @@ def write_onnx(program: ExportedProgram, graph: Graph, path: Path, opset: int, q
     with torch.no_grad():
         names = list(graph(**inputs))
     size = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
-    with quiet():
+    with quiet(), exporting(type(graph.model).__name__):
         written = torch.onnx.export(
             program,
             dynamo=True,
@@ -62,6 +66,7 @@ def write_onnx(program: ExportedProgram, graph: Graph, path: Path, opset: int, q
             verbose=False,
         )
         written.save(path, external_data=size > MOST_BYTES)
+    check_opset(path, opset)
     check_sizes_are_open(path)
     if quantise:
         quantise_linear(path)
@@ -78,6 +83,18 @@ def quiet():
             yield
     finally:
         logging.disable(before)
+
+
+def check_opset(path: Path, opset: int):
+    """ConversionError if onnxscript could not convert the operators to the version that was asked for."""
+    import onnx
+
+    (found,) = (each.version for each in onnx.load(path, load_external_data=False).opset_import if not each.domain)
+    if found != opset:
+        raise ConversionError(
+            f"opset {opset} was asked for, and PyTorch {torch.__version__} writes this model in {found}; nothing was "
+            f"written. Choose --opset {found}, or update onnxscript."
+        )
 
 
 def check_sizes_are_open(path: Path):
@@ -114,6 +131,8 @@ def quantise_linear(path: Path):
             weight_type=QuantType.QUInt8,
         )
     target.replace(path)
+    # Where the weights were in a second file, they are in this one now, a quarter of the size.
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)
 
 
 def open_session(path: Path):

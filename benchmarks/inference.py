@@ -35,6 +35,7 @@ from ssast_hf.conversion import convert_hf_to_ast, export_onnx
 RATE = 16000
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
+FORMS = ("eager", "sdpa", "compiled", "bf16", "int8", "onnx float32", "onnx int8")
 
 
 def main():
@@ -44,7 +45,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip, and of the models' input")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, help="PyTorch's and onnxruntime's own choice if not given")
-    parser.add_argument("--forms", nargs="+", help="only these")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, help="only these, and eager, the reference of accuracy")
     parser.add_argument("--models", nargs="+", default=[], type=Path, help="fine-tuned classifiers")
     parser.add_argument("--manifests", nargs="+", default=[], type=Path, help="a table of test clips for each")
     parser.add_argument("--label_column", default="category")
@@ -137,7 +138,7 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
         del makers["stock"]
     if importlib.util.find_spec("torchao") is None:
         del makers["int8"]
-    return {name: make() for name, make in makers.items() if only is None or name in (*only, "stock")}
+    return {name: make() for name, make in makers.items() if only is None or name in (*only, "stock", "eager")}
 
 
 def in_pytorch(model, extractor):

@@ -22,9 +22,9 @@ from pipeline import make_files
 from timing import report
 from tqdm import tqdm
 
-from ssast_hf import SSASTConfig, SSASTForPretraining
+from ssast_hf import SSASTForPretraining
 from ssast_hf.cli import main as ssast_hf
-from ssast_hf.training.models import SIZES
+from ssast_hf.training.models import SIZES, ModelArguments, make_config
 
 
 FRAMES = 512
@@ -63,15 +63,8 @@ def main():
 
 def bare_loop(arguments) -> float:
     """Clips per second of steps on one batch that is there already."""
-    width, layers, heads = SIZES[arguments.model_size]
-    config = SSASTConfig(
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * width,
-        max_length=FRAMES,
-        decoder_num_hidden_layers=2,
-    )
+    named = ModelArguments(model_size=arguments.model_size, max_length=FRAMES)
+    config = make_config(named, {"decoder_num_hidden_layers": 2})
     model = SSASTForPretraining(config).train()
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     batch = torch.randn(arguments.batch_size, FRAMES, config.num_mel_bins)

@@ -7,6 +7,7 @@ then compared frame by frame.
 
 `--cache` is the folder that `ssast-hf pretrain --cache_features` filled for this corpus. As a control, the same is
 done for seconds of the corpus itself, moved by 10 ms and at another level: so much correlation would a copy have.
+Clips shorter than a second are left out.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from ssast_hf import SSASTFeatureExtractor
 from ssast_hf.audio import load_audio
-from ssast_hf.audio.cached_features import CachedFeatures
+from ssast_hf.audio.cached_features import INDEX, CachedFeatures
 
 
 # Frames and mel bins that are averaged, and averaged frames that are compared: a second.
@@ -38,20 +39,35 @@ def main():
     parser.add_argument("--most", type=int, default=8, help="how many of the most similar to print")
     arguments = parser.parse_args()
     extractor = SSASTFeatureExtractor(do_normalize=False)
-    cache = CachedFeatures(arguments.cache / "training", extractor)
+    folder = arguments.cache / "training"
+    if not is_filled(folder):
+        parser.error(
+            f"--cache {arguments.cache}: {folder / INDEX} is missing or not complete; pretrain fills it first."
+        )
+    cache = CachedFeatures(folder, extractor)
     lines = cache.read_index()
     cache.remember(lines)
     with arguments.corpus.open(encoding="utf-8") as file:
-        recordings = {row["path"]: f"{row['source']}: {row['recording']}" for row in csv.DictReader(file)}
+        root = arguments.corpus.parent
+        recordings = {
+            (root / row["path"]).resolve(): f"{row['source']}: {row['recording']}" for row in csv.DictReader(file)
+        }
     with arguments.clips.open(encoding="utf-8") as file:
-        names = [row["filename"] for row in csv.DictReader(file)]
-    queries, fine = [], []
-    for name in tqdm(names, desc="clips"):
+        listed = [row["filename"] for row in csv.DictReader(file)]
+    names, queries, fine = [], [], []
+    for name in tqdm(listed, desc="clips"):
         audio = load_audio(arguments.clips.parent / "audio" / name)
         features = extractor(audio, 16000, padding=False, truncation=False, return_tensors="np")["input_values"][0]
+        if len(features) < POOLED * LENGTH:
+            continue
+        names.append(name)
         begin = loudest(pooled(features))
         queries.append(pooled(features)[begin : begin + LENGTH])
         fine.append(features[POOLED * begin : POOLED * (begin + LENGTH)])
+    if len(names) < len(listed):
+        print(f"{len(listed) - len(names)} of {len(listed)} clips are shorter than a second and left out.")
+    if not names:
+        return
     values = cache.values()
     random = np.random.default_rng(0)
     for begin in random.integers(len(values) - 200, size=CONTROLS):
@@ -62,14 +78,20 @@ def main():
     ends = np.cumsum([count for *_, count, _ in lines])
     rows = []
     for i in np.argsort(-best[: len(names)])[: arguments.most]:
-        path = Path(lines[int(np.searchsorted(ends, where[i], side="right"))][0])
-        place = str(path.relative_to(arguments.corpus.parent))
-        rows.append({"clip": names[i], "correlation": float(best[i]), "most similar": recordings.get(place, place)})
+        path = Path(lines[int(np.searchsorted(ends, where[i], side="right"))][0]).resolve()
+        similar = recordings.get(path, str(path))
+        rows.append({"clip": names[i], "correlation": float(best[i]), "most similar": similar})
     report(rows)
     found, control = best[: len(names)], best[len(names) :]
     for name, part in (("clips", found), ("copies, as a control", control)):
         low, middle, high = np.percentile(part, (5, 50, 95))
         print(f"{name}: correlation {low:.3f}, {middle:.3f}, {high:.3f} (5 %, 50 %, 95 %), at most {part.max():.3f}")
+
+
+def is_filled(folder: Path) -> bool:
+    """Whether a cache has an index to its end: reading one that has not would write to it."""
+    index = folder / INDEX
+    return index.is_file() and index.read_bytes().endswith(b"\n")
 
 
 def pooled(features: np.ndarray) -> np.ndarray:

@@ -19,12 +19,12 @@ from timing import report
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf import SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.audio.audio_datasets import AudioDataset
 from ssast_hf.audio.batches import Collator, EpochSampler
 from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.recordings import load_recordings
-from ssast_hf.training.models import SIZES
+from ssast_hf.training.models import SIZES, ModelArguments, make_config
 
 
 def main():
@@ -83,11 +83,7 @@ def make_files(folder: Path, count: int = 32) -> str:
 
 
 def make_step(size: str, device: str):
-    width, layers, heads = SIZES[size]
-    config = SSASTConfig(
-        hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width
-    )
-    model = SSASTForPretraining(config).to(device).train()
+    model = SSASTForPretraining(make_config(ModelArguments(model_size=size), {})).to(device).train()
     optimizer = torch.optim.Adam(model.parameters())
 
     def step(batch):

@@ -1,22 +1,47 @@
 """What fine-tuning is made of: changes to batches, rates, figures, events and pairs."""
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from datasets import Dataset
 from sklearn.metrics import accuracy_score, f1_score
+from transformers import Wav2Vec2CTCTokenizer
 
-from ssast_hf import SSASTForAudioClassification
+from ssast_hf import (
+    SSASTConfig,
+    SSASTFeatureExtractor,
+    SSASTForAudioClassification,
+    SSASTForCTC,
+    SSASTForXVector,
+)
+from ssast_hf.audio.cropping import Cropper
 from ssast_hf.audio.intervals import intervals, units_of
+from ssast_hf.audio.labelled import LabelledData
+from ssast_hf.audio.recordings import Recordings
+from ssast_hf.audio.splits import Split
 from ssast_hf.training.finetuning.augmenting import Augmentation, beta
-from ssast_hf.training.finetuning.clips import BalancedSampler
+from ssast_hf.training.finetuning.averaging import WeightAverage
+from ssast_hf.training.finetuning.clips import BalancedSampler, LabelledClips
 from ssast_hf.training.finetuning.events import Clock, counts_of, f1_of
 from ssast_hf.training.finetuning.figures import of_classes
+from ssast_hf.training.finetuning.folds import best_epoch
+from ssast_hf.training.finetuning.model import make_model
+from ssast_hf.training.finetuning.one_split import steps_apart
 from ssast_hf.training.finetuning.options import FinetuningArguments, LabelledArguments, TaskArguments
 from ssast_hf.training.finetuning.rates import parameter_groups, step_schedule
-from ssast_hf.training.finetuning.recipes import RECIPES, with_recipe
+from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, with_recipe
+from ssast_hf.training.finetuning.report import how_chosen
+from ssast_hf.training.finetuning.sameness import check_same_data, data_of
+from ssast_hf.training.finetuning.tasks import Classification, Frames, Speaker, Transcription
+from ssast_hf.training.finetuning.testing import joined
+from ssast_hf.training.finetuning.texts import encode, read_tokenizer
 from ssast_hf.training.finetuning.trials import verification
+from ssast_hf.training.outcome import Outcome
 
 
 def augmentation(**changes) -> Augmentation:
@@ -56,7 +81,13 @@ def test_mixtures_have_the_energy_and_the_labels_of_both(batch):
         if share > 0.999:
             continue  # with itself
         energy = share**2 * (6 * input_values[i] - 4).exp() + (1 - share) ** 2 * (6 * input_values[other] - 4).exp()
-        torch.testing.assert_close((6 * changed[i] - 4).exp(), energy, rtol=1e-3, atol=1e-6)
+        both = 20 if 1 in (i, other) else 64  # frames that both have
+        torch.testing.assert_close((6 * changed[i] - 4).exp()[:both], energy[:both], rtol=1e-3, atol=1e-6)
+        if other == 1:  # which is silence behind its end, and not padding
+            alone = share**2 * (6 * input_values[i] - 4).exp()
+            torch.testing.assert_close((6 * changed[i] - 4).exp()[20:], alone[20:], rtol=1e-3, atol=1e-6)
+        elif i == 1:
+            assert torch.equal(changed[1, 20:], input_values[1, 20:])
     same, untouched = augmentation(mixup=1e-9)(input_values, attention_mask, soft)
     assert torch.equal(same, input_values)
     assert torch.equal(untouched, soft)
@@ -168,3 +199,181 @@ def test_recipes_name_options_and_others_win():
     assert argv[-4:] == ["--recipe", "esc50", "--learning_rate", "1"]
     assert argv[argv.index("--mask_time") + 1] == "96"
     assert with_recipe(["--recipe", "unknown"]) == ["--recipe", "unknown"]
+    for asked, ousted in (
+        (["esc50", "--lr_scheduler_type", "cosine"], "--lr_step_decay"),
+        (["superb", "--lr-step-decay=0.5"], "--lr_scheduler_type"),
+        (["superb", "--num_train_epochs", "3"], "--max_steps"),
+        (["audioset", "--max_steps", "3"], "--average_last_epochs"),
+    ):
+        assert ousted in with_recipe(["--recipe", asked[0]])
+        assert ousted not in with_recipe(["--recipe", *asked])
+
+
+def test_recipes_are_the_released_scripts():
+    """Their values, read there (commit a1a3eec) and written down here a second time."""
+    names = (
+        "learning_rate per_device_train_batch_size num_train_epochs max_steps max_length mixup mask_frequency "
+        "mask_time noise_and_roll lr_step_decay lr_step_from lr_step_every warmup_steps loss average_last_epochs "
+        "mean std"
+    ).split()
+    nothing = None
+    table = {
+        "esc50": [1e-4, 48, 50, nothing, 512, nothing, 24, 96, True, 0.85, 6, nothing, 0, nothing, nothing,
+                  -6.6268077, 5.358466],
+        "speechcommands": [2.5e-4, 128, 30, nothing, 128, 0.6, 48, 48, True, 0.85, 5, nothing, 1000,
+                           "binary_cross_entropy", nothing, -6.845978, 5.5654526],
+        "audioset": [5e-5, 12, 25, nothing, 1024, 0.5, 48, 192, nothing, 0.5, 10, 5, 0, nothing, 20, -4.2677393,
+                     4.5689974],
+        "superb": [1e-4, 32, nothing, 20000, 100, nothing, nothing, nothing, nothing, nothing, nothing, nothing, 0,
+                   nothing, nothing, -4.2677393, 4.5689974],
+    }  # fmt: skip
+    assert {name: [recipe.options.get(each) for each in names] for name, recipe in RECIPES.items()} == table
+    assert RECIPES["superb"].rate_of_frames == 5e-5  # of keyword spotting
+    assert RECIPES["audioset"].options["task"] == "multilabel"
+    chosen = {name: recipe.chosen_by for name, recipe in RECIPES.items()}
+    assert chosen == {
+        "esc50": "test folds", "speechcommands": "validation", "audioset": "test", "superb": "validation"
+    }  # fmt: skip
+    assert STRIDES == {(16, 16): (10, 10), (128, 2): (128, 1)}
+    # Where the recipes say nothing, these defaults are the scripts'.
+    by_name = {field.name: field.default for field in fields(FinetuningArguments)}
+    assert [by_name[name] for name in ("adam_beta1", "adam_beta2", "weight_decay", "lr_step_every")] == [
+        0.95, 0.999, 5e-7, 1
+    ]  # fmt: skip
+
+
+def test_the_epoch_of_folds_is_the_best_by_the_metric_of_the_run():
+    def fold(*losses):
+        entries = [{"epoch": i + 1.0, "loss": a, "mean_absolute_error": a, "r2": -a} for i, a in enumerate(losses)]
+        return {"test": {"mean_absolute_error": {}, "r2": {}}, "validation": entries}
+
+    results = {"one": fold(3.0, 1.0, float("nan")), "two": fold(3.0, 2.0, 0.0)}
+    for metric, greater in (("loss", False), ("r2", True)):
+        epoch, values = best_epoch(results, metric, greater)
+        assert (epoch, values["mean_absolute_error"]) == (2.0, [1.0, 2.0])
+
+
+def test_a_mean_of_other_epochs_is_not_gone_on_with(tmp_path, model):
+    def average(epochs, total, checkpoint):
+        trainer = SimpleNamespace(
+            checkpoint=checkpoint,
+            model_wrapped=model,
+            accelerator=SimpleNamespace(get_state_dict=lambda model: model.state_dict()),
+            args=SimpleNamespace(should_save=True),
+        )
+        return WeightAverage(trainer, epochs, total, steps=10)
+
+    first = average(2, 4, None)
+    for step in (30, 40):
+        first.add(SimpleNamespace(global_step=step))
+    first.save(tmp_path)
+    assert average(2, 4, tmp_path).added == [3, 4]
+    assert average(2, 8, tmp_path).added == []
+    with pytest.raises(ValueError, match=r"after epochs 3 to 4, and now that of 4 to 6 .* --average_last_epochs 4,"):
+        average(3, 6, tmp_path)
+    assert average(4, 6, tmp_path).added == [3, 4]
+
+
+def test_what_happened_says_how_the_epoch_was_chosen():
+    outcome = Outcome("eval_accuracy", None, {}, {"step": 5, "eval_accuracy": 0.5}, None)
+    trainer = SimpleNamespace(average=None)
+    own, tested = Split("x", [1] * 8, [1] * 4, [1] * 3), Split("x", [1] * 8, [1] * 4)
+    tested = replace(tested, validation=tested.test)
+    for split, runs, words in (
+        (own, 1, "by validation on 3 other recordings: accuracy 0.5"),
+        (tested, 1, "on the data that they are tested on, as the recipe does, so the figure flatters: accuracy"),
+        (tested, 2, "so the figure flatters; the folds' report has the mean"),
+        (Split("x", [1], [1] * 6, chooses_by_test=True), 1, "by validation on 6 other recordings"),
+    ):
+        assert words in how_chosen(trainer, SimpleNamespace(num_runs=runs), outcome, split)
+
+
+def labelled(labels, names=None, paths=None) -> LabelledData:
+    paths = [f"/data/{i}.wav" for i in range(len(labels))] if paths is None else paths
+    rows = np.arange(1, len(labels) + 1)
+    return LabelledData(Recordings(Dataset.from_dict({"path": paths}), "t.csv"), labels, names or [], "t.csv", rows)
+
+
+def test_other_data_or_classes_are_another_run(tmp_path):
+    def kept(train, names, folder="/data"):
+        task = Classification()
+        data = labelled(train, names, [f"{folder}/{i}.wav" for i in range(len(train))])
+        task.begin("", None, data)
+        return data_of(Split("x", data, labelled(["a"], names, [f"{folder}/t.wav"])), task)
+
+    first = kept(["a", "b"], ["a", "b"])
+    run = {"recipe": first, "files": [], "evaluation_is_due": False}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    check_same_data(str(tmp_path), first)
+    check_same_data(str(tmp_path), kept(["a", "b"], ["a", "b"], "/elsewhere/data"))
+    with pytest.raises(ValueError, match=r"other recordings or labels: train 2 .*, now 2 .* another --output_dir"):
+        check_same_data(str(tmp_path), kept(["b", "a"], ["a", "b"]))
+    with pytest.raises(ValueError, match="in another order: 'a', now 'b'"):
+        check_same_data(str(tmp_path), kept(["a", "b"], ["b", "a"]))
+
+
+def test_a_head_keeps_what_is_not_of_its_classes(config, tmp_path):
+    config.num_labels, config.use_weighted_layer_sum = 2, True
+    config.id2label = {0: "ann", 1: "bob"}
+    start = SSASTForXVector(config)
+    start.objective.steps += 7
+    start.save_pretrained(tmp_path / "speakers")
+    task = Speaker()
+    task.names = ["bob", "cid"]
+    found = make_model(str(tmp_path / "speakers"), start.config, TaskArguments(None), task)
+    same = {name for name, tensor in start.state_dict().items() if torch.equal(tensor, found.state_dict()[name])}
+    assert start.state_dict().keys() - same == {"objective.weight", "objective.steps"}
+    assert found.objective.steps == 0
+    task.names = ["ann", "bob"]
+    found = make_model(str(tmp_path / "speakers"), start.config, TaskArguments(None), task)
+    assert all(torch.equal(tensor, found.state_dict()[name]) for name, tensor in start.state_dict().items())
+    task.names = ["ann", "bob", "cid"]
+    assert make_model(str(tmp_path / "speakers"), start.config, TaskArguments(None), task).objective.steps == 0
+
+
+def test_a_model_of_texts_is_continued_with_its_vocabulary(tmp_path):
+    vocabulary = {"<pad>": 0, "<unk>": 1, "_": 2, "b": 3, "a": 4}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    tokenizer = Wav2Vec2CTCTokenizer(
+        str(tmp_path / "vocab.json"), word_delimiter_token="_", bos_token=None, eos_token=None
+    )
+    config = SSASTConfig(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, patch_size=[32, 2],
+        num_mel_bins=32, max_length=64, vocab_size=5, pad_token_id=0,
+    )  # fmt: skip
+    start = SSASTForCTC(config)
+    for part in (start, tokenizer):
+        part.save_pretrained(tmp_path / "texts")
+    known = read_tokenizer(str(tmp_path / "texts"), start.config)
+    assert encode(known, labelled(["a b"]))[0].tolist() == [4, 2, 3]
+    task = Transcription()
+    task.known = task.tokenizer = known
+    assert task.classes() == list(vocabulary)
+    found = make_model(str(tmp_path / "texts"), start.config, TaskArguments(None, max_length=32), task)
+    assert found.config.max_length == 32
+    assert torch.equal(found.ctc_head.weight, start.ctc_head.weight)
+    task.known = None  # then its head is of characters that nobody knows
+    found = make_model(str(tmp_path / "texts"), start.config, TaskArguments(None), task)
+    assert not torch.equal(found.ctc_head.weight, start.ctc_head.weight)
+
+
+def test_a_recording_of_three_windows_is_one_in_time(config, tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.full(28000, 0.1), 16000)  # 1.75 s; a window has 0.655
+    true = [(0.2, 0.9, "a"), (0.6, 1.6, "b")]
+    data = replace(labelled([["a", "b"]], ["a", "b"], [str(tmp_path / "long.wav")]), events=[true])
+    extractor = SSASTFeatureExtractor(num_mel_bins=32, max_length=64)
+    task = Frames()
+    task.begin("", config, data)
+    task.config = config
+    hop = steps_apart(config, extractor)
+    clips = LabelledClips(data, Cropper(extractor, 8, 0), task.labels(data, extractor), False, hop)
+    assert len(clips) == 3
+    labels = [clips[i]["labels"] for i in range(3)]
+    targets = np.full((3, 8, 2), -100.0, dtype=np.float32)
+    for row, label in zip(targets, labels, strict=True):
+        row[: len(label)] = label
+    scores, targets = joined(targets - 0.5, targets, np.zeros(3, dtype=int), 1)
+    assert sum(map(len, labels)) == scores.shape[1] == config.time_grid(extractor.num_frames(28000))
+    for event, said in zip(true, task.heard(scores[0], targets[0]), strict=True):
+        assert said[:2] == pytest.approx(event[:2], abs=0.05)  # a step has 0.08 s
+        assert said[2] == event[2]

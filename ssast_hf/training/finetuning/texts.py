@@ -30,7 +30,12 @@ def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
     if not has_one and (Path(start).is_dir() or "SSASTForCTC" not in (config.architectures or [])):
         return None
     with reading(f"{start}/vocab.json", "the vocabulary of a tokenizer"):
-        return Wav2Vec2CTCTokenizer.from_pretrained(start)
+        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(start)
+    # transformers 5 reads what stands between words into this map, and goes on with "|". To be removed when that is
+    # mended.
+    if (gap := tokenizer.special_tokens_map.get("word_delimiter_token")) is not None:
+        tokenizer._word_delimiter_token = str(gap)
+    return tokenizer
 
 
 def make_tokenizer(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:

@@ -12,14 +12,20 @@ What pretraining is worth downstream: the bundled model against the same network
 
 import argparse
 import csv
+import hashlib
 import json
+import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import soundfile
+from open_audio_parts.folders import held_out_speakers, rows_of
 
+from ssast_hf.assets import named_model
 from ssast_hf.cli import main as ssast_hf
+from ssast_hf.inference.evaluating.intervals import t_interval
 
 
 # How the encoder is used.
@@ -36,11 +42,6 @@ HEADS = {
     "speakers, mean": ["--pooling_mode", "mean"],
     "speakers, weighted sum of layers": ["--use_weighted_layer_sum", "True"],
 }
-
-
-def rows_of(data: Path, name: str) -> list[dict]:
-    with (data / name / f"{name}.csv").open(encoding="utf-8") as file:
-        return [row | {"path": str(data / name / "audio" / row["filename"])} for row in csv.DictReader(file)]
 
 
 def write(path: Path, rows: list[dict], columns: list[str]) -> str:
@@ -139,20 +140,36 @@ def halves(rows: list[dict], folder: Path) -> list[dict]:
     return made
 
 
+def weights_of(model: str) -> str:
+    """A digest of a model's weights and configuration; of one on the Hub, of its name."""
+    folder = Path(named_model(model))
+    digest = hashlib.sha256(b"" if folder.is_dir() else model.encode())
+    for path in [*sorted(folder.glob("*.safetensors")), *folder.glob("config.json")]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 class Study:
-    """Runs the command once per setting, and keeps what it measured."""
+    """
+    Runs the command once per setting, and keeps what it measured. The folder of a run is named by the weights and the
+    command line, too, so that what is found there is of the same run.
+    """
 
     def __init__(self, folder: Path, model: str, options: list[str]):
         self.folder, self.model, self.options = folder, model, options
         self.found: list[dict] = []
 
-    def run(self, study: str, way: str, labels: int, seed: int, metric: str, arguments: list[str]):
-        words = [study, way, str(labels), str(seed)]
+    def run(
+        self, study: str, way: str, labels: int, seed: int, metric: str, arguments: list[str], model: str | None = None
+    ):
+        """Fine-tune the study's model, or another one."""
+        model = model or self.model
+        command = ["finetune", "--model_name_or_path", model, "--seed", str(seed), *arguments, *self.options]
+        digest = hashlib.sha256(f"{weights_of(model)} {shlex.join(command)}".encode()).hexdigest()
+        words = [study, way, str(labels), str(seed), digest[:8]]
         out = self.folder / "runs" / "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
-        if not (out / "metrics.json").exists():
-            command = ["finetune", "--model_name_or_path", self.model, "--output_dir", str(out), "--seed", str(seed)]
-            if ssast_hf([*command, *arguments, *self.options]):
-                raise SystemExit(f"{out} failed")
+        if not (out / "metrics.json").exists() and ssast_hf([*command, "--output_dir", str(out)]):
+            raise SystemExit(f"{out} failed")
         figure = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["test"][metric]
         self.found.append(
             {"study": study, "way": way, "labels": labels, "seed": seed, "metric": metric}
@@ -161,22 +178,29 @@ class Study:
         (self.folder / "downstream.json").write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
 
     def table(self) -> list[str]:
-        """Mean over seeds, and folds, and its 95 % interval where there are several."""
-        cells: dict[tuple, list[float]] = {}
+        """
+        Means over folds and seeds. Intervals are Student's, over seeds: folds share most of what they are trained on,
+        so they are no independent runs.
+        """
+        cells: dict[tuple, dict[int, list[float]]] = {}
         for each in self.found:
             name = each["study"].partition(", fold")[0]
-            cells.setdefault((name, each["metric"], each["way"], each["labels"]), []).append(each["value"])
+            cell = cells.setdefault((name, each["metric"], each["way"], each["labels"]), {})
+            cell.setdefault(each["seed"], []).append(each["value"])
         lines = [
-            "| what | figure | how | labels per class | mean | 95 % interval over runs |",
+            "| what | figure | how | labels per class | mean | 95 % interval over seeds |",
             "|---|---|---|---|---|---|",
         ]
-        for (study, metric, way, labels), values in cells.items():
-            half = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-            mean = np.mean(values)
-            between = f"{mean - half:.3f} to {mean + half:.3f}" if len(values) > 1 else "one run"
-            lines.append(
-                f"| {study} | {metric.replace('_', ' ')} | {way} | {labels or 'all'} | {mean:.3f} | {between} |"
-            )
+        for (study, metric, way, labels), of_seeds in cells.items():
+            means = np.array([np.mean(of_folds) for of_folds in of_seeds.values()])
+            if len(means) > 1:
+                low, high = t_interval(means, np.inf if metric == "character_error_rate" else 1.0)
+                between = f"{low:.3f} to {high:.3f}"
+            else:
+                (of_folds,) = of_seeds.values()
+                between = f"one seed, {len(of_folds)} folds" if len(of_folds) > 1 else "one run"
+            figure = metric.replace("_", " ")
+            lines.append(f"| {study} | {figure} | {way} | {labels or 'all'} | {means.mean():.3f} | {between} |")
         return lines
 
 
@@ -185,9 +209,9 @@ def main():
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--output_dir", required=True, type=Path)
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--frame_model", help="a small model of patches of 128 x 2, for texts")
+    parser.add_argument("--frame_model", help="a small pretrained model of patches of 128 x 2, for texts")
     parser.add_argument("--only", nargs="+", default="sounds digits speakers texts events heads".split())
-    parser.add_argument("--labels", nargs="+", type=int, default=[1, 4, 16, ALL], help="per class; 0 for all")
+    parser.add_argument("--labels", nargs="+", type=int, default=[1, 2, 4, 8, 16, ALL], help="per class; 0 for all")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=120, help="of training")
@@ -209,7 +233,7 @@ def main():
     for name in options.only:
         STUDIES[name](study, data, tables, options)
     print("\n".join(study.table()))
-    print(" ".join(["python", *sys.argv]))
+    print(shlex.join(["python", *sys.argv]))
 
 
 def classes(study: Study, name: str, parts, label: str, tables: Path, options):
@@ -244,32 +268,36 @@ def digits(study, data, tables, options):
 
 def speakers(study, data, tables, options):
     for way in options.ways:
-        verify(study, "speakers, unknown", way, WAYS[way], data, tables, options)
+        for of in ("libri251", "digits"):
+            verify(study, f"unknown speakers of {of}", way, WAYS[way], data, tables, options, of)
 
 
 def heads(study, data, tables, options):
     for way, arguments in HEADS.items():
         verify(study, "heads", way, arguments, data, tables, options)
-    rows = halves(rows_of(data, "libri251"), tables / "pieces")
-    source = write(tables / "softmax.csv", rows, ["path", "speaker"])
+    # Of the digits, whose speakers have many recordings each. Readers have one, whose pieces would be in training and
+    # in the test.
+    source = write(tables / "softmax.csv", rows_of(data, "digits"), ["path", "speaker", "take"])
     for way, task in (("additive margin", "speaker"), ("plain softmax", "classification")):
         for seed in range(options.seeds):
             arguments = ["--train_data", source, "--task", task, "--label_column", "speaker", "--min_per_class", "0"]
-            arguments += ["--pooling_mode", "attentive"]
+            arguments += ["--pooling_mode", "attentive", "--group_column", "take"]
             study.run("speakers by name", way, ALL, seed, "accuracy", arguments)
 
 
-def verify(study, name: str, way: str, arguments: list[str], data, tables, options):
-    """Trained on some speakers, tested on pairs of others."""
+def verify(study, name: str, way: str, arguments: list[str], data, tables, options, of: str = "libri251"):
+    """
+    Trained on readers of libri251 that pretraining may hear, tested on pairs of speakers that it may not: the other
+    readers, of whom there is one recording each, in pieces, or those of the digits.
+    """
     rows = halves(rows_of(data, "libri251"), tables / "pieces")
-    names = sorted({row["speaker"] for row in rows})
-    known = set(names[: 4 * len(names) // 5])
-    train = [row for row in rows if row["speaker"] in known]
-    others = [row for row in rows if row["speaker"] not in known]
+    held_out = set(held_out_speakers(data))
+    train = [row for row in rows if row["speaker"] not in held_out]
+    others = rows_of(data, of) if of == "digits" else [row for row in rows if row["speaker"] in held_out]
     source = write(tables / "speakers.csv", train, ["path", "speaker"])
-    counts = {name: sum(row["speaker"] == name for row in others) for name in names}
+    counts = Counter(row["speaker"] for row in others)
     usable = [row for row in others if counts[row["speaker"]] > 1]
-    trials = write(tables / "trials.csv", pairs(usable, 1000, 0), ["first", "second", "label"])
+    trials = write(tables / f"trials-{of}.csv", pairs(usable, 1000, 0), ["first", "second", "label"])
     for seed in range(options.seeds):
         fixed = ["--task", "speaker", "--train_data", source, "--trials", trials, "--min_per_class", "0"]
         study.run(name, way, ALL, seed, "equal_error_rate", [*fixed, *arguments])
@@ -277,7 +305,11 @@ def verify(study, name: str, way: str, arguments: list[str], data, tables, optio
 
 def texts(study, data, tables, options):
     if options.frame_model is None:
-        print("texts need --frame_model: a small model of patches of 128 x 2", file=sys.stderr)
+        print(
+            "texts are left out: they need --frame_model, a pretrained model of patches of 128 x 2; of random weights "
+            "alone there is nothing to compare.",
+            file=sys.stderr,
+        )
         return
     rows = rows_of(data, "digits")
     names = sorted({row["speaker"] for row in rows})
@@ -286,13 +318,14 @@ def texts(study, data, tables, options):
     parts = dict(
         zip(("train", "validation", "test"), zip((train, validation, test), counts, strict=True), strict=True)
     )
-    arguments = ["--task", "ctc", "--model_name_or_path", options.frame_model]
+    arguments = ["--task", "ctc"]
     for i, (part, (chosen, count)) in enumerate(parts.items()):
         made = digit_strings(chosen, tables / f"strings-{part}", count, i)
         arguments += [f"--{part}_data", write(tables / f"strings-{part}.csv", made, ["path", "text"])]
     for seed in range(options.seeds):
         for way in options.ways:
-            study.run("digit strings", way, ALL, seed, "character_error_rate", [*arguments, *WAYS[way]])
+            given = [*arguments, *WAYS[way]]
+            study.run("digit strings", way, ALL, seed, "character_error_rate", given, options.frame_model)
 
 
 def events(study, data, tables, options):

@@ -1,23 +1,26 @@
 """
 What pretraining is worth, on recordings that were not in it: the tables of docs/evidence.md.
 
-    python benchmarks/evidence.py --data /path/to/data --output_dir evidence
-    python benchmarks/evidence.py --data /path/to/data --output_dir evidence --models nano out --only sounds --seeds 2
+    python benchmarks/evidence.py --models out --data /path/to/data --output_dir evidence
+    python benchmarks/evidence.py --models nano out --data /path/to/data --output_dir evidence --only digits --seeds 2
 
 Each model, the same network from random weights, and the statistics of log-mel features are asked by `ssast-hf
 evaluate`: linear probe, nearest neighbours and few labels, with its intervals. Then `ssast-hf finetune` trains each
 model at 8 labels per class against the same network from scratch. `--data` is a folder with `esc10/esc10.csv`
 (category, fold), `digits/digits.csv` (digit, speaker) and `libri251/libri251.csv` (speaker, sex).
 
-How the sets are kept apart from what the bundled model heard (`open_audio.py`, without ESC-10):
+How the sets are kept apart from what `open_audio.py` makes, without ESC-10, to pretrain on:
 
 - sounds: ESC-10, by its own folds. The two clips under Sampling+ and the bundled clips are left out.
-- digits: by speaker; none of them was in pretraining.
+- digits: by speaker; there are none of them in it.
 - readers: male or female voice, of those readers of libri251 that `open_audio.py` holds out, and no others; their
   folds are by speaker.
 
-What is finished is not run again. Writes what `evaluate` found of each task (`sounds.json`, ...) and what fine-tuning
-reached (`finetuned-*/downstream.json`), and prints a table.
+A model whose `training_data.csv`, beside its weights, says that it has heard what a task tests is refused. What other
+models have heard is not known here.
+
+What is fine-tuned is not run again, and nothing is embedded twice. Writes what `evaluate` found of each task
+(`sounds.json`, ...) and what fine-tuning reached (`finetuned-*/downstream.json`), and prints a table.
 """
 
 import argparse
@@ -27,13 +30,14 @@ import sys
 from pathlib import Path
 
 import soundfile
-from downstream import Study, few, rows_of, write
-from open_audio_parts.folders import LEFT_OUT, held_out_speakers
+from downstream import Study, few, weights_of, write
+from open_audio_parts.folders import LEFT_OUT, held_out_speakers, is_bundled, rows_of
 
-from ssast_hf.assets import bundled_clips
+from ssast_hf.assets import named_model
 from ssast_hf.cli import main as ssast_hf
 
 
+TRAINING_DATA = "training_data.csv"
 # Columns of labels and of folds.
 TASKS = {"sounds": ("category", "fold"), "digits": ("digit", "speaker"), "readers": ("sex", "fold")}
 WAYS = {"fine-tuned": [], "from scratch": ["--init_from_scratch", "True"]}
@@ -46,12 +50,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--models", nargs="+", default=["nano"], help="names or folders")
+    parser.add_argument("--models", nargs="+", required=True, help="names or folders")
     parser.add_argument("--only", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
     arguments = parser.parse_args()
+    arguments.data, arguments.output_dir = arguments.data.resolve(), arguments.output_dir.resolve()
+    held_out = held_out_speakers(arguments.data) if "readers" in arguments.only else []
+    for model in arguments.models:
+        if known := heard(model, held_out) & set(arguments.only):
+            parser.error(
+                f"--models {model}: its {TRAINING_DATA} names recordings that {', '.join(sorted(known))} would test; "
+                "leave that out of --only."
+            )
     studies = {
-        model: Study(arguments.output_dir / f"finetuned-{Path(model).name}", model, []) for model in arguments.models
+        model: Study(arguments.output_dir / f"finetuned-{Path(model).name}-{weights_of(model)[:8]}", model, [])
+        for model in arguments.models
     }
     for task in arguments.only:
         clips = clips_of(task, arguments.data)
@@ -65,34 +78,48 @@ def main() -> int:
 
 
 def clips_of(task: str, data: Path) -> list[dict]:
-    """The recordings of a task that no model has heard, each with `path` (str), its label and its fold."""
+    """The recordings of a task that no model has heard, each with `path`, its label and its fold."""
     if task == "digits":
         return rows_of(data, "digits")
     if task == "sounds":
-        bundled = bundled_sounds()
         rows = [row for row in rows_of(data, "esc10") if not row["filename"].startswith(LEFT_OUT)]
-        return [row for row in rows if row["src_file"] not in bundled]
+        return [row for row in rows if not is_bundled(row)]
     held_out = held_out_speakers(data)
     rows = [row for row in rows_of(data, "libri251") if row["speaker"] in held_out]
     return [row | {"fold": str(held_out.index(row["speaker"]) % READER_FOLDS + 1)} for row in rows]
 
 
-def bundled_sounds() -> set[str]:
-    """Numbers on Freesound of the recordings that the bundled clips are cut from, by the table beside them."""
-    with (bundled_clips()[0].parent / "fixtures.csv").open(encoding="utf-8") as file:
-        sources = [row["source"].rstrip("/") for row in csv.DictReader(file)]
-    return {source.rsplit("/", 1)[-1] for source in sources if "freesound" in source}
+def heard(model: str, held_out: list[str]) -> set[str]:
+    """
+    The tasks of which a model has heard recordings, by the list beside its weights: of recordings, by their path, or
+    of sources, of which `open_audio.py` leaves the held-out readers of libri251 out.
+    """
+    table = Path(named_model(model), TRAINING_DATA)
+    if not table.exists():
+        return set()
+    tasks = set()
+    with table.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            path = Path(row.get("path") or "")
+            names = {*path.parts, row.get("source")}
+            if "esc10" in names:
+                tasks.add("sounds")
+            if "digits" in names:
+                tasks.add("digits")
+            if "libri251" in names and path.name.split("-")[0] in held_out:
+                tasks.add("readers")
+    return tasks
 
 
 def probe(task: str, clips: list[dict], models: list[str], folder: Path) -> dict:
     """What `ssast-hf evaluate` finds of the models, of random weights and of log-mel statistics."""
     label, fold = TASKS[task]
     output = folder / f"evaluated-{task}"
-    if not (output / "metrics.json").exists():
-        table = write(folder / "lists" / f"{task}.csv", clips, ["path", label, fold])
-        options = ["--data", table, "--label_column", label, "--fold_column", fold, "--output_dir", str(output)]
-        if ssast_hf(["evaluate", *models, *options]):
-            raise SystemExit(f"{output} failed")
+    table = write(folder / "lists" / f"{task}.csv", clips, ["path", label, fold])
+    options = ["--data", table, "--label_column", label, "--fold_column", fold, "--output_dir", str(output)]
+    # Always: it keeps embeddings itself, and checks that they are of these weights.
+    if ssast_hf(["evaluate", *models, *options]):
+        raise SystemExit(f"{output} failed")
     return json.loads((output / "metrics.json").read_text(encoding="utf-8"))
 
 

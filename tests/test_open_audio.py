@@ -14,6 +14,9 @@ import ssast_hf
 
 sys.path.append(str(Path(ssast_hf.__file__).parents[1] / "benchmarks"))
 
+from downstream import Study, weights_of
+from evidence import heard
+from open_audio_overlap import is_filled
 from open_audio_parts.copyrights import is_free, read_stanzas, terms_of
 from open_audio_parts.corpus import MOST, Source, make_source, weigh, write_lists
 from open_audio_parts.folders import esc10, held_out_speakers, libri251
@@ -180,3 +183,47 @@ def test_a_fifth_of_the_readers_is_never_taken(tmp_path):
 @pytest.mark.parametrize(("number", "expected"), [(0, [0]), (127, [127]), (128, [129, 0]), (16384, [129, 128, 0])])
 def test_times_in_midi(number, expected):
     assert list(variable_length(number)) == expected
+
+
+def test_an_index_that_is_not_whole_is_not_touched(tmp_path):
+    assert not is_filled(tmp_path)
+    (tmp_path / "index.jsonl").write_text('{"version": 2}\n["a"')
+    assert not is_filled(tmp_path)
+    (tmp_path / "index.jsonl").write_text('{"version": 2}\n')
+    assert is_filled(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("path,licence\nesc10/audio/1-100032-A-0.flac,CC0\nlibri251/audio/19-198-0000.flac,CC BY\n", {"sounds"}),
+        ("path,licence\nlibri251/audio/908-1-2.flac,CC BY\n", {"readers"}),
+        ("source,kind,hours\nlibri251,speech,1.0\n0ad-data,sounds,1.0\n", set()),
+        ("source,kind,hours\nesc10,sounds,0.5\n", {"sounds"}),
+        (None, set()),
+    ],
+)
+def test_what_a_model_has_heard_by_its_list(table, expected, tmp_path):
+    if table is not None:
+        (tmp_path / "training_data.csv").write_text(table)
+    assert heard(str(tmp_path), ["908"]) == expected
+
+
+def test_folds_of_one_seed_are_no_runs(tmp_path):
+    study = Study(tmp_path, "nano", [])
+    common = {"metric": "accuracy", "way": "w", "labels": 1}
+    study.found = [
+        common | {"study": f"s, fold {fold}", "seed": seed, "value": 0.5 + 0.01 * seed + 0.1 * fold}
+        for fold in (-1, 1)
+        for seed in range(2)
+    ]
+    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.505 | 0.441 to 0.569 |"
+    study.found = study.found[::2]
+    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.500 | one seed, 2 folds |"
+
+
+def test_other_weights_are_another_run(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"a")
+    before = weights_of(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"b")
+    assert weights_of(str(tmp_path)) != before

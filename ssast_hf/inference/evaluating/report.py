@@ -27,7 +27,7 @@ def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -
         folder (`Path`): Where.
         command (`str`): The command line.
         facts (`dict`): What was compared on, and how.
-        results (`list[dict]`): Figures of each contender, as from [`measure_one`].
+        results (`list[dict]`): Figures of each contender, as from [`measure_features`].
 
     Returns:
         `list[str]`: What the command prints.

@@ -188,7 +188,38 @@ def test_other_labels(model_dir, sounds, tmp_path, columns, labels, changes, nam
     assert ("## Classes" in report) == (changes["task"] != "regression")
 
 
-def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path):
+@pytest.mark.parametrize(
+    ("task", "columns", "labels", "figure", "reached"),
+    [
+        ("multilabel", "label", ["a", "b"], "mean_average_precision", (0.95, 1.0)),
+        ("regression", "label", ["1", "-1"], "mean_absolute_error", (0.0, 0.4)),
+        ("frames", "onset,offset,label", ["0,0.3,a", "0,0.3,b"], "segment_f1", (0.9, 1.0)),
+        ("speaker", "speaker", ["a", "b"], "accuracy", (0.95, 1.0)),
+    ],
+    ids=["multilabel", "regression", "frames", "speaker"],
+)
+def test_what_is_easy_to_tell_is_learned(model_dir, sounds, tmp_path, task, columns, labels, figure, reached):
+    """With labels that belong to other recordings, the figures would be those of chance."""
+    data = table(sounds, columns, lambda i: labels[i // 12])
+    changes = {"task": task, "num_train_epochs": 10, "learning_rate": 5e-3, "eval_strategy": "steps", "eval_steps": 20}
+    changes |= {"save_strategy": "steps", "save_steps": 20, "min_per_class": 1}
+    assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
+    value = results_in(tmp_path / "out")["test"][figure]["value"]
+    assert reached[0] <= value <= reached[1]
+
+
+def test_no_test_is_drawn_from_what_was_trained_on(model_dir, sounds, tmp_path, capsys):
+    changes = {"max_steps": 1, "mean": -4, "std": 4}
+    assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0
+    assert main(options(model_dir, sounds, tmp_path / "out", **changes, seed=7)) == 1
+    assert "is of a run on other recordings or labels: train 14 recordings" in capsys.readouterr().err
+    with (sounds / "low" / "low-3.wav").open("r+b") as file:  # its header says more than there is
+        file.truncate(100)
+    assert main(options(model_dir, sounds, tmp_path / "other", **changes)) == 1
+    assert "low-3.wav) " in capsys.readouterr().err
+
+
+def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path, capsys):
     files = sorted(path.relative_to(tmp_path) for path in sounds.rglob("*-1?.wav"))  # two of each
     rows = [f"{a},{b},{int(a.parent == b.parent)}" for i, a in enumerate(files) for b in files[i + 1 :]]
     (tmp_path / "trials.csv").write_text("\n".join(["first,second,label", *rows]) + "\n")
@@ -198,8 +229,12 @@ def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path):
     assert main(options(model_dir, tmp_path / "train.csv", tmp_path / "out", **changes)) == 0
     result = results_in(tmp_path / "out")
     assert result["test"].keys() == {"equal_error_rate", "min_dcf"}
+    assert "recordings: 16 train; 4 validation\n" in (tmp_path / "out" / "report.md").read_text()
     assert result["count"] == len(rows)
     assert AutoModelForAudioXVector.from_pretrained(tmp_path / "out").config.num_labels == 2
+    (tmp_path / "trials.csv").write_text("\n".join(["first,second,label", *rows, f"{files[0]},gone.wav,0"]) + "\n")
+    assert main(options(model_dir, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
+    assert f"trials.csv, row {len(rows) + 1} (" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -260,7 +295,10 @@ def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds
     assert all(".attention.attention." in name for name in changed)
 
 
-def test_texts(sounds, tmp_path, capsys):
+@pytest.fixture
+def frame_model_dir(tmp_path):
+    """A saved model of frames, for texts, that never saw data."""
+    torch.manual_seed(0)
     config = SSASTConfig(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, patch_size=[32, 2],
         num_mel_bins=32, max_length=64,
@@ -268,6 +306,11 @@ def test_texts(sounds, tmp_path, capsys):
     start = tmp_path / "frames"
     SSASTForPretraining(config).save_pretrained(start)
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(start)
+    return start
+
+
+def test_texts(frame_model_dir, sounds, tmp_path, capsys):
+    start = frame_model_dir
     data = table(sounds, "text", lambda i: ["low tone", "high tone"][i // 12])
     changes = {"task": "ctc", "num_train_epochs": 1}
     assert main(options(start, data, tmp_path / "out", **changes)) == 0

@@ -1,5 +1,6 @@
 """What fine-tuning is made of: changes to batches, rates, figures, events and pairs."""
 
+import importlib.util
 import json
 from dataclasses import fields, replace
 from types import SimpleNamespace
@@ -349,6 +350,12 @@ def test_a_model_of_texts_is_continued_with_its_vocabulary(tmp_path):
     task = Transcription()
     task.known = task.tokenizer = known
     assert task.classes() == list(vocabulary)
+    tokens = np.array([[4, 4, 0, 2, 3], [3, 0, 3, 2, 2]])  # with blanks and repetitions: "a b" and "bb"
+    if importlib.util.find_spec("jiwer"):
+        said = task.measure(tokens, np.array([[4, 2, 3], [3, 3, -100]]))(np.arange(2))
+        assert said["word_error_rate"] == 0
+        swapped = task.measure(tokens[::-1], np.array([[4, 2, 3], [3, 3, -100]]))(np.arange(2))
+        assert swapped["word_error_rate"] >= 1
     found = make_model(str(tmp_path / "texts"), start.config, TaskArguments(None, max_length=32), task)
     assert found.config.max_length == 32
     assert torch.equal(found.ctc_head.weight, start.ctc_head.weight)

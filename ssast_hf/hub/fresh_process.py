@@ -45,17 +45,31 @@ def verify(model_dir, folder: Path, config: SSASTConfig) -> float:
     return largest
 
 
+def fresh_environment(scratch: str) -> dict[str, str]:
+    """
+    Variables of a process as on a machine that has never seen a model: no token, no network, a home of its own, so
+    that no code of an earlier model of this name is there, and Python's own places to look for code. It computes on
+    the processor, as what it is compared with, and leaves nothing in the folder that is to be uploaded.
+    """
+    environment = os.environ | {
+        "HF_HOME": scratch,
+        "HF_MODULES_CACHE": scratch,
+        "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "PYTHONPATH", "PYTHONSAFEPATH"):
+        environment.pop(name, None)
+    return environment
+
+
 def outputs_elsewhere(folder: Path, auto_class: str) -> dict[str, torch.Tensor]:
     """What `load_as_stranger.py` stores when it is run on `folder` in a process of its own."""
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, "outputs.safetensors")
-        # A home of its own, so that no code of an earlier model of this name is there; no token, no network.
-        environment = os.environ | {"HF_HOME": scratch, "HF_MODULES_CACHE": scratch, "HF_HUB_OFFLINE": "1"}
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH"):
-            environment.pop(name, None)
         script = Path(load_as_stranger.__file__).read_text(encoding="utf-8")
         command = [sys.executable, "-c", script, str(Path(folder).resolve()), auto_class, str(output)]
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=scratch)
+        result = subprocess.run(command, capture_output=True, text=True, env=fresh_environment(scratch), cwd=scratch)
         if result.returncode:
             raise ValueError(f"The staged folder does not load in a fresh process:\n{result.stderr.strip()}")
         return load_file(output)

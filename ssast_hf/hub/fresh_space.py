@@ -2,24 +2,22 @@
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 import numpy as np
 
 from ..app.asking import ask
 from ..app.models import open_models
+from .fresh_process import TOLERANCE, fresh_environment
 
 
-# As of a model's folder: sums may round otherwise, nothing more.
-TOLERANCE = 1e-4
 # For a slow machine that has never imported PyTorch.
 SECONDS = 600
 LOOPBACK = "127.0.0.1"
@@ -53,17 +51,11 @@ def answer_elsewhere(folder: Path) -> dict:
     """What the page in `folder` answers when `app.py` is run there in a process of its own."""
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch, open(Path(scratch, "said"), "wb") as said:
-        # As on a machine that has never seen a model: no token, no network, and nothing of this package but its copy.
-        environment = os.environ | {
-            "HF_HOME": scratch,
-            "HF_HUB_OFFLINE": "1",
+        environment = fresh_environment(scratch) | {
             "GRADIO_SERVER_NAME": LOOPBACK,
             "GRADIO_SERVER_PORT": str(port),
             "GRADIO_TEMP_DIR": scratch,
-            "CUDA_VISIBLE_DEVICES": "",  # compared are sums of the same device
         }
-        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "PYTHONPATH"):
-            environment.pop(name, None)
         process = subprocess.Popen([sys.executable, "app.py"], cwd=folder, env=environment, stdout=said, stderr=said)
         try:
             return ask_page(f"http://{LOOPBACK}:{port}", process)
@@ -85,7 +77,7 @@ def ask_page(address: str, process: subprocess.Popen) -> dict:
             raise ValueError("The staged page does not start in a fresh process:")
         if time.monotonic() > until:
             raise ValueError(f"The staged page has not answered for {SECONDS} seconds:")
-        with contextlib.suppress(URLError, OSError), opener.open(address, timeout=10):
+        with contextlib.suppress(OSError, HTTPException), opener.open(address, timeout=10):
             break
         time.sleep(0.3)
     try:
@@ -99,7 +91,7 @@ def ask_page(address: str, process: subprocess.Popen) -> dict:
         if not found:
             raise ValueError(f"The staged page answers with an error: {said.strip()[:300]}")
         return json.loads(content.splitlines()[0])[0]
-    except (URLError, OSError, LookupError, TypeError) as error:
+    except (OSError, HTTPException, LookupError, TypeError) as error:
         raise ValueError(f"The staged page starts, but does not answer ({error}):") from error
 
 

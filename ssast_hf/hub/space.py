@@ -14,17 +14,20 @@ from huggingface_hub import HfApi, SpaceCardData
 from ..assets import FOLDER as ASSETS
 from ..assets import named_model
 from ..storage.guards import writing
+from ..storage.reading import find_file
 from .fresh_space import verify_space
 from .readme import license_of, read_card, sign
 from .staging import stage_repository
-from .upload import check_access, check_repo_id, size_of, upload
+from .upload import OUR_PROGRAM, check_access, check_repo_id, size_of, upload
 
 
 # What the page imports, and what each of these needs to be of the versions that were tried.
 REQUIREMENTS = (
     "torch transformers huggingface_hub safetensors numpy jinja2 packaging tqdm matplotlib soundfile soxr gradio"
 ).split()
-PROGRAM = '''"""The page of `ssast-hf app` for the model in `{model}`."""
+PROGRAM = (
+    OUR_PROGRAM
+    + ''' for the model in `{model}`."""
 
 import os
 
@@ -36,6 +39,7 @@ port = int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
 for line in serve(["{model}"], host=host, port=port):
     print(line, flush=True)
 '''
+)
 
 
 def publish_space(
@@ -113,6 +117,11 @@ def stage_space(model_dir: str, folder: Path, space: str, license: str | None = 
         (folder / "app.py").write_text(PROGRAM.format(model=model), encoding="utf-8")
         (folder / "requirements.txt").write_text(requirements(), encoding="utf-8")
         card = render_card(space, model, license_of(read_card(folder / model / "README.md")))
+        # What was rendered is for a repository of the model's own; what a person wrote is right here, too.
+        (folder / model / "README.md").unlink()
+        shutil.rmtree(folder / model / "examples", ignore_errors=True)
+        if (written := find_file(source, "README.md")) is not None:
+            shutil.copy(written, folder / model)
         (folder / "README.md").write_bytes(card.encode("utf-8"))
 
 

@@ -16,6 +16,8 @@ from .staging import stage_repository
 
 # What an earlier upload of a Space may have left, and what of its card belongs to the files beside it.
 SPACE_FOLDERS = ("ssast_hf/", "models/")
+# The program of a Space as this package writes it begins with this.
+OUR_PROGRAM = '"""The page of `ssast-hf app`'
 SPACE_KEYS = ("sdk", "sdk_version", "python_version", "app_file")
 
 
@@ -112,6 +114,8 @@ def upload(
             api.create_branch(repo_id, branch=revision, exist_ok=True, **kind)
         before = api.repo_info(repo_id, revision=revision, **kind)
         names = api.list_repo_files(repo_id, revision=before.sha, **kind)
+        if repo_type == "space" and "app.py" in names:
+            check_program(api, repo_id, before.sha)
         notes = keep_card(api, folder / "README.md", repo_id, before.sha, repo_type) if "README.md" in names else []
         commit = api.upload_folder(
             **kind,
@@ -125,10 +129,26 @@ def upload(
             delete_patterns=[
                 name
                 for name in names
-                if name.startswith(SPACE_FOLDERS if repo_type == "space" else "figures/step-") or is_model_file(name)
+                if (
+                    name.startswith(SPACE_FOLDERS)
+                    if repo_type == "space"
+                    else name.startswith("figures/step-") or is_model_file(name)
+                )
             ],
         )
     return [*notes, f"Published: {commit.pr_url or commit.commit_url}"]
+
+
+def check_program(api: HfApi, repo_id: str, revision: str):
+    """ValueError if the `app.py` of a Space is not this package's, which an upload would replace."""
+    with tempfile.TemporaryDirectory() as scratch:
+        options = dict(revision=revision, local_dir=scratch, repo_type="space")
+        program = Path(api.hf_hub_download(repo_id, "app.py", **options)).read_bytes()
+    if not program.startswith(OUR_PROGRAM.encode()):
+        raise ValueError(
+            f"app.py in the Space {repo_id} is another program's; nothing was uploaded. Choose another --space, or "
+            "delete that file first."
+        )
 
 
 def keep_card(api: HfApi, path: Path, repo_id: str, revision: str, repo_type: str = "model") -> list[str]:

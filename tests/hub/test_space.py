@@ -3,6 +3,9 @@
 import pytest
 from fresh import COMMAND, FreshProcess
 
+from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf.assets import FOLDER as ASSETS
+from ssast_hf.assets import nano_model
 from ssast_hf.cli import main
 from ssast_hf.hub import space
 from ssast_hf.hub.readme import split
@@ -48,6 +51,7 @@ def test_space_holds_the_page_the_model_and_what_they_need(hub, publish):
     # A card that a person has edited keeps its text, and says which gradio the files beside it need.
     edited = files["README.md"].replace(b"What an audio", b"What my audio").replace(b"1.2+cpu", b"0.9")
     old = {"README.md": (edited, None), "ssast_hf/old.py": (b"", None), "notes.txt": (b"mine", None)}
+    old["config.json"] = (b"{}", None)
     repository = hub.repositories["spaces/org/page"]
     repository.commit("main", repository.commits[repository.branches["main"]] | old, "edited")
     assert "README.md in the repository was written or edited by a person" in publish(WITHOUT_PAGE)
@@ -56,6 +60,30 @@ def test_space_holds_the_page_the_model_and_what_they_need(hub, publish):
     assert b"1.2+cpu" in files["README.md"]
     assert "ssast_hf/old.py" not in files
     assert files["notes.txt"] == b"mine"
+    assert files["config.json"] == b"{}"  # of no model of this package's: those of a Space are in a folder
+    # The program of somebody else stays, and so does all that is beside it.
+    own = {"app.py": (b"import gradio", None)}
+    repository.commit("main", repository.commits[repository.branches["main"]] | own, "own")
+    with pytest.raises(AssertionError, match=r"app\.py in the Space org/page is another program's"):
+        publish(WITHOUT_PAGE)
+    assert hub.files("spaces/org/page")["app.py"] == b"import gradio"
+
+
+def test_model_in_a_space_has_the_card_that_a_person_wrote_or_none(tmp_path, monkeypatch):
+    """That of a repository of its own would load a model from the name of the Space."""
+    monkeypatch.setattr(space, "version", lambda name: "1.2")
+    model = SSASTForAudioClassification.from_pretrained(nano_model(), id2label={0: "a", 1: "b"})
+    model.save_pretrained(tmp_path / "animals")
+    SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(tmp_path / "animals")
+    space.stage_space(str(tmp_path / "animals"), tmp_path / "space", "org/page", "cc-by-4.0")
+    staged = tmp_path / "space" / "models" / "animals"
+    assert (staged / "model.safetensors").is_file()
+    assert not (staged / "README.md").exists()
+    assert not (staged / "examples").exists()
+    (tmp_path / "animals" / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
+    space.stage_space(str(tmp_path / "animals"), tmp_path / "again", "org/page")
+    assert (tmp_path / "again" / "models" / "animals" / "README.md").read_text().endswith("Mine.\n")
+    assert "license: mit" in (tmp_path / "again" / "README.md").read_text()
 
 
 def test_what_a_space_has_not_is_told(capsys, monkeypatch):
@@ -83,4 +111,8 @@ def test_staged_page_starts_and_answers(hub, publish):
     report = publish(COMMAND, "--dry_run")
     assert "asked once: largest relative difference" in report
     assert "Nothing was uploaded" in report
+    # Nothing that Python has compiled meanwhile is among them.
+    package = [path.relative_to(ASSETS.parent) for path in ASSETS.parent.rglob("*") if path.is_file()]
+    staged = [path for path in package if "__pycache__" not in path.parts and path.parts[:2] != ("assets", "nano")]
+    assert f"ssast_hf/, {len(staged)} files" in report
     assert hub.repositories == {}

@@ -48,8 +48,8 @@ def verify(model_dir, folder: Path, config: SSASTConfig) -> float:
 def fresh_environment(scratch: str) -> dict[str, str]:
     """
     Variables of a process as on a machine that has never seen a model: no token, no network, a home of its own, so
-    that no code of an earlier model of this name is there, and Python's own places to look for code. It computes on
-    the processor, as what it is compared with, and leaves nothing in the folder that is to be uploaded.
+    that no code of an earlier model of this name is there. Code beside its program comes first. It computes on the
+    processor, as what it is compared with, and leaves nothing in the folder that is to be uploaded.
     """
     environment = os.environ | {
         "HF_HOME": scratch,
@@ -58,7 +58,7 @@ def fresh_environment(scratch: str) -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "PYTHONPATH", "PYTHONSAFEPATH"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "PYTHONSAFEPATH"):
         environment.pop(name, None)
     return environment
 

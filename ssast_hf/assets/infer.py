@@ -14,7 +14,10 @@ def main(path):
     numbers, labels = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("preprocessor", "labels"))
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     names = [each.name for each in session.get_inputs()]
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        sys.exit(str(error))
     # Resampled by its spectrum, which is cut, or goes on with zeros.
     count = round(len(samples) * numbers["sampling_rate"] / rate)
     values = np.fft.irfft(np.fft.rfft(samples.mean(axis=1)), count) * (count / len(samples))

@@ -129,7 +129,13 @@ def test_infer_says_what_it_cannot_do_and_what_it_leaves_out(classifier, tmp_pat
     _, _, folder, _ = classifier
     short, clip = tmp_path / "short.wav", bundled_clips()[0]
     soundfile.write(short, np.zeros(300), 16000)
-    for arguments, message in (((), "Which recording?"), ((short,), "is 0.02 s long, and the model needs 0.03 s")):
+    text = tmp_path / "text.wav"
+    text.write_text("no sound at all")
+    for arguments, message in (
+        ((), "Which recording?"),
+        ((short,), "is 0.02 s long, and the model needs 0.03 s"),
+        ((text,), f"Error opening '{text}'"),
+    ):
         result = infer(folder, *arguments)
         assert (result.returncode, result.stdout) == (1, "")
         assert message in result.stderr

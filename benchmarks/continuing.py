@@ -1,16 +1,17 @@
 """
 Whether continuing on recordings of one's own helps: validation loss and a linear probe before and after.
 
-    python benchmarks/continuing.py --data esc10/audio --labels esc10/esc10.csv --output_dir scratch
+    python benchmarks/continuing.py --data esc10/audio --labels esc10/esc10.csv --output_dir measured
     python benchmarks/continuing.py --data digits/audio --labels digits/digits.csv --label_column digit \
-        --fold_column take --max_length 64 --output_dir scratch
+        --fold_column speaker --max_length 64 --output_dir measured
 
-The bundled model is continued by `ssast-hf pretrain` on the clips of all folds but one, without their labels. The one
-that is held out is its validation data, and what a linear classifier is tested on, as `ssast-hf evaluate` does it.
-Each of `--held_out` is in turn; the figures are the means. Column `--fold_column` of the CSV, counted modulo 5, is the
-fold. Every combination of `--steps`, `--learning_rates`,
-`--warmups` (shares of the run) and `--schedules` is a run; `default` is what the command does by itself. Results are
-added to `continuing.jsonl` in the output folder; what is there already is not run again.
+`ssast-hf pretrain` trains on the clips of all folds but one, without their labels: the bundled model, and with
+`--starts scratch` the same network from random weights. The fold that is held out is the validation data, and what a
+linear classifier is tested on, as `ssast-hf evaluate` does it. Each of `--held_out` is in turn; the figures are the
+means. Column `--fold_column` of the CSV, modulo 5, is the fold; names are counted in their order. Every combination of `--starts`, `--steps`,
+`--learning_rates`, `--warmups` (shares of the run) and `--schedules` is a run; `default` is what the command does by
+itself. Results are added to `continuing.jsonl` in the output folder; what is there already is not run again, and all
+of it that has these defaults is drawn in `continuing.png`.
 """
 
 import argparse
@@ -23,9 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
+from matplotlib.figure import Figure
 from timing import report
 
-from ssast_hf import Embedder, SSASTFeatureExtractor
+from ssast_hf import Embedder, SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.assets import nano_model
 from ssast_hf.audio import load_audio
 from ssast_hf.cli import main as run_command
@@ -35,7 +38,8 @@ from ssast_hf.inference.evaluating.probing import Fold, probe
 FOLDS = 5
 SHORTEST = 0.2  # seconds; a shorter clip has no whole patch
 FIGURES = "loss_before loss_after probe_before probe_after".split()
-COLUMNS = ["data", "steps", "learning_rate", "warmup", "schedule", *FIGURES]
+STARTS = ("nano", "scratch")
+COLUMNS = ["data", "start", "steps", "learning_rate", "warmup", "schedule", *FIGURES]
 
 
 def main():
@@ -46,6 +50,7 @@ def main():
     parser.add_argument("--fold_column", default="fold")
     parser.add_argument("--held_out", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="folds")
     parser.add_argument("--max_length", type=int, default=512, help="frames per clip")
+    parser.add_argument("--starts", nargs="+", default=["nano"], choices=STARTS)
     parser.add_argument("--steps", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--learning_rates", nargs="+", default=["default"])
     parser.add_argument("--warmups", nargs="+", default=["default"])
@@ -56,16 +61,20 @@ def main():
     with arguments.labels.open(newline="") as file:
         table = list(csv.DictReader(file))
     table = [row for row in table if soundfile.info(arguments.data / row["filename"]).duration >= SHORTEST]
-    folds = np.array([int(row[arguments.fold_column]) % FOLDS for row in table])
+    folds = numbers([row[arguments.fold_column] for row in table]) % FOLDS
     paths = [(arguments.data / row["filename"]).resolve() for row in table]
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     prober = Prober(paths, np.array([row[arguments.label_column] for row in table]), folds, arguments.max_length)
     results = arguments.output_dir / "continuing.jsonl"
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     rows = []
-    grid = itertools.product(arguments.steps, arguments.learning_rates, arguments.warmups, arguments.schedules)
-    for steps, rate, warmup, schedule in grid:
-        setting = {"data": arguments.labels.stem, "steps": steps, "learning_rate": rate, "warmup": warmup}
+    random_weights = random_model(arguments.output_dir / "random")
+    grid = itertools.product(
+        arguments.starts, arguments.steps, arguments.learning_rates, arguments.warmups, arguments.schedules
+    )
+    for start, steps, rate, warmup, schedule in grid:
+        setting = {"data": arguments.labels.stem, "start": start, "steps": steps}
+        setting |= {"learning_rate": rate, "warmup": warmup}
         setting |= {"schedule": schedule, "seed": arguments.seed, "max_length": arguments.max_length}
         runs = []
         for fold in arguments.held_out:
@@ -74,8 +83,9 @@ def main():
                 output = arguments.output_dir / "run"
                 shutil.rmtree(output, ignore_errors=True)
                 run = setting | {"held_out": fold} | continue_pretraining(paths, folds == fold, setting, output)
+                untouched = nano_model() if start == "nano" else random_weights
                 run |= {
-                    "probe_before": prober.accuracy(nano_model(), fold),
+                    "probe_before": prober.accuracy(untouched, fold),
                     "probe_after": prober.accuracy(output, fold),
                 }
                 with results.open("a") as file:
@@ -83,12 +93,53 @@ def main():
             runs.append(run)
         means = {name: float(np.mean([run[name] for run in runs])) for name in FIGURES}
         rows.append({name: (setting | means)[name] for name in COLUMNS})
+    draw([json.loads(line) for line in results.read_text().splitlines()], arguments.output_dir / "continuing.png")
     report(rows)
 
 
+def draw(runs: list[dict], path: Path):
+    """The probe by steps, of each data, continued and from random weights."""
+    runs = [run for run in runs if run["learning_rate"] == run["warmup"] == run["schedule"] == "default"]
+    names = sorted({run["data"] for run in runs})
+    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for start, label in zip(STARTS, ("nano, continued", "the same network from random weights"), strict=True):
+            chosen = [run for run in runs if (run["data"], run["start"]) == (name, start)]
+            by_steps = {0: [run["probe_before"] for run in chosen]}
+            for run in chosen:
+                by_steps.setdefault(run["steps"], []).append(run["probe_after"])
+            if chosen:
+                points = sorted((steps, 100 * float(np.mean(found))) for steps, found in by_steps.items())
+                axis.plot(*zip(*points, strict=True), marker="o", label=label)
+        axis.set_xscale("symlog", linthresh=10)
+        axis.set(title=f"{name}, held out", xlabel="steps of pretraining on the rest", ylabel="linear probe, % right")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize="small")
+    figure.savefig(path, dpi=130)
+
+
+def numbers(values: list[str]) -> np.ndarray:
+    if all(value.isdecimal() for value in values):
+        return np.array(values, dtype=int)
+    return np.unique(values, return_inverse=True)[1]
+
+
+def random_model(folder: Path) -> Path:
+    """A folder of the bundled network with random weights."""
+    torch.manual_seed(0)
+    SSASTForPretraining(SSASTConfig.from_pretrained(nano_model())).save_pretrained(folder)
+    SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(folder)
+    return folder
+
+
 def continue_pretraining(paths: list[Path], held_out, setting: dict, output: Path) -> dict[str, float]:
-    """Run the command; returns the validation losses of the untouched model and of the result."""
-    options = {"model_name_or_path": nano_model(), "output_dir": output, "max_steps": setting["steps"]}
+    """Run the command; returns the validation losses of the untouched weights and of the result."""
+    options = {"output_dir": output, "max_steps": setting["steps"]}
+    if setting["start"] == "nano":
+        options["model_name_or_path"] = nano_model()
+    else:
+        extractor = SSASTFeatureExtractor.from_pretrained(nano_model())
+        options |= {"config_name": nano_model(), "mean": extractor.mean, "std": extractor.std}
     for name, chosen in (("train_data", ~held_out), ("validation_data", held_out)):
         manifest = output.with_name(f"{name}.csv")
         manifest.write_text("\n".join(["path", *(str(paths[i]) for i in np.flatnonzero(chosen))]) + "\n")
@@ -127,13 +178,13 @@ class Prober:
         return float((probe(self.embed(folder), self.targets, fold, "ridge").predictions == self.targets[test]).mean())
 
     def embed(self, folder) -> np.ndarray:
-        """Of all layers, (clips, layers + 1, dimensions); those of the untouched model are computed once."""
+        """Of all layers, (clips, layers + 1, dimensions); those of the untouched weights are computed once."""
         if folder in self.kept:
             return self.kept[folder]
         embedder = Embedder(folder, pooling="mean", layer="all")
         embedder.encoder.set_input_geometry(max_length=self.max_length)
         embeddings = embedder(self.clips)
-        if folder == nano_model():
+        if folder.name != "run":
             self.kept[folder] = embeddings
         return embeddings
 

@@ -12,7 +12,7 @@ model at 8 labels per class against the same network from scratch. `--data` is a
 How the sets are kept apart from what `open_audio.py` makes, without ESC-10, to pretrain on:
 
 - sounds: ESC-10, by its own folds. The two clips under Sampling+ and the bundled clips are left out.
-- digits: by speaker; there are none of them in it.
+- digits: by speaker; there are none of them in it. A few are shorter than a patch, and left out.
 - readers: male or female voice, of those readers of libri251 that `open_audio.py` holds out, and no others; their
   folds are by speaker.
 
@@ -44,6 +44,7 @@ WAYS = {"fine-tuned": [], "from scratch": ["--init_from_scratch", "True"]}
 FEW = 8
 READER_FOLDS = 5
 LONGEST = 512  # frames
+SHORTEST = 0.2  # seconds
 
 
 def main() -> int:
@@ -80,7 +81,7 @@ def main() -> int:
 def clips_of(task: str, data: Path) -> list[dict]:
     """The recordings of a task that no model has heard, each with `path`, its label and its fold."""
     if task == "digits":
-        return rows_of(data, "digits")
+        return [row for row in rows_of(data, "digits") if soundfile.info(row["path"]).duration >= SHORTEST]
     if task == "sounds":
         rows = [row for row in rows_of(data, "esc10") if not row["filename"].startswith(LEFT_OUT)]
         return [row for row in rows if not is_bundled(row)]

@@ -1,4 +1,4 @@
-"""Convert, continue pretraining, compare, label and show it all on one page, on bundled clips."""
+"""Continue pretraining, compare, label and show it all on one page, on bundled clips."""
 
 from ..conversion.options import add_overwrite
 

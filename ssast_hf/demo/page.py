@@ -107,10 +107,10 @@ the mean of all clips). The label is that of the clip's second half.</p>
 </tbody>
 </table></div>
 <h2>What this shows, and what not</h2>
-<p>That the way works from end to end: a checkpoint in the original's format was converted, trained, measured, exported
-and used. Eight recordings prove nothing about quality. The bundled nano model, which is taken unless you name another,
-has heard most of these recordings, without labels, when it was first trained. The classifier knows how these very
-recordings sound, not roosters or dogs as such.</p>
+<p>That the way works from end to end: a model was taken (of a checkpoint of the original, after its conversion),
+trained, measured, exported and used. Eight recordings prove nothing about quality. The bundled nano model, which is
+taken unless you name another, had heard the reader of the speech before, and none of the others. The classifier knows
+how these very recordings sound, not roosters or dogs as such.</p>
 <h2>With your own recordings</h2>
 <pre>ssast-hf pretrain --model_name_or_path nano --train_data MY_FOLDER --output_dir continued</pre>
 <h2>Recordings</h2>

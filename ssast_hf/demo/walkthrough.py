@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save_file
 
 from ..assets import nano_model
-from ..conversion.original import convert_hf_to_original
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..hub.released import convert_checkpoint
 from ..storage.writing import check_output, written_whole
@@ -32,13 +31,13 @@ LEARNING_RATE = 1e-4
 
 def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: bool = False) -> Iterator[str]:
     """
-    Convert a checkpoint, continue pretraining in a process without this package, compare before and after on clips
-    that were held out, label sounds with stock transformers, and put all of it on one page.
+    Take a model, continue pretraining in a process without this package, compare before and after on clips that were
+    held out, label sounds with stock transformers, and put all of it on one page.
 
     Args:
         output_dir (`str` or `Path`, defaults to `"demo"`): The folder to write.
-        checkpoint (`str` or `Path`, *optional*): An original pretraining checkpoint, or the name of a released one; if
-            not given, or `nano`, the very small pretrained model in the package, in the original's layout.
+        checkpoint (`str` or `Path`, *optional*): An original pretraining checkpoint, or the name of a released one,
+            which is converted; if not given, or `nano`, the very small pretrained model in the package, as it is.
         steps (`int`, defaults to 60): Pretraining steps on six of the bundled clips.
         overwrite (`bool`, defaults to `False`): Whether an earlier demonstration in `output_dir` is replaced.
 
@@ -72,19 +71,19 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
         f"{'Nothing is' if is_nano or Path(checkpoint).exists() else 'The checkpoint is'} downloaded."
     )
 
+    continued, stock = folder / "ssast-continued", folder / "ast"
     if is_nano:
-        checkpoint = folder / "original.pth"
-        convert_hf_to_original(nano_model(), checkpoint, overwrite)
-    converted, continued, stock = folder / "ssast", folder / "ssast-continued", folder / "ast"
-    audit = convert_checkpoint(checkpoint, converted, overwrite=overwrite)
-    if is_nano:  # the original's files say nothing of mean and deviation
-        SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(converted)
-    before = Viewer(converted)
-    yield f"1 of 5  converted: {next(line for line in audit if 'accounted for' in line)}  {converted}"
-    if not is_nano:
+        model = nano_model()
+        before = Viewer(model)
+        yield f"1 of 5  loaded: {before.model.num_parameters() / 1e6:.1f} million parameters  {model}"
+    else:
+        model = folder / "ssast"
+        audit = convert_checkpoint(checkpoint, model, overwrite=overwrite)
+        before = Viewer(model)
+        yield f"1 of 5  converted: {next(line for line in audit if 'accounted for' in line)}  {model}"
         yield f"        the next step takes about {expected_minutes(before.model.num_parameters(), steps):.2g} minutes"
 
-    losses = continue_pretraining(converted, learned, continued, steps, threads, overwrite)
+    losses = continue_pretraining(model, learned, continued, steps, threads, overwrite)
     first, last = losses[0]["loss"], losses[-1]["loss"]
     yield f"2 of 5  learned: loss {first:.2f} -> {last:.2f} on clips that it heard  {continued}"
 
@@ -131,17 +130,17 @@ def expected_minutes(num_parameters: int, steps: int) -> float:
 
 
 def continue_pretraining(
-    converted: Path, clips: list[Clip], continued: Path, steps: int, threads: int, overwrite: bool
+    model: Path, clips: list[Clip], continued: Path, steps: int, threads: int, overwrite: bool
 ) -> list[dict]:
-    """Pretrain in a fresh process that loads the converted folder as a stranger would; returns the losses by step."""
+    """Pretrain in a fresh process that loads the model's folder as a stranger would; returns the losses by step."""
     check_output(continued, overwrite)
-    feature_extractor = SSASTFeatureExtractor.from_pretrained(converted, max_length=NUM_FRAMES)
+    feature_extractor = SSASTFeatureExtractor.from_pretrained(model, max_length=NUM_FRAMES)
     audio = [clip.audio[: feature_extractor.num_samples(NUM_FRAMES)] for clip in clips]
     features = feature_extractor(audio, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt")
     script = Path(__file__).with_name("continue_pretraining.py")
     with tempfile.TemporaryDirectory() as scratch, written_whole(continued) as result:
         save_file(dict(features), Path(scratch, "features.safetensors"))
-        command = [sys.executable, script, converted, Path(scratch, "features.safetensors"), result]
+        command = [sys.executable, script, model, Path(scratch, "features.safetensors"), result]
         options = ["--steps", str(steps), "--learning_rate", str(LEARNING_RATE)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         if subprocess.run([*map(str, command), *options], env=environment).returncode:

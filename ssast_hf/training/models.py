@@ -18,7 +18,7 @@ from .messages import say
 
 
 # Width, layers and attention heads; the released sizes, and one for trying things out.
-SIZES = {"nano": (128, 6, 2), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
+SIZES = {"nano": (160, 5, 5), "tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12)}
 # What to do about a damaged one.
 REMEDY = "Copy or download the model again."
 

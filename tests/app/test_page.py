@@ -56,7 +56,7 @@ def press(page, text: str, role: str = "button"):
 
 def test_page_answers_the_question_that_a_space_is_asked(address):
     answer = ask_page(address, SimpleNamespace(poll=lambda: None))
-    assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 128)
+    assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 160)
 
 
 def test_each_tab_once_and_by_the_keyboard(page):

@@ -43,7 +43,7 @@ def test_space_holds_the_page_the_model_and_what_they_need(hub, publish):
     assert b'serve(["models/nano"]' in files["app.py"]
     assert "torch==1.2" in files["requirements.txt"].decode().splitlines()
     metadata, text = split(files["README.md"].decode(), "README.md")
-    assert (metadata["sdk"], metadata["app_file"], metadata["license"]) == ("gradio", "app.py", "cc-by-4.0")
+    assert (metadata["sdk"], metadata["app_file"], metadata["license"]) == ("gradio", "app.py", "cc-by-sa-4.0")
     assert metadata["sdk_version"] == "1.2+cpu"
     assert "models/nano" in text
     assert {"models/nano/model.safetensors", "ssast_hf/app/page.py", "ssast_hf/assets/clips/README.md"} <= files.keys()

@@ -347,6 +347,30 @@ def test_ctc_says_blank_on_padding(config, input_values, attention_mask):
         assert (row[: length // 2] != 5).all()
 
 
+def test_ctc_learns_in_which_order_sounds_come():
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+    config = SSASTConfig(**sizes, patch_size=(32, 2), num_mel_bins=32, max_length=64, vocab_size=4, pad_token_id=0)
+    model = SSASTForCTC(config).train()
+    sounds, silence = torch.randn(3, 1, 32).expand(-1, 12, -1), torch.zeros(8, 32)
+
+    def recordings(count):
+        texts = torch.stack([torch.randperm(3) + 1 for _ in range(count)])
+        clips = torch.stack([torch.cat([part for i in text for part in (sounds[i - 1], silence)]) for text in texts])
+        return clips + 0.3 * torch.randn(clips.shape), texts
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(200):
+        clips, texts = recordings(16)
+        model(clips, labels=texts).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    clips, texts = recordings(20)
+    with torch.no_grad():
+        said = [torch.unique_consecutive(tokens) for tokens in model.eval()(clips).logits.argmax(dim=-1)]
+    assert [tokens[tokens != 0].tolist() for tokens in said] == texts.tolist()
+
+
 @pytest.mark.parametrize("zero_infinity", [True, False])
 def test_labels_that_are_longer_than_their_tokens_are_named_and_counted(config, caplog, zero_infinity):
     model = build(SSASTForCTC, config, ctc_zero_infinity=zero_infinity)

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 
 # Panels of the picture of curves: title and the names of what is drawn, with validation in the same panel.
@@ -22,6 +20,16 @@ PANELS = {
 }
 # Of so many classes the names and numbers of a confusion matrix can be read.
 MOST_NAMED = 60
+
+
+def new_figure(**options):
+    """An empty figure of matplotlib, which is imported here: mistakes in a command are told a second earlier."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(**options)
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def patches_to_spectrogram(patches: torch.Tensor, config) -> torch.Tensor:
@@ -60,8 +68,7 @@ def plot_reconstruction(input_values, bool_masked_pos, reconstruction, config, p
         f"masked: what the model sees ({mask.mean():.0%} hidden)": np.ma.masked_where(mask, original),
         "reconstructed: predictions in the hidden places": np.where(mask, predicted, original),
     }
-    figure = Figure(figsize=(10, 7.5))
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(10, 7.5))
     # Set by hand: to let matplotlib find them takes longer than all the rest.
     margins = dict(left=0.07, right=0.88, bottom=0.07, top=0.91, hspace=0.18)
     axes = figure.subplots(len(panels), 1, sharex=True, gridspec_kw=margins)
@@ -96,8 +103,7 @@ def plot_curves(history: list[dict], path, panels: dict[str, tuple[str, ...]] | 
     """
     panels = panels or PANELS
     rows = math.ceil(len(panels) / 2)
-    figure = Figure(figsize=(11, 2.6 * rows))
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(11, 2.6 * rows))
     inch = 1 / (2.6 * rows)  # so that titles have their place above few rows, too
     margins = dict(left=0.07, right=0.98, bottom=0.5 * inch, top=1 - 0.3 * inch, hspace=0.35, wspace=0.17)
     axes = figure.subplots(rows, 2, squeeze=False, gridspec_kw=margins)
@@ -133,8 +139,7 @@ def plot_confusion(counts: np.ndarray, names: list[str], path):
     """
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     size = min(max(0.35 * len(names), 4), 30)
-    figure = Figure(figsize=(size + 2, size + 1), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(size + 2, size + 1), layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     axis.set(xlabel="the model says", ylabel="label", title="share of the clips of each label")

@@ -50,7 +50,7 @@ def test_broken_configuration_is_one_line(name, content, model_dir, audio_folder
 def test_nano_is_the_bundled_model(audio_folder, tmp_path):
     output = tmp_path / "out"
     assert main(options("nano", audio_folder, output, max_length=64, max_steps=1, validation_fraction=0)) == 0
-    assert json.loads((output / "config.json").read_text())["hidden_size"] == 128
+    assert json.loads((output / "config.json").read_text())["hidden_size"] == 160
 
 
 def test_released_checkpoint_is_named_as_it_is_written(audio_folder, tmp_path, capsys):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from ...audio.intervals import Measure
@@ -111,6 +110,8 @@ class Task:
 
     def by_class(self, scores: np.ndarray, targets: np.ndarray, test: LabelledData) -> list[list[str]]:
         """A table of the classes, its head first."""
+        from sklearn.metrics import precision_recall_fscore_support  # here, as in figures.py
+
         said = scores > 0 if targets.ndim == 2 else scores.argmax(axis=1)
         columns = precision_recall_fscore_support(targets, said, labels=np.arange(len(self.names)), zero_division=0)
         rows = [
@@ -121,6 +122,8 @@ class Task:
 
     def confusion(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
         """How many clips of each class (rows) were taken for which (columns), if they have one each."""
+        from sklearn.metrics import confusion_matrix  # here, as in figures.py
+
         if targets.ndim != 1 or not self.names:
             return None
         return confusion_matrix(targets, scores.argmax(axis=1), labels=np.arange(len(self.names)))

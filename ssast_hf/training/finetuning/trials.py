@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
-from sklearn.metrics import det_curve
 
 from ...audio.columns import find_column
 from ...audio.labelled import LabelledData
@@ -95,6 +94,8 @@ def verification(scores: np.ndarray, is_same: np.ndarray) -> dict[str, float]:
     Equal error rate, and the smallest detection cost, relative to that of always giving the better one of both
     answers.
     """
+    from sklearn.metrics import det_curve  # here, as in figures.py
+
     if len(set(is_same.tolist())) < 2:
         return {"equal_error_rate": float("nan"), "min_dcf": float("nan")}
     alarms, misses, _ = det_curve(is_same, scores)

@@ -8,10 +8,10 @@ Whether continuing on recordings of one's own helps: validation loss and a linea
 `ssast-hf pretrain` trains on the clips of all folds but one, without their labels: the bundled model, and with
 `--starts scratch` the same network from random weights. The fold that is held out is the validation data, and what a
 linear classifier is tested on, as `ssast-hf evaluate` does it. Each of `--held_out` is in turn; the figures are the
-means. Column `--fold_column` of the CSV, modulo 5, is the fold; names are counted in their order. Every combination of `--starts`, `--steps`,
-`--learning_rates`, `--warmups` (shares of the run) and `--schedules` is a run; `default` is what the command does by
-itself. Results are added to `continuing.jsonl` in the output folder; what is there already is not run again, and all
-of it that has these defaults is drawn in `continuing.png`.
+means. Column `--fold_column` of the CSV, modulo 5, is the fold; names are counted in their order. Every combination of
+`--starts`, `--steps`, `--learning_rates`, `--warmups` (shares of the run) and `--schedules` is a run; `default` is
+what the command does by itself. Results are added to `continuing.jsonl` in the output folder; what is there already is not
+run again, and all of it that has these defaults is drawn in `continuing.png`.
 """
 
 import argparse
@@ -55,6 +55,7 @@ def main():
     parser.add_argument("--learning_rates", nargs="+", default=["default"])
     parser.add_argument("--warmups", nargs="+", default=["default"])
     parser.add_argument("--schedules", nargs="+", default=["default"])
+    parser.add_argument("--num_masked_patches", type=int, help="of a clip (default: the model's share)")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--output_dir", required=True, type=Path)
     arguments = parser.parse_args()
@@ -76,6 +77,7 @@ def main():
         setting = {"data": arguments.labels.stem, "start": start, "steps": steps}
         setting |= {"learning_rate": rate, "warmup": warmup}
         setting |= {"schedule": schedule, "seed": arguments.seed, "max_length": arguments.max_length}
+        setting |= {"num_masked_patches": arguments.num_masked_patches}
         runs = []
         for fold in arguments.held_out:
             run = next((row for row in done if (setting | {"held_out": fold}).items() <= row.items()), None)
@@ -146,6 +148,8 @@ def continue_pretraining(paths: list[Path], held_out, setting: dict, output: Pat
         options[name] = manifest
     options |= {"max_length": setting["max_length"], "seed": setting["seed"]}
     options |= {"use_cpu": True, "visualize_steps": 0, "dataloader_num_workers": 0, "report_to": "none"}
+    if setting["num_masked_patches"] is not None:
+        options["num_masked_patches"] = setting["num_masked_patches"]
     if setting["learning_rate"] != "default":
         options["learning_rate"] = setting["learning_rate"]
     if setting["warmup"] != "default":

@@ -1,11 +1,8 @@
 import json
 
 import pytest
-import torch
-from safetensors.torch import load_file
 from transformers import ASTForAudioClassification
 
-from ssast_hf.assets import nano_model
 from ssast_hf.cli import main
 
 

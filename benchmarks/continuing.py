@@ -10,8 +10,8 @@ Whether continuing on recordings of one's own helps: validation loss and a linea
 linear classifier is tested on, as `ssast-hf evaluate` does it. Each of `--held_out` is in turn; the figures are the
 means. Column `--fold_column` of the CSV, modulo 5, is the fold; names are counted in their order. Every combination of
 `--starts`, `--steps`, `--learning_rates`, `--warmups` (shares of the run) and `--schedules` is a run; `default` is
-what the command does by itself. Results are added to `continuing.jsonl` in the output folder; what is there already is not
-run again, and all of it that has these defaults is drawn in `continuing.png`.
+what the command does by itself. Results are added to `continuing.jsonl` in the output folder; what is there already is
+not run again, and all of it that has these defaults is drawn in `continuing.png`.
 """
 
 import argparse

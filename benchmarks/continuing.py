@@ -39,6 +39,7 @@ FOLDS = 5
 SHORTEST = 0.2  # seconds; a shorter clip has no whole patch
 FIGURES = "loss_before loss_after probe_before probe_after".split()
 STARTS = ("nano", "scratch")
+PANELS = ("validation loss, held out", "linear probe, held out, % right")
 COLUMNS = ["data", "start", "steps", "learning_rate", "warmup", "schedule", *FIGURES]
 
 
@@ -100,24 +101,26 @@ def main():
 
 
 def draw(runs: list[dict], path: Path):
-    """The probe by steps, of each data, continued and from random weights."""
+    """Validation loss and probe by steps, of each data, continued and from random weights."""
     runs = [run for run in runs if run["learning_rate"] == run["warmup"] == run["schedule"] == "default"]
     names = sorted({run["data"] for run in runs})
-    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
-    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for start, label in zip(STARTS, ("nano, continued", "the same network from random weights"), strict=True):
-            chosen = [run for run in runs if (run["data"], run["start"]) == (name, start)]
-            by_steps = {0: [run["probe_before"] for run in chosen]}
-            for run in chosen:
-                by_steps.setdefault(run["steps"], []).append(run["probe_after"])
-            if chosen:
-                points = sorted((steps, 100 * float(np.mean(found))) for steps, found in by_steps.items())
-                axis.plot(*zip(*points, strict=True), marker="o", label=label)
-        axis.set_xscale("symlog", linthresh=10)
-        axis.set(title=f"{name}, held out", xlabel="steps of pretraining on the rest", ylabel="linear probe, % right")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize="small")
-    figure.savefig(path, dpi=130)
+    figure = Figure(figsize=(9, 3.4 * len(names)), layout="constrained")
+    for row, name in zip(figure.subplots(len(names), 2, squeeze=False), names, strict=True):
+        for axis, measure, label, unit in zip(row, ("loss", "probe"), PANELS, (1, 100), strict=True):
+            for start, words in zip(STARTS, ("nano, continued", "the same network from random weights"), strict=True):
+                chosen = [run for run in runs if (run["data"], run["start"]) == (name, start)]
+                by_steps = {0: [run[f"{measure}_before"] for run in chosen]}
+                for run in chosen:
+                    by_steps.setdefault(run["steps"], []).append(run[f"{measure}_after"])
+                if chosen:
+                    points = sorted((steps, unit * float(np.mean(found))) for steps, found in by_steps.items())
+                    axis.plot(*zip(*points, strict=True), marker="o", label=words)
+            axis.set_xscale("symlog", linthresh=10)
+            axis.set_xticks(ticks := sorted({0} | {run["steps"] for run in runs}), labels=map(str, ticks))
+            axis.set(title=f"{name}: {label}", xlabel="steps of pretraining on the rest, without labels")
+            axis.grid(alpha=0.3)
+        row[0].legend(fontsize="small")
+    figure.savefig(path, dpi=110)
 
 
 def numbers(values: list[str]) -> np.ndarray:

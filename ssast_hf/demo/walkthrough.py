@@ -125,7 +125,7 @@ def run_demo(output_dir="demo", checkpoint=None, steps: int = 60, overwrite: boo
 
 
 def expected_minutes(num_parameters: int, steps: int) -> float:
-    """How long learning takes on two idle processors, by what tiny and base models took (README.md)."""
+    """How long learning takes on two idle processors, by what tiny and base models took (docs/benchmarks.md)."""
     return (10 + steps * (0.1 + 0.0215e-6 * num_parameters)) / 60
 
 

@@ -62,7 +62,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Page -> what its blocks print, in this order, and what they leave behind.
 PRINTED = {
     "README.md": [
-        "float32 (8, 128)\n",
+        "float32 (8, 160)\n",
         "tensors of the checkpoint accounted for",
         "Written: ssast-tiny\n",
         "discriminative_loss",
@@ -73,7 +73,7 @@ PRINTED = {
     "docs/app.md": [" patches were hidden (", "(38,)\n"],
     "docs/conversion.md": [
         "tensors written to nano.pth",
-        "12 split into query, key and value",
+        "10 split into query, key and value",
         "Written: ssast-nano\n",
         "tensors of the checkpoint accounted for",
         "hidden states agree with stock AST",
@@ -86,19 +86,19 @@ PRINTED = {
         "(3, 2)\n",
     ],
     "docs/embedding.md": [
-        "(8, 128) float32\n",
-        "(12, 128) [0.0875 0.2475]",
+        "(8, 160) float32\n",
+        "(12, 160) [0.0875 0.2475]",
         "num_rows: 8",
         "8 recordings, ",
         "8 ['path', 'start', 'end', 'embedding']\n",
     ],
     "docs/evaluating_elsewhere.md": [
-        "torch.Size([2, 18, 128]) torch.Size([2, 18])\n",
-        "torch.Size([2, 19, 128])\n",
+        "torch.Size([2, 18, 160]) torch.Size([2, 18])\n",
+        "torch.Size([2, 19, 160])\n",
     ],
     "docs/evaluating.md": ["8 ['animal', 'other'] [1, 1, 0, 1, 0, 1, 1, 1]\n"],
     "docs/finetuning.md": [
-        "torch.Size([8, 128])\ntorch.Size([8, 32, 128])\ntorch.Size([8, 258, 128])\nfloat32\n",
+        "torch.Size([8, 160])\ntorch.Size([8, 32, 160])\ntorch.Size([8, 258, 160])\nfloat32\n",
         "(12, 12)\n",
         "torch.Size([8, 8])\ntorch.Size([8, 512])\n",
         "True\n<class 'str'>\n",
@@ -108,7 +108,7 @@ PRINTED = {
     ],
     "docs/predicting.md": ["0.0 to ", " s: ", "8 recordings, ", "rows: animals.csv\n"],
     "docs/pretraining.md": [" + 10 * "],
-    "docs/publishing.md": ["torch.Size([1, 128])\n"],
+    "docs/publishing.md": ["torch.Size([1, 160])\n"],
 }
 FILES = {
     "README.md": ["ssast-tiny", "ssast-continued"],

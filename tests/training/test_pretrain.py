@@ -450,5 +450,5 @@ def test_from_scratch_by_size(audio_folder, tmp_path):
     arguments = options("", audio_folder, output, model_size="nano", patch="128x2", max_length=64, max_steps=1)
     assert main([*arguments[:1], *arguments[3:]]) == 0
     config = SSASTForPretraining.from_pretrained(output).config
-    assert (config.hidden_size, config.patch_size, config.num_patches) == (128, [128, 2], 32)
+    assert (config.hidden_size, config.patch_size, config.num_patches) == (160, [128, 2], 32)
     assert config.num_masked_patches == 25  # 400 of 512

@@ -39,6 +39,7 @@ FOLDS = 5
 SHORTEST = 0.2  # seconds; a shorter clip has no whole patch
 FIGURES = "loss_before loss_after probe_before probe_after".split()
 STARTS = ("nano", "scratch")
+DEFAULTS = {"learning_rate": "default", "warmup": "default", "schedule": "default", "num_masked_patches": None}
 PANELS = ("validation loss, held out", "linear probe, held out, % right")
 COLUMNS = ["data", "start", "steps", "learning_rate", "warmup", "schedule", *FIGURES]
 
@@ -56,7 +57,7 @@ def main():
     parser.add_argument("--learning_rates", nargs="+", default=["default"])
     parser.add_argument("--warmups", nargs="+", default=["default"])
     parser.add_argument("--schedules", nargs="+", default=["default"])
-    parser.add_argument("--num_masked_patches", type=int, help="of a clip (default: the model's share)")
+    parser.add_argument("--num_masked_patches", type=int, help="of a clip (default: the command's)")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--output_dir", required=True, type=Path)
     arguments = parser.parse_args()
@@ -76,7 +77,7 @@ def main():
     )
     for start, steps, rate, warmup, schedule in grid:
         setting = {"data": arguments.labels.stem, "start": start, "steps": steps}
-        setting |= {"learning_rate": rate, "warmup": warmup}
+        setting |= {"fold_column": arguments.fold_column, "learning_rate": rate, "warmup": warmup}
         setting |= {"schedule": schedule, "seed": arguments.seed, "max_length": arguments.max_length}
         setting |= {"num_masked_patches": arguments.num_masked_patches}
         runs = []
@@ -96,28 +97,31 @@ def main():
             runs.append(run)
         means = {name: float(np.mean([run[name] for run in runs])) for name in FIGURES}
         rows.append({name: (setting | means)[name] for name in COLUMNS})
-    draw([json.loads(line) for line in results.read_text().splitlines()], arguments.output_dir / "continuing.png")
     report(rows)
+    draw([json.loads(line) for line in results.read_text().splitlines()], arguments.output_dir / "continuing.png")
 
 
 def draw(runs: list[dict], path: Path):
     """Validation loss and probe by steps, of each data, continued and from random weights."""
-    runs = [run for run in runs if run["learning_rate"] == run["warmup"] == run["schedule"] == "default"]
-    names = sorted({run["data"] for run in runs})
+    runs = [run for run in runs if DEFAULTS.items() <= run.items()]
+    names = sorted({(run["data"], run["fold_column"]) for run in runs})
+    if not names:
+        return
     figure = Figure(figsize=(9, 3.4 * len(names)), layout="constrained")
     for row, name in zip(figure.subplots(len(names), 2, squeeze=False), names, strict=True):
         for axis, measure, label, unit in zip(row, ("loss", "probe"), PANELS, (1, 100), strict=True):
             for start, words in zip(STARTS, ("nano, continued", "the same network from random weights"), strict=True):
-                chosen = [run for run in runs if (run["data"], run["start"]) == (name, start)]
+                chosen = [run for run in runs if (run["data"], run["fold_column"], run["start"]) == (*name, start)]
                 by_steps = {0: [run[f"{measure}_before"] for run in chosen]}
                 for run in chosen:
                     by_steps.setdefault(run["steps"], []).append(run[f"{measure}_after"])
                 if chosen:
                     points = sorted((steps, unit * float(np.mean(found))) for steps, found in by_steps.items())
-                    axis.plot(*zip(*points, strict=True), marker="o", label=words)
+                    folds = len({run["held_out"] for run in chosen})
+                    axis.plot(*zip(*points, strict=True), marker="o", label=f"{words} ({folds} folds)")
             axis.set_xscale("symlog", linthresh=10)
             axis.set_xticks(ticks := sorted({0} | {run["steps"] for run in runs}), labels=map(str, ticks))
-            axis.set(title=f"{name}: {label}", xlabel="steps of pretraining on the rest, without labels")
+            axis.set(title=f"{name[0]}: {label}", xlabel="steps of pretraining on the rest, without labels")
             axis.grid(alpha=0.3)
         row[0].legend(loc="center left", fontsize="small")
     figure.savefig(path, dpi=110)

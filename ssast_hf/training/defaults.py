@@ -5,7 +5,7 @@ import math
 from ..configuration_ssast import SSASTConfig
 from .arguments import RunArguments
 from .messages import say
-from .models import SIZES, ModelArguments
+from .models import SIZES
 
 
 # Peak learning rates from random weights, of models up to the width of "tiny" and of wider ones: the original's.
@@ -20,8 +20,6 @@ CONSTANT = ("constant", "constant_with_warmup", "reduce_lr_on_plateau")
 MOST_WARMUP = 1000
 # How metrics end of which less is better.
 LOWER_IS_BETTER = ("loss", "error", "error_rate")
-# With 7 visible patches, continuing made a model worse; measured, see docs/pretraining.md.
-FEWEST_VISIBLE = 10
 # Warm-up where nobody knows how long the run will be.
 ENDLESS_WARMUP = 20
 
@@ -93,18 +91,3 @@ def warn_of_warmup(steps: int, warmup: float | None):
             f"The run ends inside its warm-up ({steps} steps, --warmup_steps {warmup:g}), so the "
             "learning rate never reaches its peak. By default a tenth of the run is warm-up."
         )
-
-
-def mask_fewer(config: SSASTConfig, arguments: ModelArguments):
-    """
-    Mask a quarter of the patches where a model goes on with clips so short that its share would leave few visible,
-    unless the command says how many. Says so, and sets it in both.
-    """
-    visible = config.num_patches - config.num_masked_patches
-    if arguments.max_length is None or arguments.num_masked_patches is not None or visible >= FEWEST_VISIBLE:
-        return
-    arguments.num_masked_patches = config.num_masked_patches = max(config.num_patches // 4, 1)
-    say(
-        f"{config.num_masked_patches} of a clip's {config.num_patches} patches are masked: the model's share would "
-        f"leave {visible} visible, too few to go on well. To choose: --num_masked_patches."
-    )

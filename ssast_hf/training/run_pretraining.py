@@ -25,7 +25,7 @@ from ..audio.batches import Collator
 from ..audio.decoding import audio_packages
 from .arguments import DataArguments, RunArguments, features_on_device, option, parse_into
 from .data_sets import count_recordings, describe, make_datasets, without_decoded_files
-from .defaults import count_steps, mask_fewer, resolve_defaults, warn_of_warmup
+from .defaults import count_steps, resolve_defaults, warn_of_warmup
 from .facts import write_facts
 from .messages import quiet_libraries, say
 from .models import ModelArguments, make_model
@@ -104,11 +104,9 @@ def pretrain(parser, model_arguments, data_arguments, arguments, stop: StopReque
     model, feature_extractor = make_model(model_arguments)
     if model_arguments.decoder_hidden_size is not None and not model.config.decoder_num_hidden_layers:
         parser.error("--decoder_hidden_size needs --decoder_num_hidden_layers")
-    start = model_arguments.model_name_or_path
-    if start is not None:
-        mask_fewer(model.config, model_arguments)
     with arguments.main_process_first(desc="listing the recordings"):
         train, validation = make_datasets(data_arguments, arguments, model.config, feature_extractor)
+    start = model_arguments.model_name_or_path
     clips = None if data_arguments.streaming else len(train)
     defaults = resolve_defaults(arguments, model.config, start is not None, clips)
     steps = count_steps(arguments, clips)

@@ -24,6 +24,7 @@ def test_is_small_and_says_where_it_comes_from():
     assert all(row["source"] and row["authors"] for row in rows)
     free = ("CC0", "CC-BY-", "BSD", "Expat", "MIT", "rendered by us")
     assert all(any(term in row["licence"] for term in free) for row in rows)
+    assert not any(term in row["licence"] for row in rows for term in ("NC", "ND"))
 
 
 def test_knows_more_than_chance():

@@ -4,8 +4,7 @@ import pytest
 
 from ssast_hf import SSASTConfig
 from ssast_hf.training.arguments import RunArguments
-from ssast_hf.training.defaults import count_steps, mask_fewer, resolve_defaults, warmup_of, warn_of_warmup
-from ssast_hf.training.models import ModelArguments
+from ssast_hf.training.defaults import count_steps, resolve_defaults, warmup_of, warn_of_warmup
 
 
 def resolved(tmp_path, hidden_size=128, is_continued=True, clips=100, **options):
@@ -51,19 +50,3 @@ def test_steps_of_epochs_are_counted_as_trainer_does(tmp_path):
     options = {"num_train_epochs": 1.5, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 2}
     assert count_steps(resolved(tmp_path, **options)[0], 100) == 11  # 13 batches, 7 steps an epoch
     assert resolved(tmp_path, **options)[0].warmup_steps == 1
-
-
-@pytest.mark.parametrize(("max_length", "asked", "masked"), [(64, None, 8), (64, 25, 25), (512, None, 200)])
-def test_of_short_clips_few_patches_are_masked(max_length, asked, masked, capsys):
-    config = SSASTConfig(max_length=max_length, num_masked_patches=asked)
-    arguments = ModelArguments(max_length=max_length, num_masked_patches=asked)
-    mask_fewer(config, arguments)
-    assert config.num_masked_patches == masked
-    told = "8 of a clip's 32 patches are masked: the model's share would leave 7 visible"
-    assert (told in capsys.readouterr().err) == (masked == 8)
-
-
-def test_model_of_short_clips_keeps_its_share(capsys):
-    config = SSASTConfig(max_length=64)
-    mask_fewer(config, ModelArguments())
-    assert (config.num_masked_patches, capsys.readouterr().err) == (25, "")

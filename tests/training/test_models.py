@@ -6,7 +6,9 @@ import pytest
 from command import options
 from fresh import FreshProcess
 
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.cli import main
+from ssast_hf.training.models import ModelArguments, make_model
 
 
 @pytest.mark.compatibility
@@ -56,3 +58,18 @@ def test_nano_is_the_bundled_model(audio_folder, tmp_path):
 def test_released_checkpoint_is_named_as_it_is_written(audio_folder, tmp_path, capsys):
     assert main(options("ssast-base-patch-400", audio_folder, tmp_path / "out")) == 1
     assert "ssast-hf convert SSAST-Base-Patch-400 FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("trained", "max_length", "asked", "masked"),
+    [(512, 64, None, 8), (512, 64, 25, 25), (512, 256, None, 100), (64, 64, None, 25)],
+)
+def test_of_much_shorter_inputs_a_quarter_is_masked(trained, max_length, asked, masked, tmp_path, capsys):
+    config = SSASTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, max_length=trained)
+    SSASTForPretraining(config).save_pretrained(tmp_path)
+    SSASTFeatureExtractor(max_length=trained).save_pretrained(tmp_path)
+    arguments = ModelArguments(str(tmp_path), max_length=max_length, num_masked_patches=asked)
+    for _ in range(2):  # as for a run that ends with the untouched model
+        assert make_model(arguments)[0].config.num_masked_patches == masked
+    told = "8 of 32 patches are masked: with --max_length 64 the model's share would leave 7 visible"
+    assert capsys.readouterr().err.count(told) == (masked == 8)

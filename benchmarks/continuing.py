@@ -123,7 +123,7 @@ def draw(runs: list[dict], path: Path):
             axis.set_xticks(ticks := sorted({0} | {run["steps"] for run in runs}), labels=map(str, ticks))
             axis.set(title=f"{name[0]}: {label}", xlabel="steps of pretraining on the rest, without labels")
             axis.grid(alpha=0.3)
-        row[0].legend(loc="center left", fontsize="small")
+        row[1].legend(loc="center left", fontsize="small")
     figure.savefig(path, dpi=110)
 
 

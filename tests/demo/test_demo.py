@@ -3,6 +3,7 @@ import json
 import pytest
 from transformers import ASTForAudioClassification
 
+from ssast_hf.assets import nano_model
 from ssast_hf.cli import main
 
 
@@ -48,3 +49,13 @@ def test_names_of_checkpoints_are_converted_first(original_file, tmp_path, capsy
     for checkpoint in ("SSAST-Tiny-Patch-400", str(original_file)):
         assert main(["demo", "--output_dir", str(tmp_path / "demo"), "--checkpoint", checkpoint]) == 1
         assert f"asked to convert {checkpoint}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--checkpoint", "nano"]])
+def test_nano_is_taken_as_it_is(options, tmp_path, capsys, monkeypatch):
+    def stop(model, *arguments):
+        raise ValueError(f"asked to continue {model}")
+
+    monkeypatch.setattr("ssast_hf.demo.walkthrough.continue_pretraining", stop)
+    assert main(["demo", "--output_dir", str(tmp_path / "demo"), *options]) == 1
+    assert f"asked to continue {nano_model()}" in capsys.readouterr().err

@@ -86,7 +86,7 @@ def test_exported_program_of_pytorch(classifier):
 def test_what_lies_beside_the_model(classifier):
     _, _, folder, lines = classifier
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        "infer.py labels.json metrics.json model.onnx model.pt2 preprocessor.json report.md".split()
+        "features.onnx infer.py labels.json metrics.json model.onnx model.pt2 preprocessor.json report.md".split()
     )
     assert json.loads((folder / "labels.json").read_text()) == list(LABELS.values())
     assert json.loads((folder / "preprocessor.json").read_text())["pad_to"] == 96
@@ -115,7 +115,7 @@ def test_infer_needs_no_pytorch(classifier):
     words = result.stdout.split()
     assert words[0] == LABELS[logits.argmax().item()]
     assert float(words[1]) == pytest.approx(logits.max().item(), abs=2e-3)
-    assert result.stdout.endswith("logits 1 3\n")
+    assert result.stdout.endswith("logits (1, 3)\n")
 
 
 def infer(folder, *arguments):
@@ -133,14 +133,21 @@ def test_infer_says_what_it_cannot_do_and_what_it_leaves_out(classifier, tmp_pat
     text.write_text("no sound at all")
     for arguments, message in (
         ((), "Which recording?"),
-        ((short,), "is 0.02 s long, and the model needs 0.03 s"),
+        ((short,), "short.wav: the model takes 400 to 15600 samples."),
         ((text,), f"Error opening '{text}'"),
     ):
         result = infer(folder, *arguments)
         assert (result.returncode, result.stdout) == (1, "")
         assert message in result.stderr
         assert "Traceback" not in result.stderr
-    assert "is cut to its first 0.97 s." in infer(folder, clip).stderr  # 96 frames
+    assert "the model takes 400 to 15600 samples." in infer(folder, clip).stderr  # 96 frames
+
+
+@needs_exporter
+def test_infer_is_short_enough_to_copy(classifier):
+    _, _, folder, _ = classifier
+    lines = (folder / "infer.py").read_text().splitlines()[1:]
+    assert sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines) <= 25
 
 
 @needs_exporter

@@ -68,15 +68,18 @@ def compare_program(graph: Graph, path: Path, report: Report):
 
 
 @torch.no_grad()
-def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Preprocessing, path: Path, report: Report):
+def compare_clips(
+    graph: Graph, extractor: SSASTFeatureExtractor, numbers: Preprocessing, folder: Path, report: Report
+):
     """
-    On the bundled clips: how far the filter banks in the graph are from the feature extractor's, how far outputs are
-    from those of the extractor and the model in PyTorch, and of a model with a head whether the best label, of the
-    clip or of every time step, is the same one.
+    On the bundled clips: how far filter banks are from the feature extractor's: those in the graph in PyTorch, and
+    those of a graph of their own in onnxruntime; how far outputs are from those of the extractor and the model in
+    PyTorch; and of a model with a head whether the best label, of the clip or of every time step, is the same one.
     """
     if isinstance(graph.model, SSASTForPretraining):
         return
-    session = open_session(path)
+    session = open_session(folder / "model.onnx")
+    features_session = open_session(folder / "features.onnx") if graph.filter_banks is None else None
     for clip in bundled_clips():
         waveform = read_clip(clip, numbers.sampling_rate)
         with quiet():  # that clips are cut is no news here
@@ -90,11 +93,12 @@ def compare_clips(graph: Graph, extractor: SSASTFeatureExtractor, numbers: Prepr
             )["input_values"]
         if graph.filter_banks is None:
             inputs = {"input_values": features}
+            own = torch.from_numpy(run(features_session, {"waveform": waveform.unsqueeze(0)})["input_values"])
         else:
             inputs = {"waveform": waveform.unsqueeze(0)}
             own, _ = graph.filter_banks(waveform.unsqueeze(0))
-            # In units of the logarithm again.
-            report.add_filter_banks(filter_bank_difference(*(2 * numbers.std * each for each in (own, features))))
+        # In units of the logarithm again.
+        report.add_filter_banks(filter_bank_difference(*(2 * numbers.std * each for each in (own, features))))
         if graph.has_mask:
             inputs["attention_mask"] = torch.ones(next(iter(inputs.values())).shape[:2], dtype=torch.int64)
         found = run(session, inputs)

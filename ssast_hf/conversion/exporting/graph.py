@@ -71,6 +71,28 @@ class Graph(nn.Module):
         return inputs
 
 
+class FeatureGraph(nn.Module):
+    """
+    Waveforms in, what the model takes out.
+
+    Args:
+        filter_banks ([`FilterBanks`]): What makes features of waveforms.
+    """
+
+    def __init__(self, filter_banks: FilterBanks):
+        super().__init__()
+        self.filter_banks = filter_banks
+
+    def forward(self, waveform):
+        return {"input_values": self.filter_banks(waveform)[0]}
+
+    def example(self, batch_size: int, num_frames: int) -> dict[str, torch.Tensor]:
+        """Random inputs."""
+        generator = torch.Generator().manual_seed(0)
+        shape = (batch_size, self.filter_banks.numbers.num_samples(num_frames))
+        return {"waveform": 0.1 * torch.randn(shape, generator=generator)}
+
+
 @contextmanager
 def exporting(name: str):
     """What PyTorch's exporters raise of a model becomes a ConversionError."""
@@ -89,21 +111,30 @@ def exported(graph: Graph) -> ExportedProgram:
     config = graph.model.config
     # More than a patch and less than a whole clip, no multiple of anything, and 2 clips: PyTorch takes a size of 1,
     # or one that another has as well, for a constant.
-    num_frames = config.patch_shape[1] + 2 * config.time_stride + 1
-    inputs = graph.example(2, num_frames)
-    batch = Dim("batch", min=1)
+    inputs = graph.example(2, config.patch_shape[1] + 2 * config.time_stride + 1)
     if graph.filter_banks is None:
         time = Dim("frames", min=config.patch_shape[1])
     else:
         time = Dim("samples", min=graph.filter_banks.numbers.num_samples(config.patch_shape[1]))
-    shapes = {name: {0: batch, 1: time} for name in inputs}
+    shapes = {name: {0: Dim("batch", min=1), 1: time} for name in inputs}
     if "bool_masked_pos" in shapes:
-        shapes["bool_masked_pos"] = {0: batch, 1: Dim.DYNAMIC}
+        shapes["bool_masked_pos"][1] = Dim.DYNAMIC
+    return exported_for(graph, type(graph.model).__name__, inputs, shapes)
+
+
+def exported_features(graph: FeatureGraph) -> ExportedProgram:
+    """The same of features alone, from one frame up."""
+    numbers = graph.filter_banks.numbers
+    shapes = {"waveform": {0: Dim("batch", min=1), 1: Dim("samples", min=numbers.frame_length)}}
+    return exported_for(graph, "the filter banks", graph.example(2, numbers.min_frames + 1), shapes)
+
+
+def exported_for(module: nn.Module, name: str, inputs: dict[str, torch.Tensor], shapes: dict) -> ExportedProgram:
     # Without it PyTorch would assume of every size that it is not 1.
     patch = torch.fx.experimental._config.patch(backed_size_oblivious=True)
-    with torch.no_grad(), patch, exporting(type(graph.model).__name__):
+    with torch.no_grad(), patch, exporting(name):
         return torch.export.export(
-            graph,
+            module,
             (),
             inputs,
             dynamic_shapes=shapes,

@@ -24,6 +24,8 @@ class Preprocessing:
         mean, std (`float`): Features are `(x - mean) / (2 * std)`.
         pad_to, cut_to (`int`, *optional*): Frames that shorter clips are padded to, and longer ones are cut to.
         min_frames (`int`): Fewest frames that the model takes.
+        min_samples (`int`): Fewest samples that become as many, with padding.
+        max_samples (`int`, *optional*): Most samples that are used.
         max_length (`int`): Frames of a clip of the length that the model was made for.
     """
 
@@ -41,6 +43,8 @@ class Preprocessing:
     pad_to: int | None
     cut_to: int | None
     min_frames: int
+    min_samples: int
+    max_samples: int | None
     max_length: int
 
     def num_samples(self, num_frames: int) -> int:
@@ -59,6 +63,7 @@ def preprocessing_of(
     shift = extractor.num_samples(2) - length
     leaves_out = has_mask or extractor.return_attention_mask
     is_padded = has_head and extractor.padding == "max_length" and not leaves_out
+    cut_to = extractor.max_length if has_head and extractor.truncation else None
     # What is not normalised is (x - 0) / (2 * 0.5).
     mean, std = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)
     return Preprocessing(
@@ -74,7 +79,9 @@ def preprocessing_of(
         mean=float(mean),
         std=float(std),
         pad_to=extractor.max_length if is_padded else None,
-        cut_to=extractor.max_length if has_head and extractor.truncation else None,
+        cut_to=cut_to,
         min_frames=config.patch_shape[1],
+        min_samples=extractor.num_samples(1 if is_padded else config.patch_shape[1]),
+        max_samples=None if cut_to is None else extractor.num_samples(cut_to),
         max_length=config.max_length,
     )

@@ -23,10 +23,12 @@ class Report:
         dtype (`str`): Of its weights in the file.
         opset (`int`): Of ONNX.
         folder (`Path`): Where the files are.
+        waveform_input (`bool`): Whether outputs are computed from filter banks in the graph.
     """
 
-    def __init__(self, model_class: str, dtype: str, opset: int, folder: Path):
+    def __init__(self, model_class: str, dtype: str, opset: int, folder: Path, waveform_input: bool):
         self.model_class, self.dtype, self.opset, self.folder = model_class, dtype, opset, folder
+        self.waveform_input = waveform_input
         self.batches: list[str] = []
         self.differences: dict[str, float] = {}
         self.clip_differences: dict[str, float] = {}
@@ -63,7 +65,7 @@ class Report:
         """ConversionError if anything is not finite, or in float32 differs by more than rounding."""
         for differences, tolerance, where in (
             (self.differences, TOLERANCE, ""),
-            (self.clip_differences, TOLERANCE if self.filter_banks is None else CLIP_TOLERANCE, " on bundled clips"),
+            (self.clip_differences, CLIP_TOLERANCE if self.waveform_input else TOLERANCE, " on bundled clips"),
         ):
             for name, difference in differences.items():
                 if not math.isfinite(difference):

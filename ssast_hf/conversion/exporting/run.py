@@ -19,15 +19,15 @@ from ..folders import ConversionError, read_feature_extractor
 from ..kinds import kind_of
 from .check import compare, compare_clips, compare_program
 from .filter_banks import FilterBanks
-from .graph import Graph, exported
+from .graph import FeatureGraph, Graph, exported
 from .numbers import preprocessing_of
 from .report import Report
-from .writing import OLDEST_OPSET, check_versions, write_onnx
+from .writing import OLDEST_OPSET, check_versions, write_features, write_onnx
 
 
 WRITTEN = (
-    "model.onnx", "model.onnx.data", "model.pt2", "infer.py", "labels.json", "preprocessor.json", "report.md",
-    "metrics.json",
+    "model.onnx", "model.onnx.data", "model.pt2", "features.onnx", "infer.py", "labels.json", "preprocessor.json",
+    "report.md", "metrics.json",
 )  # fmt: skip
 # Between words in vocabularies of Wav2Vec2CTCTokenizer.
 WORD_DELIMITER = "|"
@@ -50,7 +50,8 @@ def export_onnx(
     Inputs are `input_values` (batch, frames, mels), or `waveform` (batch, samples); on request `attention_mask`, of
     the same length, int64; and for a pretraining model `bool_masked_pos` (batch, patches). Outputs have their names
     in PyTorch and are float32. Beside it lie `preprocessor.json` and `labels.json`; `infer.py`, which needs no
-    PyTorch; and `report.md` and `metrics.json`.
+    PyTorch; `features.onnx`, from waveforms to spectrograms, if these are the input; and `report.md` and
+    `metrics.json`.
 
     Args:
         model_dir (`str` or `Path`): A folder of any class of this package.
@@ -94,14 +95,19 @@ def export_onnx(
         if pt2:
             torch.export.save(program, folder / "model.pt2")
         del program, written  # their memory
-        (folder / "preprocessor.json").write_text(json.dumps(asdict(numbers), indent=2) + "\n", encoding="utf-8")
+        graphs = ["model.onnx"]
+        if not waveform_input:
+            write_features(FeatureGraph(FilterBanks(numbers)), folder / "features.onnx", opset)
+            graphs.insert(0, "features.onnx")
+        fields = asdict(numbers) | {"graphs": graphs}
+        (folder / "preprocessor.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         labels = labels_of(model_dir, model)
         (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if not isinstance(model, SSASTForPretraining):  # which asks for a mask that no recording has
             (folder / "infer.py").write_text((FOLDER / "infer.py").read_text(encoding="utf-8"), encoding="utf-8")
-        report = Report(type(model).__name__, dtype, opset, folder)
+        report = Report(type(model).__name__, dtype, opset, folder, waveform_input)
         compare(graph, folder / "model.onnx", report)
-        compare_clips(graph, extractor, numbers, folder / "model.onnx", report)
+        compare_clips(graph, extractor, numbers, folder, report)
         if pt2:
             compare_program(graph, folder / "model.pt2", report)
         report.refuse()

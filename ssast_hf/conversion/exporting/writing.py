@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 from packaging.version import Version
+from torch import nn
 from torch.export import ExportedProgram
 
 from ...storage.guards import reason
 from ..folders import ConversionError
-from .graph import Graph, exporting
+from .graph import FeatureGraph, Graph, exported_features, exporting
 
 
 # PyTorch writes operators of this version of ONNX, and onnxruntime has read the format of such files since then.
@@ -51,11 +52,23 @@ def check_versions(opset: int):
 
 def write_onnx(program: ExportedProgram, graph: Graph, path: Path, opset: int, quantise: bool):
     """Write `path`, in onnxruntime's 8 bit integers on request; ConversionError if a size was fixed on the way."""
-    inputs = graph.example(1, graph.model.config.patch_shape[1])
+    save_onnx(program, graph, graph.example(1, graph.model.config.patch_shape[1]), path, opset)
+    if quantise:
+        quantise_linear(path)
+
+
+def write_features(graph: FeatureGraph, path: Path, opset: int):
+    """The same of features alone."""
+    inputs = graph.example(1, graph.filter_banks.numbers.min_frames)
+    save_onnx(exported_features(graph), graph, inputs, path, opset)
+
+
+def save_onnx(program: ExportedProgram, module: nn.Module, inputs: dict[str, torch.Tensor], path: Path, opset: int):
+    """A program of `module`, whose inputs and outputs are named as there."""
     with torch.no_grad():
-        names = list(graph(**inputs))
-    size = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
-    with quiet(), exporting(type(graph.model).__name__):
+        names = list(module(**inputs))
+    size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+    with quiet(), exporting(path.name):
         written = torch.onnx.export(
             program,
             dynamo=True,
@@ -68,8 +81,6 @@ def write_onnx(program: ExportedProgram, graph: Graph, path: Path, opset: int, q
         written.save(path, external_data=size > MOST_BYTES)
     check_opset(path, opset)
     check_sizes_are_open(path)
-    if quantise:
-        quantise_linear(path)
 
 
 @contextmanager

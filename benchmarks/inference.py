@@ -3,13 +3,16 @@ From waveform to label: this package's classifier in several forms against stock
 
     python benchmarks/inference.py
     python benchmarks/inference.py --sizes nano --batches 1 --repeats 3 --seconds 2
+    python benchmarks/inference.py --batches 1 --shortest 0.5
     python benchmarks/inference.py --sizes --models fold-1 fold-2 --manifests fold-1.csv fold-2.csv
 
 All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
 form answers while stock AST answers once. `int8` needs torchao, and is left out without it. Of ONNX, the filter banks
-are in the graph. With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the
-columns `path` and `category`, the accuracy over all of them is measured in each form as well; not of stock AST, which
-pools otherwise.
+are in the graph. With `--shortest`, clips are of all lengths from that to `--seconds`, one at a time: stock AST pads
+them to its input, since its classifier knows no mask, and the others take them as they are.
+
+With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the columns `path` and
+`category`, the accuracy over all of them is measured in each form as well; not of stock AST, which pools otherwise.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from ssast_hf.conversion import convert_hf_to_ast, export_onnx
 
 
 RATE = 16000
+MIXED = 8
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
 FORMS = ("eager", "sdpa", "compiled", "bf16", "int8", "onnx float32", "onnx int8")
@@ -43,6 +47,7 @@ def main():
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip, and of the models' input")
+    parser.add_argument("--shortest", type=float, help="seconds; eight clips from that to --seconds, one at a time")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, help="PyTorch's and onnxruntime's own choice if not given")
     parser.add_argument("--forms", nargs="+", choices=FORMS, help="only these, and eager, the reference of accuracy")
@@ -52,6 +57,8 @@ def main():
     arguments = parser.parse_args()
     if len(arguments.models) != len(arguments.manifests):
         parser.error("--manifests needs one table for each of --models")
+    if arguments.shortest and arguments.batches != [1]:
+        parser.error("--shortest is for --batches 1")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     logging.set_verbosity_error()
@@ -61,26 +68,31 @@ def main():
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for size in arguments.sizes:
-            folder = make_model(size, Path(scratch, size), arguments.seconds)
+            folder = make_model(size, Path(scratch, size), arguments.seconds, is_padded=arguments.shortest is None)
             forms = forms_of(folder, arguments.forms, arguments.threads, with_stock=True)
-            for batch in arguments.batches:
-                rows += rates(size, forms, cut(batch, arguments.seconds), arguments.repeats)
+            if arguments.shortest:
+                clips = cut(np.linspace(arguments.shortest, arguments.seconds, MIXED))
+                rows += rates(size, forms, [[clip] for clip in clips], arguments.repeats)
+            else:
+                for batch in arguments.batches:
+                    rows += rates(size, forms, [cut([arguments.seconds] * batch)], arguments.repeats)
         if rows:
             report(rows)
         if arguments.models:
             report(accuracies(arguments, Path(scratch)))
 
 
-def cut(count: int, seconds: float) -> list[np.ndarray]:
-    """Pieces of the bundled recordings, one after another, from random places; the same for every run."""
+def cut(seconds) -> list[np.ndarray]:
+    """Pieces of these lengths of the bundled recordings, one after another, from random places; the same each time."""
     random = np.random.default_rng(0)
     recording = np.concatenate([load_audio(path) for path in bundled_clips()])
-    length = int(seconds * RATE)
-    return [recording[start : start + length].copy() for start in random.integers(len(recording) - length, size=count)]
+    lengths = [int(each * RATE) for each in seconds]
+    starts = [int(random.integers(len(recording) - length)) for length in lengths]
+    return [recording[start : start + length].copy() for start, length in zip(starts, lengths, strict=True)]
 
 
-def make_model(size: str, folder: Path, seconds: float) -> Path:
-    """A folder of a classifier of ten classes that pools as stock AST does."""
+def make_model(size: str, folder: Path, seconds: float, is_padded: bool) -> Path:
+    """A folder of a classifier of ten classes that pools as stock AST does, and pads as it does or masks padding."""
     frames = max(int(100 * seconds) // 16 * 16, 32)
     torch.manual_seed(0)
     labels = {number: f"class {number}" for number in range(10)}
@@ -95,7 +107,8 @@ def make_model(size: str, folder: Path, seconds: float) -> Path:
         )
         model = SSASTForAudioClassification(config)
     model.save_pretrained(folder)
-    SSASTFeatureExtractor(max_length=frames).save_pretrained(folder)
+    how = {} if is_padded else {"padding": "longest", "return_attention_mask": True}
+    SSASTFeatureExtractor(max_length=frames, **how).save_pretrained(folder)
     return folder
 
 
@@ -162,17 +175,20 @@ def in_onnxruntime(path: Path, threads: int | None):
     return classify
 
 
-def rates(size: str, forms: dict, clips: list[np.ndarray], repeats: int) -> list[dict]:
+def rates(size: str, forms: dict, batches: list[list[np.ndarray]], repeats: int) -> list[dict]:
     """Milliseconds per clip of each form, and how it compares with stock AST."""
+    count = sum(map(len, batches))
     medians = interleaved_medians(
-        {name: lambda classify=classify: classify(clips) for name, classify in forms.items()}, repeats, warmup=2
+        {name: lambda classify=classify: [*map(classify, batches)] for name, classify in forms.items()},
+        repeats,
+        warmup=1,
     )
     return [
         {
             "size": size,
-            "batch": len(clips),
+            "batch": len(batches[0]),
             "form": name,
-            "ms/clip": 1000 * seconds / len(clips),
+            "ms/clip": 1000 * seconds / count,
             "x stock": medians["stock"] / seconds,
         }
         for name, seconds in medians.items()

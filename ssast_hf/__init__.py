@@ -2,11 +2,11 @@
 
 __version__ = "0.1.0"
 
-from .cli import is_running, parse
+from .cli import begin, is_running
 
 
 if is_running():  # help and errors of the command line come before the seconds that PyTorch and transformers take
-    parse()
+    begin()
 
 import transformers
 from packaging.version import Version

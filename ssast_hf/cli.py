@@ -41,6 +41,8 @@ AGAIN = {
     "embed": "embeds what is missing",
     "evaluate": "embeds what is missing",
 }
+# Commands that have a `check(arguments)`, too, of what can be told before PyTorch and transformers are imported.
+CHECKED_EARLY = ("finetune",)
 # Commands whose options parsers of their own read, help included.
 PASSED_ON = ("pretrain", "finetune")
 
@@ -49,8 +51,20 @@ def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status: 0, or 1 after an error that the user can do something about."""
     command, arguments = parse(argv)
     quiet_transformers()
+    return attempt(command, "run", arguments)
+
+
+def begin():
+    """What the command that is running does before PyTorch is imported: it may end here, with help or an error."""
+    command, arguments = parse()
+    if command in CHECKED_EARLY and (status := attempt(command, "check", arguments)):
+        sys.exit(status)
+
+
+def attempt(command: str, function: str, arguments: dict) -> int:
+    """Call a function of a command's module and print what it returns; the exit status, as in [`main`]."""
     try:
-        for line in import_module(f".{COMMANDS[command]}", __package__).run(arguments):
+        for line in getattr(import_module(f".{COMMANDS[command]}", __package__), function)(arguments) or ():
             print(line, flush=True)
     except (ValueError, OSError, ImportError, MemoryError) as error:
         print(f"error: {message_of(error, command)}", file=sys.stderr)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from torch.utils.data import ConcatDataset
 from tqdm import tqdm
 
 from ..storage.guards import reading
@@ -43,8 +42,8 @@ def measure(recordings, sampling_rate: int) -> Lengths:
         recordings ([`Recordings`]): Or several, as a `ConcatDataset`.
         sampling_rate (`int`): The model's, in Hz.
     """
-    if isinstance(recordings, ConcatDataset):
-        parts = [measure(part, sampling_rate) for part in recordings.datasets]
+    if (several := getattr(recordings, "datasets", None)) is not None:
+        parts = [measure(part, sampling_rate) for part in several]
         return Lengths(
             np.concatenate([part.samples for part in parts]), np.concatenate([part.is_entered for part in parts])
         )

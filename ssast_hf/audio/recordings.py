@@ -11,8 +11,6 @@ from reprlib import repr as shortened
 
 import fsspec
 from datasets import Dataset, IterableDataset, concatenate_datasets
-from torch.utils.data import ConcatDataset
-from torch.utils.data import Dataset as MapDataset
 
 from ..storage.guards import UnreadableFile, reading, shortened_line
 from ..storage.urls import check_url
@@ -134,6 +132,8 @@ def stream(source: str, read, **pieces) -> IterableDataset:
 
 def concatenate(parts: list):
     """Several sources as one, all of them streams or none."""
+    from torch.utils.data import ConcatDataset  # here, since whoever checks labels alone does not wait for PyTorch
+
     if len(parts) == 1:
         return parts[0]
     return concatenate_datasets(parts) if isinstance(parts[0], IterableDataset) else ConcatDataset(parts)
@@ -158,7 +158,7 @@ def check_names(paths: list[str], source: str):
             raise UnreadableFile(f"{source} names {shortened(path)}, no path in UTF-8. Correct or rename it.")
 
 
-class Recordings(MapDataset):
+class Recordings:
     """
     Where the recordings of a `datasets.Dataset` are: items as [`as_recording`] makes them. Audio files in a table are
     views of it, not copies.
@@ -186,6 +186,9 @@ class Recordings(MapDataset):
         if self.tables is not None and (content := first_content(self.tables[index].column("audio").chunk(0))):
             return named(content, self.source, index)
         return as_recording(self.rows[index], self.source, index)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
 
 
 def as_recording(row: dict, source: str, number: int) -> dict:

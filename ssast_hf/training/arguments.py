@@ -3,15 +3,13 @@
 import argparse
 import difflib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 from transformers import HfArgumentParser, TrainingArguments
 
-
-def option(help: str, default=None, **metadata):
-    return field(default=default, metadata={"help": help} | metadata)
+from .option import option
 
 
 # What people try, of other programs -> the option that is meant.

@@ -10,3 +10,10 @@ def run(arguments: dict) -> list[str]:
     from .finetuning.run import main
 
     return main(arguments["options"])
+
+
+def check(arguments: dict):
+    """What can be told before PyTorch is imported."""
+    from .finetuning.early import check_labels
+
+    check_labels(arguments["options"])

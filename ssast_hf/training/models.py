@@ -13,8 +13,8 @@ from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..modeling_ssast import SSASTForPretraining
 from ..storage.guards import reading
 from ..storage.sizes import check_model_folder, read_config_fields, read_extractor_fields, read_sizes
-from .arguments import option
 from .messages import say
+from .option import option
 
 
 # Width, layers and attention heads; the released sizes, and one for trying things out.

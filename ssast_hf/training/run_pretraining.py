@@ -23,12 +23,13 @@ from transformers import set_seed
 from ..audio.bad_files import QUIET_LIST, BadFiles
 from ..audio.batches import Collator
 from ..audio.decoding import audio_packages
-from .arguments import DataArguments, RunArguments, features_on_device, option, parse_into
+from .arguments import DataArguments, RunArguments, features_on_device, parse_into
 from .data_sets import count_recordings, describe, make_datasets, without_decoded_files
 from .defaults import count_steps, resolve_defaults, warn_of_warmup
 from .facts import write_facts
 from .messages import quiet_libraries, say
 from .models import ModelArguments, make_model
+from .option import option
 from .outcome import find_outcome, sentence
 from .pictures import Pictures
 from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone

@@ -1,6 +1,8 @@
 """The fine-tuning command, from labelled files to a tested model."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.audio import intervals
 from ssast_hf.cli import main
 from ssast_hf.training.finetuning import one_split, report
+from ssast_hf.training.finetuning.early import check_labels
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 
 
@@ -261,6 +264,33 @@ def test_what_is_wrong_is_told_in_a_line_before_training(
     assert message in line
     assert not list((tmp_path / "out").glob("checkpoint-*"))
     assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_wrong_labels_are_told_before_pytorch_is_imported(model_dir, sounds, tmp_path):
+    train = table(sounds, "label", lambda i: "ab"[i % 2])
+    (tmp_path / "test.csv").write_text("path,label\nsounds/low/low-0.wav,a\nsounds/low/low-1.wav,c\n")
+    arguments = options(model_dir, train, tmp_path / "out", test_data=tmp_path / "test.csv")
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print("imported", *{{"torch", "transformers"}} & {{*sys.modules}}))
+sys.argv = {["ssast-hf", *map(str, arguments)]!r}
+import ssast_hf
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "imported\n")
+    assert "test.csv, row 2 (" in result.stderr
+    assert "the label 'c' is unknown" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "changes", [{"task": "ctx"}, {"recipe": "audioset"}, {"seed": "one"}, {"train_data": "sounds"}, {"help": ""}]
+)
+def test_early_check_leaves_to_the_command_what_it_cannot_know(model_dir, sounds, tmp_path, monkeypatch, changes):
+    monkeypatch.chdir(tmp_path)
+    wrong = table(sounds, "label", lambda i: "a;b")
+    check_labels(options(model_dir, wrong, tmp_path / "out", **changes))
+    with pytest.raises(ValueError, match="row 1: 2 labels"):
+        check_labels(options(model_dir, wrong, tmp_path / "out"))
 
 
 def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys):

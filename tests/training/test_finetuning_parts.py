@@ -28,12 +28,13 @@ from ssast_hf.audio.splits import Split
 from ssast_hf.training.finetuning.augmenting import Augmentation, beta
 from ssast_hf.training.finetuning.averaging import WeightAverage
 from ssast_hf.training.finetuning.clips import BalancedSampler, LabelledClips
+from ssast_hf.training.finetuning.data_options import LabelledArguments
 from ssast_hf.training.finetuning.events import Clock, counts_of, f1_of
 from ssast_hf.training.finetuning.figures import of_classes
 from ssast_hf.training.finetuning.folds import best_epoch
 from ssast_hf.training.finetuning.model import make_model
 from ssast_hf.training.finetuning.one_split import steps_apart
-from ssast_hf.training.finetuning.options import FinetuningArguments, LabelledArguments, TaskArguments
+from ssast_hf.training.finetuning.options import FinetuningArguments, TaskArguments
 from ssast_hf.training.finetuning.rates import parameter_groups, step_schedule
 from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, with_recipe
 from ssast_hf.training.finetuning.report import how_chosen

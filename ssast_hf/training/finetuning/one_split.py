@@ -20,10 +20,11 @@ from ..run_trainer import train_to_the_end
 from ..stopping import StopRequest
 from .augmenting import Augmentation
 from .clips import LabelledClips, LabelledCollator
+from .data_options import LabelledArguments
 from .lora import add_lora
 from .model import default_learning_rate, leaves_as_stock, make_model, read_extractor
 from .normalising import feature_statistics
-from .options import EPOCHS, FinetuningArguments, LabelledArguments, TaskArguments
+from .options import EPOCHS, FinetuningArguments, TaskArguments
 from .report import write_results
 from .result import keep_result
 from .sameness import check_same_data, data_of

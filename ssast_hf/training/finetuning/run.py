@@ -27,14 +27,16 @@ from ..arguments import parse_into
 from ..messages import quiet_libraries, say
 from ..processes import FolderLock, check_launcher, named_when_lost, told_when_alone
 from ..stopping import EXIT_STATUS, Stopped, StopRequest
+from .data_options import LABEL_KINDS, LabelledArguments
 from .folds import write_folds
 from .lora import check_peft
 from .model import read_extractor, read_start, with_geometry
 from .one_split import Job, finetune_split, prepare, steps_apart
-from .options import FinetuningArguments, LabelledArguments, TaskArguments, check_options
+from .options import FinetuningArguments, TaskArguments, check_options
+from .parts import make_splits
 from .recipes import RECIPES, apply_to_model, with_recipe
 from .report import FIGURES, REPORT, lines_of
-from .splits import Limits, checked, make_splits
+from .splits import Limits, checked
 from .tasks import KINDS
 
 
@@ -103,11 +105,12 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
     shaped = with_geometry(config, task_arguments)
     extractor = read_extractor(start, max_length=shaped.max_length, num_mel_bins=shaped.num_mel_bins)
     cropper = Cropper(extractor, shaped.patch_shape[1], arguments.seed)
-    hop = steps_apart(shaped, extractor) if kind.kind == "events" else None
+    labels = LABEL_KINDS[task_arguments.task]
+    hop = steps_apart(shaped, extractor) if labels == "events" else None
     limits = Limits(cropper, hop, cropper.windows.length if kind.fits_whole else None)
     with arguments.main_process_first(desc="listing the recordings"):
         chosen_by = "validation" if recipe is None else recipe.chosen_by
-        splits, trials = make_splits(data_arguments, kind.kind, arguments.seed, chosen_by)
+        splits, trials = make_splits(data_arguments, labels, arguments.seed, chosen_by)
         whole = [checked(split, trials, limits, data_arguments) for split in splits]
     trials = whole[0][1]
     command = shlex.join(["ssast-hf", "finetune", *argv])

@@ -1,4 +1,4 @@
-"""What is trained on, validated on and tested on, checked before anything else begins."""
+"""Whether what is trained on, validated on and tested on can be used, before anything else begins."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -7,22 +7,20 @@ import numpy as np
 from tqdm import tqdm
 
 from ...audio.cropping import Cropper
-from ...audio.events import load_events
-from ...audio.labelled import LabelledData, LabelOptions, load_labelled
+from ...audio.labelled import LabelledData
 from ...audio.lengths import SLOW, measure
-from ...audio.splits import Split, by_fold, check_apart, check_split, hold_out_share, make_split, unusable
+from ...audio.splits import Split, check_apart, check_split, unusable
 from ..messages import say
 from .clips import LabelledClips, WholeLabels
-from .options import LabelledArguments
-from .trials import Trials, load_trials
+from .data_options import LabelledArguments
+from .parts import without_shared
+from .trials import Trials
 
 
 # Recordings that cannot be used are named up to so many.
 NAMED = 5
 # Threads that decode what is validated and tested on.
 THREADS = 4
-# Of a single split.
-WHOLE = "this run"
 
 
 @dataclass(frozen=True)
@@ -40,54 +38,6 @@ class Limits:
     cropper: Cropper
     hop: int | None = None
     max_samples: int | None = None
-
-
-def label_options(arguments: LabelledArguments, kind: str) -> LabelOptions:
-    names = "audio_column label_column group_column fold_column audio_dir label_csv label_separator".split()
-    given = {name: getattr(arguments, name) for name in names}
-    return LabelOptions(kind=kind, config_name=arguments.dataset_config_name, **given)
-
-
-def make_splits(
-    arguments: LabelledArguments, kind: str, seed: int, chosen_by: str = "validation"
-) -> tuple[list[Split], Trials | None]:
-    """
-    One split, or one per fold, each with a part to train on, one to validate on and one to test on; and the pairs of
-    recordings that speakers are tested on instead, if there are any. The part to validate on is that to test on if the
-    epoch is `chosen_by` the test.
-    """
-    options = label_options(arguments, kind)
-    load = load_events if kind == "events" else load_labelled
-    train = load(arguments.train_data, options, arguments.dataset_split)
-    share = arguments.validation_fraction
-    if arguments.fold_column is not None:
-        splits = by_fold(train, arguments.folds or "all")
-        return [with_validation(split, share, seed, chosen_by) for split in splits], None
-    trials = None if arguments.trials is None else load_trials(arguments.trials, arguments.audio_dir)
-    validation = None
-    if arguments.validation_data is not None:
-        validation = load(arguments.validation_data, options, arguments.validation_split)
-    if trials is not None:
-        if validation is None:
-            train, validation = hold_out_share(train, share, seed)
-        return [replace(make_split(WHOLE, train, validation), chooses_by_test=True)], trials
-    if arguments.test_data is not None:
-        test = load(arguments.test_data, options, arguments.test_split)
-    else:
-        train, test = hold_out_share(train, arguments.test_fraction, seed)
-    return [with_validation(make_split(WHOLE, train, test, validation), share, seed, chosen_by)], None
-
-
-def with_validation(split: Split, fraction: float, seed: int, chosen_by: str) -> Split:
-    """A split with something to validate on: what there is, the test itself, or a share of what is trained on."""
-    if split.validation is not None:
-        return split
-    if chosen_by != "validation":
-        return replace(split, validation=split.test)
-    if len(split.train) < 2:
-        raise ValueError(f"{split.train.source}: {split.name} has {len(split.train)} recordings to train on; too few.")
-    train, validation = hold_out_share(split.train, fraction, seed)
-    return replace(split, train=train, validation=validation)
 
 
 def checked(
@@ -115,11 +65,6 @@ def checked(
     trials = without_unusable(trials, limits, arguments)
     check_apart(without_shared(split).parts | {"trials": trials.recordings})
     return split, trials
-
-
-def without_shared(split: Split) -> Split:
-    """The parts that have to be apart: without the validation if that is the test."""
-    return replace(split, validation=None) if split.validation is split.test else split
 
 
 def without_unusable(data, limits: Limits, arguments: LabelledArguments, is_training: bool = False):

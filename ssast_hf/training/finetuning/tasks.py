@@ -28,7 +28,6 @@ class Task:
         smoothing (`float`): How much of a label is spread over all classes.
     """
 
-    kind = "class"  # of the labels, as in `LabelOptions`
     head = "SSASTForAudioClassification"
     figures: tuple[str, ...] = ("accuracy", "macro_f1")  # that a validation has besides the loss
     best = "accuracy"  # by which of them the result is chosen
@@ -140,7 +139,7 @@ class Classification(Task):
 class Multilabel(Task):
     """Any number of classes of each recording."""
 
-    kind, figures, best = "classes", ("mean_average_precision", "roc_auc"), "mean_average_precision"
+    figures, best = ("mean_average_precision", "roc_auc"), "mean_average_precision"
 
     def __init__(self, loss: str = "cross_entropy", smoothing: float = 0.0):
         super().__init__("binary_cross_entropy", smoothing)
@@ -165,7 +164,7 @@ class Multilabel(Task):
 class Regression(Task):
     """A number of each recording."""
 
-    kind, figures, best = "number", ("mean_absolute_error", "mean_squared_error", "r2"), "loss"
+    figures, best = ("mean_absolute_error", "mean_squared_error", "r2"), "loss"
 
     def fields(self) -> dict:
         return super().fields() | {"problem_type": "regression"}
@@ -187,7 +186,7 @@ class Regression(Task):
 class Speaker(Task):
     """Who speaks."""
 
-    kind, head = "speaker", "SSASTForXVector"
+    head = "SSASTForXVector"
 
     def mistakes(self, scores, targets, test) -> list[Mistake | None]:
         return super().mistakes(self.config.am_softmax_scale * scores, targets, test)
@@ -196,7 +195,7 @@ class Speaker(Task):
 class Transcription(Task):
     """What is said, in characters."""
 
-    kind, head, fits_whole = "text", "SSASTForCTC", True
+    head, fits_whole = "SSASTForCTC", True
     figures, best = ("word_error_rate", "character_error_rate"), "word_error_rate"
 
     def begin(self, start, config, train):
@@ -241,7 +240,7 @@ class Transcription(Task):
 class Frames(Task):
     """When something sounds, and what."""
 
-    kind, head = "events", "SSASTForAudioFrameClassification"
+    head = "SSASTForAudioFrameClassification"
     figures, best = ("segment_f1", "event_f1"), "segment_f1"
 
     def fields(self) -> dict:

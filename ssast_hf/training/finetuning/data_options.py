@@ -1,0 +1,52 @@
+"""Options about labelled data, which need neither PyTorch nor transformers."""
+
+from dataclasses import dataclass
+
+from ..option import option
+
+
+# What is trained -> what its labels are, as in `LabelOptions`.
+LABEL_KINDS = {
+    "classification": "class",
+    "multilabel": "classes",
+    "regression": "number",
+    "speaker": "speaker",
+    "ctc": "text",
+    "frames": "events",
+}
+
+
+@dataclass
+class LabelledArguments:
+    """What it is trained and tested on."""
+
+    _argument_group_name = "labelled data"
+
+    train_data: str = option(
+        "a folder with a sub-folder per class; a manifest (.csv, .tsv, .jsonl, .json) or .parquet files with a column "
+        "of labels; or a data set on the Hub"
+    )
+    validation_data: str | None = option("the same, to choose the best weights by (default: a part of that)")
+    test_data: str | None = option("the same, to test the result on once (default: a part likewise)")
+    trials: str | None = option(
+        "table of pairs to test speakers on: two columns of paths, and a label, 1 for the same speaker and 0 else"
+    )
+    validation_fraction: float = option("how much to hold out for validation, of each class alike", 0.2)
+    test_fraction: float = option("how much to hold out for the test before that, if there are no folds", 0.2)
+    fold_column: str | None = option("column of folds: each is tested on after training on the others")
+    folds: list[str] | None = option("which of them (default: all)")
+    group_column: str | None = option("column such as speaker; no group is in two parts")
+    label_column: str | None = option("column of labels (default: found by its usual names)")
+    audio_column: str | None = option("column of audio or paths (default: found by its usual names)")
+    audio_dir: str | None = option("folder that paths are relative to (default: the manifest's, or its audio/)")
+    label_csv: str | None = option("the original's table of classes: index, mid, display_name")
+    label_separator: str | None = option(
+        "between several labels in one cell (default: ; | or ,); none if names may have these"
+    )
+    min_per_class: int = option("the fewest examples that a class may have in each part", 2)
+    dataset_config_name: str | None = option("configuration of a data set on the Hub")
+    dataset_split: str = option("its split to train on", "train")
+    validation_split: str = option("the split of --validation_data", "validation")
+    test_split: str = option("the split of --test_data", "test")
+    max_bad_fraction: float = option("stop when more of the recordings than this cannot be used", 0.01)
+    on_bad_file: str = option("what to do about one that cannot be used", "skip", choices=["skip", "raise"])

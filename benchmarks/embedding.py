@@ -4,9 +4,10 @@ Embedding with `Embedder` against the loop that a user would write around stock 
     python benchmarks/embedding.py
     python benchmarks/embedding.py --only rates --sizes tiny --clips 64 --repeats 5
 
-Clips are pieces of the bundled recordings, in memory: of 0.5 to 10 s, evenly spread, and of 10 s. The loop pads each
-to 10 s, as stock AST's feature extractor does; it takes 1 or 16 clips at a time. Base and tiny have random weights;
-nano is the bundled model with its input lengthened to 10 s. In the defaults about 10 minutes on two cores.
+Clips are pieces of the bundled recordings, in memory: `mixed`, of 0.5 to 10 s, as many of each second; `octaves`, of
+0.5 to 10 s, as many from 0.5 to 1 s as from 1 to 2 s and so on, as where most sounds are short; and `equal`, of 10 s.
+The loop pads each to 10 s, as stock AST's feature extractor does; it takes 1 or 16 clips at a time. Base and tiny have
+random weights; nano is the bundled model with its input lengthened to 10 s. In the defaults half an hour on two cores.
 
 The tables: `rates`, clips per second; `data`, how much of the time goes into reading clips from files, when nothing
 else reads them meanwhile; `types`, other data types on clips of 10 s, and the cosine to float32 of the embeddings of
@@ -45,6 +46,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["rates", "data", "types", "memory"])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
+    parser.add_argument("--sets", nargs="+", default=["mixed", "octaves", "equal"], help="clips that rates are of")
     parser.add_argument("--clips", type=int, default=32, help="clips of each kind, per run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory_clips", type=int, default=10_000)
@@ -55,12 +57,18 @@ def main():
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
-    sets = {"mixed": cut(arguments.clips, SHORTEST), "equal": cut(arguments.clips, LONGEST)}
+    spread = {
+        "mixed": np.linspace(SHORTEST, LONGEST, arguments.clips),
+        "octaves": np.geomspace(SHORTEST, LONGEST, arguments.clips),
+        "equal": np.full(arguments.clips, LONGEST),
+    }
+    sets = {name: cut(lengths) for name, lengths in spread.items()}
     print(f"{torch.get_num_threads()} threads, PyTorch {torch.__version__}, stock features by {stock_library()}")
     with tempfile.TemporaryDirectory() as scratch:
         folders = {size: make_model(size, Path(scratch, size)) for size in arguments.sizes}
         if "rates" in arguments.only:
-            report([row for size in folders for row in rates(size, folders[size], sets, arguments.repeats)])
+            chosen = {name: sets[name] for name in arguments.sets}
+            report([row for size in folders for row in rates(size, folders[size], chosen, arguments.repeats)])
         if "data" in arguments.only:
             files = write_files(sets["mixed"], Path(scratch, "clips"))
             report([waiting(size, folders[size], files, arguments.repeats) for size in folders])
@@ -74,14 +82,14 @@ def stock_library() -> str:
     return "torchaudio" if importlib.util.find_spec("torchaudio") else "numpy"
 
 
-def cut(count: int, shortest: int) -> list[np.ndarray]:
+def cut(lengths: np.ndarray) -> list[np.ndarray]:
     """Pieces of the bundled recordings, one after another, from random places; the same for every run."""
     random = np.random.default_rng(0)
     recording = np.concatenate([load_audio(path) for path in bundled_clips()])
-    lengths = np.linspace(shortest, LONGEST, count).astype(int)
+    lengths = lengths.astype(int)
     starts = [int(random.integers(len(recording) - length + 1)) for length in lengths]
     clips = [recording[start : start + length].copy() for start, length in zip(starts, lengths, strict=True)]
-    return [clips[i] for i in random.permutation(count)]
+    return [clips[i] for i in random.permutation(len(clips))]
 
 
 def make_model(size: str, folder: Path) -> Path:
@@ -214,7 +222,7 @@ def lowest_cosine(values: np.ndarray, expected: np.ndarray) -> str:
 
 def memory(folder: Path, count: int) -> list[dict]:
     """What the process has for itself, as more and more clips of 0.5 to 2 s have gone through one embedder."""
-    embedder, process, clips = Embedder(folder), psutil.Process(), cut(count=200, shortest=SHORTEST)
+    embedder, process, clips = Embedder(folder), psutil.Process(), cut(np.linspace(SHORTEST, LONGEST, 200))
     clips = [clip[: max(len(clip) // 5, SHORTEST)] for clip in clips]
     marks, rows = [max(count * part // 100, 200) for part in (10, 20, 40, 60, 80, 100)], []
     for done in tqdm(range(200, max(marks) + 1, 200), desc="memory"):

@@ -38,6 +38,7 @@ from ssast_hf.conversion import convert_hf_to_ast
 
 
 RATE, LONGEST, SHORTEST, FRAMES = 16000, 160000, 8000, 1024
+SETS = ["mixed", "octaves", "equal"]
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
 
@@ -46,7 +47,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--only", nargs="+", default=["rates", "data", "types", "memory"])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
-    parser.add_argument("--sets", nargs="+", default=["mixed", "octaves", "equal"], help="clips that rates are of")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS, help="clips that rates are of")
     parser.add_argument("--clips", type=int, default=32, help="clips of each kind, per run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory_clips", type=int, default=10_000)

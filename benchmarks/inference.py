@@ -8,8 +8,8 @@ From waveform to label: this package's classifier in several forms against stock
 
 All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
 form answers while stock AST answers once. `int8` needs torchao, and is left out without it. Of ONNX, the filter banks
-are in the graph. With `--shortest`, clips are of all lengths from that to `--seconds`, one at a time: stock AST pads
-them to its input, since its classifier knows no mask, and the others take them as they are.
+are in the graph. With `--shortest`, eight clips, their lengths evenly spread from that to `--seconds`, come one at a
+time: stock AST pads them to its input, since it knows no mask, and the others take them as they are, under a mask.
 
 With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the columns `path` and
 `category`, the accuracy over all of them is measured in each form as well; not of stock AST, which pools otherwise.
@@ -36,7 +36,7 @@ from ssast_hf.conversion import convert_hf_to_ast, export_onnx
 
 
 RATE = 16000
-MIXED = 8
+MIXED, SHORTEST = 8, 0.2
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
 FORMS = ("eager", "sdpa", "compiled", "bf16", "int8", "onnx float32", "onnx int8")
@@ -57,8 +57,8 @@ def main():
     arguments = parser.parse_args()
     if len(arguments.models) != len(arguments.manifests):
         parser.error("--manifests needs one table for each of --models")
-    if arguments.shortest and arguments.batches != [1]:
-        parser.error("--shortest is for --batches 1")
+    if arguments.shortest is not None and (arguments.batches != [1] or arguments.shortest < SHORTEST):
+        parser.error(f"--shortest is for --batches 1, and at least {SHORTEST} s: a patch")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     logging.set_verbosity_error()
@@ -70,7 +70,7 @@ def main():
         for size in arguments.sizes:
             folder = make_model(size, Path(scratch, size), arguments.seconds, is_padded=arguments.shortest is None)
             forms = forms_of(folder, arguments.forms, arguments.threads, with_stock=True)
-            if arguments.shortest:
+            if arguments.shortest is not None:
                 clips = cut(np.linspace(arguments.shortest, arguments.seconds, MIXED))
                 rows += rates(size, forms, [[clip] for clip in clips], arguments.repeats)
             else:

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import multiprocessing
 import os
 import sys
 from importlib import import_module
@@ -57,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
 def begin():
     """What the command that is running does before PyTorch is imported: it may end here, with help or an error."""
     command, arguments = parse()
-    if command in CHECKED_EARLY and (status := attempt(command, "check", arguments)):
+    is_worker = multiprocessing.current_process().name != "MainProcess"  # one that reads data, and imports this, too
+    if command in CHECKED_EARLY and not is_worker and (status := attempt(command, "check", arguments)):
         sys.exit(status)
 
 

@@ -15,13 +15,17 @@ from transformers import (
     AutoModelForAudioXVector,
     AutoModelForCTC,
     AutoTokenizer,
+    HfArgumentParser,
+    TrainingArguments,
 )
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.audio import intervals
 from ssast_hf.cli import main
 from ssast_hf.training.finetuning import one_split, report
-from ssast_hf.training.finetuning.early import check_labels
+from ssast_hf.training.finetuning.data_options import LabelledArguments
+from ssast_hf.training.finetuning.early import check_labels, read_options
+from ssast_hf.training.finetuning.options import TaskArguments
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 
 
@@ -283,7 +287,19 @@ import ssast_hf
 
 
 @pytest.mark.parametrize(
-    "changes", [{"task": "ctx"}, {"recipe": "audioset"}, {"seed": "one"}, {"train_data": "sounds"}, {"help": ""}]
+    "changes",
+    [
+        {"task": "ctx"},
+        {"task": "frames"},
+        {"recipe": "audioset"},
+        {"seed": "one"},
+        {"train_data": "sounds"},
+        {"help": ""},
+        {"lable_column": "label"},
+        {"test_fraction": 1.5},
+        {"trials": "sounds.csv"},
+    ],
+    ids=str,
 )
 def test_early_check_leaves_to_the_command_what_it_cannot_know(model_dir, sounds, tmp_path, monkeypatch, changes):
     monkeypatch.chdir(tmp_path)
@@ -291,6 +307,18 @@ def test_early_check_leaves_to_the_command_what_it_cannot_know(model_dir, sounds
     check_labels(options(model_dir, wrong, tmp_path / "out", **changes))
     with pytest.raises(ValueError, match="row 1: 2 labels"):
         check_labels(options(model_dir, wrong, tmp_path / "out"))
+
+
+def test_early_check_reads_options_as_the_command_does():
+    line = "--train_data=a.csv --test-data b.csv --min-per-class 1 --fold_column fold --folds 1 2 --label-column x"
+    line += " --validation_fraction 0.3 --on_bad_file raise --task speaker --seed 7 --lr_step_decay -1 --mean -4.2"
+    parser = HfArgumentParser((TaskArguments, LabelledArguments), allow_abbrev=False)
+    task, data, _ = parser.parse_args_into_dataclasses(line.split(), return_remaining_strings=True)
+    found = vars(read_options(line.split()))
+    assert (found.pop("task"), found.pop("recipe"), found.pop("seed")) == (task.task, None, 7)
+    assert found == vars(data)
+    defaults = read_options(["--train_data", "a.csv"])
+    assert (defaults.task, defaults.seed) == (TaskArguments.task, TrainingArguments.seed)
 
 
 def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys):

@@ -27,6 +27,7 @@ class Preprocessing:
         min_samples (`int`): Fewest samples that become as many, with padding.
         max_samples (`int`, *optional*): Most samples that are used.
         max_length (`int`): Frames of a clip of the length that the model was made for.
+        time_stride (`int`): Frames from one time step of the outputs to the next.
     """
 
     sampling_rate: int
@@ -46,6 +47,7 @@ class Preprocessing:
     min_samples: int
     max_samples: int | None
     max_length: int
+    time_stride: int
 
     def num_samples(self, num_frames: int) -> int:
         """The samples that `num_frames` frames of a spectrogram take."""
@@ -84,4 +86,5 @@ def preprocessing_of(
         min_samples=extractor.num_samples(1 if is_padded else config.patch_shape[1]),
         max_samples=None if cut_to is None else extractor.num_samples(cut_to),
         max_length=config.max_length,
+        time_stride=config.time_stride,
     )

@@ -58,8 +58,9 @@ class Report:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Of the weights that were written, in bytes."""
-        return {path.name: path.stat().st_size for path in sorted(self.folder.glob("model.*"))}
+        """Of what was written, in bytes."""
+        files = [*self.folder.glob("model.*"), *self.folder.glob("features.*")]
+        return {path.name: path.stat().st_size for path in sorted(files, reverse=True)}
 
     def refuse(self):
         """ConversionError if anything is not finite, or in float32 differs by more than rounding."""
@@ -148,7 +149,8 @@ class Report:
             *(f"| {name} | {difference:.1e} |" for name, difference in self.differences.items()),
         ]
         if self.filter_banks is not None:
-            lines += ["", f"Log-mel filter banks in the graph are within {self.filter_banks:.1e} of the extractor's."]
+            graph = "the graph" if self.waveform_input else "features.onnx"
+            lines += ["", f"Log-mel filter banks in {graph} are within {self.filter_banks:.1e} of the extractor's."]
         if self.clips:
             lines += [
                 "",

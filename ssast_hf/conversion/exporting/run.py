@@ -95,15 +95,16 @@ def export_onnx(
         if pt2:
             torch.export.save(program, folder / "model.pt2")
         del program, written  # their memory
+        takes_recordings = not isinstance(model, SSASTForPretraining)  # which asks for a mask, too
         graphs = ["model.onnx"]
-        if not waveform_input:
+        if takes_recordings and not waveform_input:
             write_features(FeatureGraph(FilterBanks(numbers)), folder / "features.onnx", opset)
             graphs.insert(0, "features.onnx")
         fields = asdict(numbers) | {"graphs": graphs}
         (folder / "preprocessor.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         labels = labels_of(model_dir, model)
         (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        if not isinstance(model, SSASTForPretraining):  # which asks for a mask that no recording has
+        if takes_recordings:
             (folder / "infer.py").write_text((FOLDER / "infer.py").read_text(encoding="utf-8"), encoding="utf-8")
         report = Report(type(model).__name__, dtype, opset, folder, waveform_input)
         compare(graph, folder / "model.onnx", report)

@@ -50,3 +50,17 @@ class LabelledArguments:
     test_split: str = option("the split of --test_data", "test")
     max_bad_fraction: float = option("stop when more of the recordings than this cannot be used", 0.01)
     on_bad_file: str = option("what to do about one that cannot be used", "skip", choices=["skip", "raise"])
+
+
+def contradiction(data: LabelledArguments, task: str) -> str | None:
+    """What is wrong about these options, as an error of the command line; `None` if nothing is."""
+    for name in ("validation_fraction", "test_fraction"):
+        if not 0 < getattr(data, name) < 1:
+            return f"--{name} is a share above 0 and below 1, got {getattr(data, name):g}"
+    if data.fold_column is not None and (data.validation_data or data.test_data or data.trials):
+        return "--fold_column says what is tested on; leave out --validation_data, --test_data and --trials"
+    if data.folds is not None and data.fold_column is None:
+        return "--folds needs --fold_column"
+    if data.trials is not None and (task != "speaker" or data.test_data):
+        return "--trials is for --task speaker, and takes the place of --test_data"
+    return None

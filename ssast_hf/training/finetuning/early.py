@@ -1,31 +1,36 @@
 """Tables of labels, checked before PyTorch and transformers are imported, which takes many seconds."""
 
 import argparse
+import difflib
 from dataclasses import fields
 from pathlib import Path
 
+from ...audio.labelled import TABLES
 from ...audio.splits import check_split
-from .data_options import LABEL_KINDS, LabelledArguments
+from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 from .parts import make_splits, without_shared
 
 
-TABLES = (".csv", ".tsv", ".jsonl", ".json")
 # To read larger ones takes longer than to import PyTorch, so they are read once, later.
 MOST_BYTES = 10_000_000
+TYPES = {"int": int, "float": float}
 
 
 def check_labels(argv: list[str]):
     """
-    The labels of the parts that a command line names, if all of them are small tables.
+    The labels of the parts that a command line names, if all of them are small tables. What it cannot know is left to
+    the command: a recipe may be of another task, and events are compared with the lengths of all recordings.
 
     Raises:
         ValueError: If a label, a column or a class is missing or makes no sense, with the row or the column.
         OSError: If a table cannot be read.
     """
     options = read_options(argv)
-    if options is None or options.recipe is not None:  # a recipe may be of another task
+    if options is None or options.recipe is not None or options.task == "frames":
         return
     data = LabelledArguments(**{field.name: getattr(options, field.name) for field in fields(LabelledArguments)})
+    if contradiction(data, options.task):
+        return
     given = (data.train_data, data.validation_data, data.test_data, data.trials)
     tables = [Path(source) for source in given if source is not None]
     if not all(path.suffix.lower() in TABLES and path.is_file() for path in tables):
@@ -39,24 +44,28 @@ def check_labels(argv: list[str]):
 
 def read_options(argv: list[str]) -> argparse.Namespace | None:
     """
-    The options of [`LabelledArguments`], `task`, `recipe` and `seed` on a command line; `None` if it is wrong or asks
-    for help, of which the command's own parser speaks.
+    The options of [`LabelledArguments`], `task`, `recipe` and `seed` on a command line; `None` if it may be wrong or
+    asks for help, of which the command's own parser speaks.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for field in fields(LabelledArguments):
         several = "list" in str(field.type)
-        numbers = {"int": int, "float": float}
-        parser.add_argument(
-            f"--{field.name}",
-            default=field.default,
-            nargs="+" if several else None,
-            type=numbers.get(getattr(field.type, "__name__", ""), str),
-        )
+        kind = TYPES.get(getattr(field.type, "__name__", ""), str)
+        parser.add_argument(*spellings(field.name), default=field.default, nargs="+" if several else None, type=kind)
     parser.add_argument("--task", default="classification", choices=LABEL_KINDS)
     parser.add_argument("--recipe")
     parser.add_argument("--seed", type=int, default=42)
     try:
-        options, _ = parser.parse_known_args(argv)
+        options, others = parser.parse_known_args(argv)
     except argparse.ArgumentError:
         return None
-    return None if options.train_data is None or {"-h", "--help", "--help-all"} & {*argv} else options
+    known = [name for action in parser._actions for name in action.option_strings]
+    words = [word.partition("=")[0] for word in others if word.startswith("-")]
+    is_misspelt = any(difflib.get_close_matches(word, known, cutoff=0.85) for word in words)
+    is_help = bool({"-h", "--help", "--help-all"}.intersection(words))
+    return None if options.train_data is None or is_help or is_misspelt else options
+
+
+def spellings(name: str) -> list[str]:
+    """Of an option, as `HfArgumentParser` takes it."""
+    return list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..arguments import RunArguments
 from ..option import option
-from .data_options import LABEL_KINDS, LabelledArguments
+from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 
 
 TASKS = list(LABEL_KINDS)
@@ -82,9 +82,8 @@ def check_options(
         parser.error(f"--metric_for_best_model {metric}: --task {task.task} has loss, {', '.join(figures)}")
     if not task.model_name_or_path or not data.train_data:
         parser.error("--model_name_or_path and --train_data are required")
-    for name in ("validation_fraction", "test_fraction"):
-        if not 0 < getattr(data, name) < 1:
-            parser.error(f"--{name} is a share above 0 and below 1, got {getattr(data, name):g}")
+    if text := contradiction(data, task.task):
+        parser.error(text)
     for name, values in {"max_bad_fraction": data, "mixup": arguments}.items():
         if not 0 <= getattr(values, name) <= 1:
             parser.error(f"--{name} is a share from 0 to 1, got {getattr(values, name):g}")
@@ -114,16 +113,10 @@ def check_options(
 
 def check_data(parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments):
     """The same for what it is trained and tested on."""
-    if data.fold_column is not None and (data.validation_data or data.test_data or data.trials):
-        parser.error("--fold_column says what is tested on; leave out --validation_data, --test_data and --trials")
-    if data.folds is not None and data.fold_column is None:
-        parser.error("--folds needs --fold_column")
     if arguments.average_last_epochs and (arguments.max_steps > 0 or arguments.max_minutes is not None):
         parser.error("--average_last_epochs needs whole epochs: pass --num_train_epochs")
     if data.fold_column is not None and arguments.max_minutes is not None:
         parser.error("--max_minutes ends one run, and folds are several; pass --max_steps or --num_train_epochs")
-    if data.trials is not None and (task.task != "speaker" or data.test_data):
-        parser.error("--trials is for --task speaker, and takes the place of --test_data")
 
 
 def check_training(parser, task: TaskArguments, arguments: FinetuningArguments):

@@ -37,8 +37,12 @@ NETWORK = "aiohttp datasets fsspec http httpx huggingface_hub requests socket ur
 
 
 def modules() -> dict[tuple[str, ...], Path]:
-    """Names below the package -> file; links are of the bundled model, to files that are here already."""
-    paths = (path for path in PACKAGE.rglob("*.py") if not path.is_symlink())
+    """
+    Names below the package -> file; links are of the bundled model, to files that are here already, and what exports
+    get a copy of is no module.
+    """
+    copied = PACKAGE / "assets" / "onnx"
+    paths = (path for path in PACKAGE.rglob("*.py") if not path.is_symlink() and path.parent != copied)
     return {path.relative_to(PACKAGE).with_suffix("").parts: path for path in paths}
 
 

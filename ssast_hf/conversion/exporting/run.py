@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def export_onnx(
         labels = labels_of(model_dir, model)
         (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if takes_recordings:
-            (folder / "infer.py").write_text((FOLDER / "infer.py").read_text(encoding="utf-8"), encoding="utf-8")
+            shutil.copyfile(FOLDER / "onnx" / "infer.py", folder / "infer.py")
         report = Report(type(model).__name__, dtype, opset, folder, waveform_input)
         compare(graph, folder / "model.onnx", report)
         compare_clips(graph, extractor, numbers, folder, report)

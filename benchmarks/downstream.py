@@ -179,28 +179,32 @@ class Study:
 
     def table(self) -> list[str]:
         """
-        Means over folds and seeds. Intervals are Student's, over seeds: folds share most of what they are trained on,
-        so they are no independent runs.
+        Means over folds and seeds. Intervals are Student's over seeds, or where there is one over folds, which share
+        most of what they are trained on, though their tests have nothing in common; of a single run, its own.
         """
-        cells: dict[tuple, dict[int, list[float]]] = {}
+        cells: dict[tuple, dict[int, list[dict]]] = {}
         for each in self.found:
             name = each["study"].partition(", fold")[0]
             cell = cells.setdefault((name, each["metric"], each["way"], each["labels"]), {})
-            cell.setdefault(each["seed"], []).append(each["value"])
+            cell.setdefault(each["seed"], []).append(each)
         lines = [
-            "| what | figure | how | labels per class | mean | 95 % interval over seeds |",
-            "|---|---|---|---|---|---|",
+            "| what | figure | how | labels per class | mean | 95 % interval | over |",
+            "|---|---|---|---|---|---|---|",
         ]
         for (study, metric, way, labels), of_seeds in cells.items():
-            means = np.array([np.mean(of_folds) for of_folds in of_seeds.values()])
-            if len(means) > 1:
-                low, high = t_interval(means, np.inf if metric == "character_error_rate" else 1.0)
-                between = f"{low:.3f} to {high:.3f}"
+            runs, over = [np.mean([each["value"] for each in folds]) for folds in of_seeds.values()], "seeds"
+            only = next(iter(of_seeds.values()))
+            if len(runs) == 1:
+                runs, over = [each["value"] for each in only], "folds"
+            if len(runs) > 1:
+                interval = t_interval(np.array(runs), np.inf if metric == "character_error_rate" else 1.0)
+                over = f"{len(runs)} {over}"
             else:
-                (of_folds,) = of_seeds.values()
-                between = f"one seed, {len(of_folds)} folds" if len(of_folds) > 1 else "one run"
-            figure = metric.replace("_", " ")
-            lines.append(f"| {study} | {figure} | {way} | {labels or 'all'} | {means.mean():.3f} | {between} |")
+                interval, over = only[0]["interval"], "its test"
+            figure, between = metric.replace("_", " "), " to ".join(f"{end:.3f}" for end in interval)
+            lines.append(
+                f"| {study} | {figure} | {way} | {labels or 'all'} | {np.mean(runs):.3f} | {between} | {over} |"
+            )
         return lines
 
 

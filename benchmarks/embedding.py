@@ -48,6 +48,7 @@ def main():
     parser.add_argument("--only", nargs="+", default=["rates", "data", "types", "memory"])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS, help="clips that rates are of")
+    parser.add_argument("--dtypes", nargs="+", default=["float32"], help="of the Embedder in rates; the loop has float32")
     parser.add_argument("--clips", type=int, default=32, help="clips of each kind, per run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory_clips", type=int, default=10_000)
@@ -69,7 +70,8 @@ def main():
         folders = {size: make_model(size, Path(scratch, size)) for size in arguments.sizes}
         if "rates" in arguments.only:
             chosen = {name: sets[name] for name in arguments.sets}
-            report([row for size in folders for row in rates(size, folders[size], chosen, arguments.repeats)])
+            how = (chosen, arguments.dtypes, arguments.repeats)
+            report([row for size in folders for row in rates(size, folders[size], *how)])
         if "data" in arguments.only:
             files = write_files(sets["mixed"], Path(scratch, "clips"))
             report([waiting(size, folders[size], files, arguments.repeats) for size in folders])
@@ -124,26 +126,25 @@ def stock_loop(extractor, model, batch_size: int, clips: list[np.ndarray]) -> np
     return torch.cat(pooled).numpy()
 
 
-def rates(size: str, folder: Path, sets: dict, repeats: int) -> list[dict]:
+def rates(size: str, folder: Path, sets: dict, dtypes: list[str], repeats: int) -> list[dict]:
     extractor = ASTFeatureExtractor.from_pretrained(folder / "stock")
     model = ASTModel.from_pretrained(folder / "stock", dtype=torch.float32).eval()
-    functions = {
-        "Embedder": Embedder(folder),
-        "loop of 1": partial(stock_loop, extractor, model, 1),
-        "loop of 16": partial(stock_loop, extractor, model, 16),
-    }
+    loops = {f"loop of {count}": partial(stock_loop, extractor, model, count) for count in (1, 16)}
+    embedders = {dtype: Embedder(folder, dtype=dtype) for dtype in dtypes}
     rows = []
     for name, clips in sets.items():
-        seconds = medians(functions, clips, repeats)
-        rows.append(
+        seconds = medians(loops | embedders, clips, repeats)
+        rows += [
             {
                 "size": size,
                 "clips": name,
-                **{f"{each}, clips/s": len(clips) / median for each, median in seconds.items()},
-                "ratio to loop of 1": seconds["loop of 1"] / seconds["Embedder"],
-                "ratio to loop of 16": seconds["loop of 16"] / seconds["Embedder"],
+                "type": dtype,
+                "Embedder, clips/s": len(clips) / seconds[dtype],
+                **{f"{loop}, clips/s": len(clips) / seconds[loop] for loop in loops},
+                **{f"ratio to {loop}": seconds[loop] / seconds[dtype] for loop in loops},
             }
-        )
+            for dtype in dtypes
+        ]
     return rows
 
 

@@ -35,7 +35,7 @@ WAYS = {
     "from scratch": ["--init_from_scratch", "True"],
 }
 ALL = 0
-RATE = 16000
+RATE, SHORTEST = 16000, 0.2
 # Of the table about heads: each against the first.
 HEADS = {
     "speakers, attentive": ["--pooling_mode", "attentive"],
@@ -51,6 +51,11 @@ def write(path: Path, rows: list[dict], columns: list[str]) -> str:
         writer.writeheader()
         writer.writerows(rows)
     return str(path)
+
+
+def digits_of(data: Path) -> list[dict]:
+    """Those that are long enough for a patch."""
+    return [row for row in rows_of(data, "digits") if soundfile.info(row["path"]).duration >= SHORTEST]
 
 
 def few(rows: list[dict], label: str, count: int, seed: int) -> list[dict]:
@@ -264,7 +269,7 @@ def sounds(study, data, tables, options):
 
 
 def digits(study, data, tables, options):
-    rows = rows_of(data, "digits")
+    rows = digits_of(data)
     speakers = sorted({row["speaker"] for row in rows})
     parts = parts_by(rows, "speaker", speakers[0], speakers[1])
     classes(study, "digits of unknown speakers", parts, "digit", tables, options)
@@ -281,7 +286,7 @@ def heads(study, data, tables, options):
         verify(study, "heads", way, arguments, data, tables, options)
     # Of the digits, whose speakers have many recordings each. Readers have one, whose pieces would be in training and
     # in the test.
-    source = write(tables / "softmax.csv", rows_of(data, "digits"), ["path", "speaker", "take"])
+    source = write(tables / "softmax.csv", digits_of(data), ["path", "speaker", "take"])
     for way, task in (("additive margin", "speaker"), ("plain softmax", "classification")):
         for seed in range(options.seeds):
             arguments = ["--train_data", source, "--task", task, "--label_column", "speaker", "--min_per_class", "0"]
@@ -297,7 +302,7 @@ def verify(study, name: str, way: str, arguments: list[str], data, tables, optio
     rows = halves(rows_of(data, "libri251"), tables / "pieces")
     held_out = set(held_out_speakers(data))
     train = [row for row in rows if row["speaker"] not in held_out]
-    others = rows_of(data, of) if of == "digits" else [row for row in rows if row["speaker"] in held_out]
+    others = digits_of(data) if of == "digits" else [row for row in rows if row["speaker"] in held_out]
     source = write(tables / "speakers.csv", train, ["path", "speaker"])
     counts = Counter(row["speaker"] for row in others)
     usable = [row for row in others if counts[row["speaker"]] > 1]

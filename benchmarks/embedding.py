@@ -48,7 +48,9 @@ def main():
     parser.add_argument("--only", nargs="+", default=["rates", "data", "types", "memory"])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS, help="clips that rates are of")
-    parser.add_argument("--dtypes", nargs="+", default=["float32"], help="of the Embedder in rates; the loop has float32")
+    parser.add_argument(
+        "--dtypes", nargs="+", default=["float32"], help="of the Embedder in rates; the loop has float32"
+    )
     parser.add_argument("--clips", type=int, default=32, help="clips of each kind, per run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory_clips", type=int, default=10_000)

@@ -217,9 +217,11 @@ def test_folds_of_one_seed_are_no_runs(tmp_path):
         for fold in (-1, 1)
         for seed in range(2)
     ]
-    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.505 | 0.441 to 0.569 |"
+    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.505 | 0.441 to 0.569 | 2 seeds |"
     study.found = study.found[::2]
-    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.500 | one seed, 2 folds |"
+    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.500 | 0.000 to 1.000 | 2 folds |"
+    study.found = [common | {"study": "s", "seed": 0, "value": 0.5, "interval": [0.4, 0.7]}]
+    assert study.table()[-1] == "| s | accuracy | w | 1 | 0.500 | 0.400 to 0.700 | its test |"
 
 
 def test_other_weights_are_another_run(tmp_path):

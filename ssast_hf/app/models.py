@@ -93,7 +93,7 @@ class Model:
         if missing := sorted(info["missing_keys"]):
             raise ValueError(f"{self.title} lacks weights of pretraining, such as {missing[0]}. {REMEDY}")
         config = model.config
-        if (config.frequency_stride, config.time_stride) != config.patch_shape:
+        if overlaps(config):
             raise ValueError(
                 f"The patches of {self.title} overlap ({config.frequency_stride} x {config.time_stride} apart), so "
                 "one that is hidden shows in others. Choose a model whose patches do not."
@@ -124,12 +124,17 @@ class Model:
 
     def load(self):
         """Load what its tabs need, so that what is wrong with it is said before anybody waits."""
-        if HIDE in self.abilities:
+        if COMPARE in self.abilities:
+            _ = self.embedder
+        if HIDE in self.abilities and not overlaps(self.embedder.encoder.config):
             _ = self.pretraining
         if ANSWER in self.abilities:
             _ = self.predictor
-        if COMPARE in self.abilities:
-            _ = self.embedder
+
+
+def overlaps(config: SSASTConfig) -> bool:
+    """Whether patches share cells of the spectrogram."""
+    return (config.frequency_stride, config.time_stride) != config.patch_shape
 
 
 def fields_of(name: str) -> dict:

@@ -11,18 +11,20 @@ from .pictures import INK, MARK, as_image, blank, in_grey, shortened
 # Rows of a picture, at most.
 MOST_ROWS = 10
 FAINTEST = 0.03
+# Seconds that an answer may end before its recording, and be about all of it.
+ROUNDED = 0.1
 
 
 def draw_answers(answers: list[Answer], seconds: float, kind: str) -> tuple[np.ndarray, int]:
     """
-    A picture (height, width, 4), uint8, of what a head of this kind said of a recording of so many seconds: of a
-    single window a bar per label, as long as its score; of more, when which label had which score; of text, when each
-    of the first words was said. And how many labels or words have no place in it.
+    A picture (height, width, 4), uint8, of what a head of this kind said of a recording of so many seconds: if it is
+    about all of it at once a bar per label, as long as its score; else when which label had which score; of text, when
+    each of the first words was said. And how many labels or words have no place in it.
     """
     if kind == NUMBERS:
         return draw_values(answers, seconds), 0
-    is_single = len({(each.start, each.end) for each in answers}) == 1
-    if is_single and kind != TEXT:
+    is_of_all = all(each.start == 0 and each.end >= seconds - ROUNDED for each in answers)
+    if is_of_all and kind != TEXT:
         return draw_bars(answers[:MOST_ROWS]), max(len(answers) - MOST_ROWS, 0)
     rows = [(each.label, [each]) for each in answers] if kind == TEXT else by_label(answers)
     shown = rows[:MOST_ROWS]

@@ -66,7 +66,12 @@ class BadFiles:
         count, total = self.skipped, max(self.seen, ENOUGH)
         if self.total is not None:
             count, total = len(self.names()), self.total
-        if count > self.max_fraction * total or count >= total:
+        if count >= total:
+            raise ValueError(
+                f"None of {total} recordings can be used; they are listed in {self.path}. Repair or replace them and "
+                f"delete that list. The last one: {reason}"
+            )
+        if count > self.max_fraction * total:
             raise ValueError(
                 f"{count} of {total} recordings cannot be used, more than --max_bad_fraction {self.max_fraction:g} "
                 f"allows; they are listed in {self.path}. Repair or remove them and delete that list, or allow for "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from ..storage.guards import reading, writing
+from ..storage.guards import NoRoom, reading, writing
 from .decoding import BLOCK, audio_packages, check_header, enter, read_mono
 from .lengths import Lengths
 from .opening import open_recording
@@ -43,7 +43,8 @@ class DecodedFiles:
 
         Raises:
             ValueError: If it is no readable audio.
-            OSError: If there is no such file, or no room for it.
+            OSError: If there is no such file.
+            NoRoom: If it does not fit; it may, later on.
         """
         path = self.path_of(recording["name"])
         failed = path.with_suffix(".failed")
@@ -55,6 +56,9 @@ class DecodedFiles:
                 if not path.exists():
                     try:
                         self.decode(recording, path)
+                    except NoRoom:
+                        path.with_suffix(".part").unlink(missing_ok=True)
+                        raise
                     except (ValueError, OSError) as error:
                         failed.write_text(str(error), encoding="utf-8")
                         raise
@@ -77,10 +81,10 @@ class DecodedFiles:
         name, left = recording["name"], self.samples[recording["name"]]
         part = path.with_suffix(".part")
         with (
+            writing(part),
             open_recording(recording) as file,
             reading(name, "a readable audio file", "Repair or remove it."),
             soundfile.SoundFile(file) as sound,
-            writing(part),
             part.open("wb") as output,
         ):
             check_header(sound, name)
@@ -92,7 +96,7 @@ class DecodedFiles:
                 is_last = not len(block)
                 if sound.samplerate != self.sampling_rate:
                     block = stream.resample_chunk(block, last=is_last)
-                block[:left].tofile(output)
+                output.write(block[:left].tobytes())  # `tofile` does not say that a disk is full
                 left -= len(block)
         part.rename(path)
 

@@ -216,7 +216,12 @@ def of_tables(source: str, files: list[str], options: LabelOptions):
             schema = parquet.read_schema(content)
         label = label_column(schema.names, options, file)
         others = other_columns(schema.names, options, file)
-        names = described_classes(schema, label)
+        described = described_classes(schema, label)
+        if file != files[0] and described != names:
+            raise ValueError(
+                f"{file}, column {label!r} describes other classes than {files[0]} does, or in another order."
+            )
+        names = described
         with reading(file, "a readable parquet file"), fsspec.open(file, "rb") as content:
             table = parquet.read_table(content, columns=[label, *others])
         for name in {label, *others}:

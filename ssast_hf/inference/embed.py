@@ -1,5 +1,17 @@
 """Embeddings of all recordings of data sets, as parquet files; a run that was stopped goes on where it was."""
 
+from argparse import ArgumentTypeError
+
+
+def layer_of(text: str) -> int | str:
+    """The number of a hidden state, or the sum that a fine-tuned model has learned."""
+    if text == "weighted":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"expected a number or weighted, got {text!r}") from error
+
 
 def add_arguments(parser):
     parser.add_argument("sources", nargs="+", metavar="SOURCES", help="data sets, as --train_data of pretrain")
@@ -7,7 +19,9 @@ def add_arguments(parser):
     parser.add_argument("--output", required=True, help="folder of the parts, or one file: NAME.npz or NAME.npy")
     parser.add_argument("--level", choices=("clip", "frame", "patch"), help="one vector of each (default: clip)")
     parser.add_argument("--pooling", choices=("mean", "cls", "statistics"), help="of a clip (default: the model's)")
-    parser.add_argument("--layer", type=int, help="0 for the embeddings, then one per layer (default: -1, the last)")
+    parser.add_argument(
+        "--layer", type=layer_of, help="0 for the embeddings, then one per layer; or weighted (default: -1)"
+    )
     parser.add_argument("--window", type=float, help="seconds that are encoded together (default: the model's)")
     parser.add_argument("--hop", type=float, help="seconds to the next window (default: three quarters of it)")
     parser.add_argument("--device", help="where to compute (default: the accelerator, else the CPU)")

@@ -91,6 +91,13 @@ def sha256_of_weights(name) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+def sha256_of_configuration(name) -> str:
+    """One SHA-256 of a model's two files of settings: `config.json` and `preprocessor_config.json`."""
+    folder = folder_of(name)
+    digests = [sha256_of(folder / file) for file in ("config.json", "preprocessor_config.json")]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 @contextmanager
 def quiet_loading():
     """Without transformers' table of the weights of heads, which are not needed here."""

@@ -19,6 +19,10 @@ class UnreadableFile(ValueError):
     """A file is damaged, holds something else, is too large, or would have to run code to be read."""
 
 
+class NoRoom(OSError):
+    """Nothing more can be written where a file is: the disk is full, or a share of it used up."""
+
+
 @contextmanager
 def reading(path, expected: str, remedy: str = "Download or copy it again."):
     """
@@ -54,10 +58,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 @contextmanager
 def writing(path):
     """
-    A full disk and the like, while a library writes to `path`, become an OSError that names it and says what to do.
+    A full disk and the like, while a library writes to `path`, become an error that names it and says what to do.
 
     Raises:
-        OSError: If the file could not be written.
+        NoRoom: If the file could not be written for want of room.
     """
     try:
         yield
@@ -72,7 +76,7 @@ def writing(path):
             path, why = error.filename2 or error.filename or path, error.strerror  # of a copy, the second
         else:
             why = reason(error)
-        raise OSError(f"{path} could not be written: {why}. {remedy_of(error, path)}") from error
+        raise NoRoom(f"{path} could not be written: {why}. {remedy_of(error, path)}") from error
 
 
 LONGEST_LINE = 300

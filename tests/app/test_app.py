@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from transformers import Wav2Vec2CTCTokenizer
 
 from ssast_hf import (
     SSASTConfig,
     SSASTFeatureExtractor,
     SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
     SSASTForPretraining,
+    SSASTForXVector,
     modeling_ssast,
 )
 from ssast_hf.app import serving
-from ssast_hf.app.answering import as_csv, show_answers
+from ssast_hf.app.answering import TITLES, as_csv, show_answers
 from ssast_hf.app.asking import ask
 from ssast_hf.app.attending import attention_from
 from ssast_hf.app.comparing import show_comparison
@@ -36,7 +40,7 @@ from ssast_hf.audio import load_audio
 from ssast_hf.cli import main
 from ssast_hf.inference.clips import AudioFile
 from ssast_hf.inference.predicting.answers import Answer
-from ssast_hf.inference.predicting.heads import LABELS, TEXT
+from ssast_hf.inference.predicting.heads import EVENTS, LABELS, TEXT
 
 
 CLIPS = {title: str(path) for title, path in titled_clips().items()}
@@ -218,6 +222,11 @@ def test_picture_of_many_answers_says_what_it_leaves_out():
     assert draw_answers(answers[:14], 14, TEXT)[1] == 4  # of as many words, one after another
 
 
+def test_one_event_in_a_long_recording_is_shown_where_it_is():
+    early, late = (draw_answers([Answer(start, start + 1, "bark", 0.9)], 600, EVENTS)[0] for start in (0.0, 300.0))
+    assert (early != late).any()
+
+
 # Comparing and answering
 
 
@@ -259,14 +268,40 @@ def test_long_recording_is_answered_window_by_window_with_progress(classifier, c
     assert picture.shape[2] == 4
 
 
+@pytest.mark.parametrize(
+    ("head", "title"),
+    [(SSASTForXVector, "Who is it"), (SSASTForCTC, "What was said"), (SSASTForAudioFrameClassification, "Events")],
+)
+def test_every_head_has_its_tab_and_answers(head, title, tmp_path, clip):
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    size |= {"patch_size": [32, 2], "num_mel_bins": 32, "max_length": 64}
+    names = {0: "ann", 1: "bob"}
+    head(SSASTConfig(**size, id2label=names, vocab_size=5, pad_token_id=0)).save_pretrained(tmp_path)
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64, return_attention_mask=True).save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "|": 1, "<unk>": 2, "a": 3, "b": 4}))
+    tokenizer = Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"), pad_token="<pad>", bos_token=None, eos_token=None)
+    tokenizer.save_pretrained(tmp_path)
+    (model,) = open_models([str(tmp_path)]).values()
+    assert TITLES[model.predictor.kind] == title
+    path = clip(load_audio(CLIPS["rooster"])[:48000])
+    notice, picture, rows, text = show_answers(model.predictor, path, lambda done: None)
+    assert notice
+    assert (picture is None) == (not rows)
+    assert len(text.splitlines()) == 1 + len(rows)
+    assert rows or head is not SSASTForXVector  # those of untrained ones may be sure of nothing
+
+
 def test_models_can_do_what_their_heads_are_for(nano, classifier, config, tmp_path):
     assert nano.abilities == {HIDE, COMPARE, LOOK}
     assert classifier.abilities == {ANSWER, COMPARE, LOOK}
     fields = config.to_dict() | {"frequency_stride": 4, "num_masked_patches": None}
     SSASTForPretraining(SSASTConfig(**fields)).save_pretrained(tmp_path)
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path)
+    model = Model(str(tmp_path))
+    model.load()  # the other tabs can do with it
     with pytest.raises(ValueError, match="overlap"):
-        _ = Model(str(tmp_path)).pretraining
+        _ = model.pretraining
 
 
 def test_page_can_be_asked_without_a_browser(nano):

@@ -1,6 +1,7 @@
 """Recordings with labels, wherever they come from, and how wrong ones are told."""
 
 import json
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -53,6 +54,17 @@ def make_source(kind: str, tmp_path, files) -> str:
     table = table.cast_column("label", datasets.ClassLabel(names=["ant", "bee", "cow"]))
     table.to_parquet(str(tmp_path / "table.parquet"))
     return str(tmp_path / "table.parquet")
+
+
+def test_tables_of_classes_in_other_orders_are_refused(tmp_path, files):
+    source = Path(make_source("parquet", tmp_path, files))
+    table = datasets.Dataset.from_parquet(str(source), cache_dir=str(tmp_path / "cache"))
+    source.rename(tmp_path / "a.parquet")
+    table.cast_column("label", datasets.ClassLabel(names=["bee", "ant", "cow"])).to_parquet(
+        str(tmp_path / "b.parquet")
+    )
+    with pytest.raises(ValueError, match=r"b\.parquet, column 'label' describes other classes than .*a\.parquet"):
+        load_labelled(str(tmp_path / "*.parquet"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "csv", "jsonl", "parquet"])

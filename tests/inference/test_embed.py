@@ -1,6 +1,7 @@
 """The command `embed`: what it writes, that it goes on where it was, and what it says when it cannot."""
 
 import csv
+import errno
 import json
 import tarfile
 import time
@@ -206,17 +207,23 @@ def test_recordings_at_the_end_are_added(embed, audio):
     assert [Path(path).name for path in rows_of(output)["path"]] == [f"{number}.wav" for number in range(7)]
 
 
-def test_parts_of_something_else_are_refused(embed, model, audio, tmp_path, capsys):
+def test_parts_of_something_else_are_refused(embed, model, model_dir, audio, tmp_path, capsys):
     embed()
     embed("--layer", 1, status=1)
     assert "part-00000.parquet was made with layer 2; now it would be layer 1." in capsys.readouterr().err
     embed(size=3, status=1)
     assert "recordings_per_part 2; now" in capsys.readouterr().err
+    embed("--dataset_split", "test", status=1)
+    assert 'dataset_split "train"; now it would be dataset_split "test"' in capsys.readouterr().err
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64, do_normalize=False).save_pretrained(model_dir)
+    embed(status=1)
+    assert "configuration_sha256" in capsys.readouterr().err
     model.base_model.layernorm.bias.data += 1
     embed(model=save(model, tmp_path / "other"), status=1)
     error = capsys.readouterr().err
     assert "part-00000.parquet is of another model: " in error
     assert str(tmp_path / "other") in error
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(model_dir)
     (audio / "1.wav").rename(audio / "1b.wav")
     embed(status=1)
     assert "part-00000.parquet was made of other recordings" in capsys.readouterr().err
@@ -263,6 +270,28 @@ def test_long_mp3_is_decoded_once(embed, model_dir, audio, monkeypatch):
     assert not list(output.glob(".decoded*"))
     monkeypatch.setattr("ssast_hf.inference.embedding.reading.room_in", lambda folder: 0)
     np.testing.assert_allclose(rows_of(embed(output="full"))["embedding"][-1], expected, atol=1e-4)
+
+
+def test_no_room_to_decode_is_no_bad_file(embed, model_dir, audio, monkeypatch):
+    """Others may take what was free when it was asked for."""
+    soundfile.write(audio / "9.mp3", noise(48000), RATE)
+
+    def read_mono(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ssast_hf.audio.decoded.read_mono", read_mono)
+    output = embed()
+    assert not (output / "_skipped_files.txt").exists()
+    expected = Embedder(model_dir)(audio / "9.mp3")
+    np.testing.assert_allclose(rows_of(output)["embedding"][-1], expected, atol=1e-4)
+
+
+def test_layers_by_learned_weights_need_some(embed, capsys):
+    embed("--layer", "weighted", status=1)
+    assert "has no layer_weights" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        embed("--layer", "last")
+    assert "expected a number or weighted, got 'last'" in capsys.readouterr().err
 
 
 def test_one_file_for_numpy(embed, audio, capsys):

@@ -14,6 +14,8 @@ from ssast_hf import (
     SSASTForPretraining,
     SSASTModel,
 )
+from ssast_hf.assets import nano_model, titled_clips
+from ssast_hf.audio import load_audio
 from ssast_hf.inference import Embedder, clips
 from ssast_hf.inference.windowed import Piece
 
@@ -107,6 +109,15 @@ def test_windows_of_what_repeats_agree_at_their_seams(folder):
     tone = np.sin(2 * np.pi * 100 * np.arange(RATE * 3) / RATE).astype(np.float32)
     frames = Embedder(folder, level="frame", hop=0.32)(tone)
     np.testing.assert_allclose(frames[6:10], frames[10:14], atol=1e-4)
+
+
+def test_no_jump_at_a_seam_is_larger_than_the_sound_s_own():
+    embedder = Embedder(nano_model(), level="frame")
+    recording = np.tile(load_audio(titled_clips()["rain"]), 8)
+    jumps = np.linalg.norm(np.diff(embedder(recording), axis=0), axis=1)
+    seams = [window.first - 1 for window, _, _ in embedder.windows_of(len(recording), "rain")[1:]]
+    assert len(seams) > 1
+    assert jumps[seams].max() < np.delete(jumps, seams).max()
 
 
 def test_times_are_the_centres_of_steps(folder):

@@ -187,6 +187,13 @@ def test_stock_models_are_pooled_over_what_is_sound(tmp_path):
     assert load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu"), "mean").min_samples == 20
 
 
+def test_a_class_with_one_example_is_probed():
+    targets = np.array([0, 0, 0, 0, 1, 0, 1])
+    features = np.stack([targets, -targets], axis=1)[:, None].astype(np.float32)
+    fold = Fold("fold 0", np.arange(5), np.arange(5, 7), np.zeros(5, dtype=int))
+    assert probe(features, targets, fold, "ridge").layer == 0
+
+
 def test_layer_is_chosen_on_the_training_folds_alone():
     """Of two layers one tells the classes apart when trained on, the other only in the test."""
     random = np.random.default_rng(0)

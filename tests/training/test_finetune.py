@@ -22,6 +22,7 @@ from transformers import (
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
 from ssast_hf.audio import intervals
 from ssast_hf.cli import main
+from ssast_hf.inference.predicting.predictor import Predictor
 from ssast_hf.training.finetuning import one_split, report
 from ssast_hf.training.finetuning.data_options import LabelledArguments
 from ssast_hf.training.finetuning.early import check_labels, read_options
@@ -367,6 +368,13 @@ def frame_model_dir(tmp_path):
     return start
 
 
+def test_one_class_is_answered_whatever_the_loss(model_dir, sounds, tmp_path):
+    assert main(options(model_dir, sounds, tmp_path / "out", max_steps=1, loss="binary_cross_entropy")) == 0
+    predict = Predictor(tmp_path / "out")
+    answers = [predict(path) for path in sounds.rglob("*.wav")]
+    assert all(len(each) == 1 and each[0]["score"] >= 0.5 for each in answers)  # the surer one of two
+
+
 def test_texts(frame_model_dir, sounds, tmp_path, capsys):
     start = frame_model_dir
     data = table(sounds, "text", lambda i: ["low tone", "high tone"][i // 12])
@@ -383,6 +391,8 @@ def test_texts(frame_model_dir, sounds, tmp_path, capsys):
     rest = [f"sounds/high/high-{i}.wav,high" for i in range(10)]
     (tmp_path / "train.csv").write_text("\n".join(["path,text", *rest]) + "\n")
     changes["test_data"] = tmp_path / "other.csv"
+    for i in range(2):
+        (sounds / "low" / f"low-{i}.wav").write_text("damaged")  # which is not even looked at
     assert main(options(start, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
     assert "the text has 'q', which is not in the vocabulary" in capsys.readouterr().err
 

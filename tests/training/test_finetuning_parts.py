@@ -253,6 +253,8 @@ def test_the_epoch_of_folds_is_the_best_by_the_metric_of_the_run():
     for metric, greater in (("loss", False), ("r2", True)):
         epoch, values = best_epoch(results, metric, greater)
         assert (epoch, values["mean_absolute_error"]) == (2.0, [1.0, 2.0])
+    results["two"]["validation"] = [entry | {"epoch": entry["epoch"] / 2} for entry in results["two"]["validation"]]
+    assert best_epoch(results, "loss", False)[0] == 1.5  # after as many steps, of folds with more steps per epoch
 
 
 def test_a_mean_of_other_epochs_is_not_gone_on_with(tmp_path, model):

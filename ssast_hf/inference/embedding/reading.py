@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...audio.decoded import BYTES_PER_SAMPLE, DecodedFiles, room_in
 from ...audio.decoding import read_header
 from ...audio.opening import open_recording
+from ...storage.guards import NoRoom
 from ..clips import AudioFile
 from ..stitching import Window
 from ..windowed import LOOK_AHEAD, WindowedModel
@@ -111,6 +112,9 @@ class WindowReader(Dataset):
         self.in_use.append(name)
         try:
             self.decoded.read(item.recording, 0, 0)
+        except NoRoom:
+            self.finish(name)
+            return Header(num_samples, False, None)  # others took what was free
         except (ValueError, OSError) as error:
             self.finish(name)
             return Header(num_samples, False, str(error))

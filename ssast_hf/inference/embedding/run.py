@@ -1,6 +1,5 @@
 """What the command `embed` does: sources in, parts out that were not there yet."""
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ from ...audio.lengths import measure_one
 from ...audio.recordings import as_recording, concatenate, load_recordings
 from ...storage.locks import LockedFolder
 from ..embedder import Embedder
-from ..encoders import sha256_of_weights
+from ..encoders import sha256_of_configuration, sha256_of_weights
 from .arrays import SUFFIXES, files_of, write_arrays
 from .on_ray import embed_on_ray, ray_package
 from .parts import Extent, Origin, check_origin, numbers_in, path_of, read_origin, remove_unfinished
@@ -26,7 +25,6 @@ from .work import SKIPPED_LIST, Job, check_place, embed_parts, told_when_full
 PART_SECONDS, LARGEST_PART = 3 * 3600, 10_000
 # So many recordings say how long others are.
 SAMPLE = 50
-WORKERS_ON_CPU, MOST_WORKERS = 2, 8
 
 
 def embed(
@@ -57,7 +55,7 @@ def embed(
         model (`str`): Folder or name on the Hub, or `nano`.
         output (`str`): A folder of parts, or an `.npz` or `.npy` file.
         level, device: As of the [`Embedder`], and so are the other `options`.
-        num_workers (`int`, *optional*): Processes that decode.
+        num_workers (`int`, *optional*): Processes that decode; by default as many as suit the device of the model.
         recordings_per_part (`int`, *optional*): By default as those parts have that are there, or about three hours.
         on_bad_file, max_bad_fraction: `"raise"`, or a share below 1, makes recordings an error that cannot be used.
         streaming, dataset_split, dataset_config_name, audio_column: As for pretraining.
@@ -84,26 +82,25 @@ def embed(
             raise FileExistsError(f"{path} exists. Delete it, or choose another --output.")
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"--output {path} is a file; expected a folder, or a new .npz or .npy file.")
-    splits = (dataset_split, dataset_config_name, audio_column, streaming)
-    recordings = concatenate([load_recordings(source, *splits) for source in sources])
+    splits = (dataset_split, dataset_config_name, audio_column)
+    recordings = concatenate([load_recordings(source, *splits, streaming) for source in sources])
     # Actors on other machines load the model themselves.
     options |= {"level": level, "device": device}
     name = named_model(model)
     embedder = Embedder(name, **options | {"device": "cpu"} if engine == "ray" else options)
-    if num_workers is None:
-        is_cpu = embedder.device.type == "cpu"
-        num_workers = WORKERS_ON_CPU if is_cpu else min(MOST_WORKERS, os.cpu_count() or 1)
     source = " + ".join(sources)
     with LockedFolder(folder, "--output"):
         remove_unfinished(folder)
         size = size_of_parts(folder, recordings, source) if recordings_per_part is None else recordings_per_part
         if size < 1:
             raise ValueError(f"--recordings_per_part must be at least 1, got {size}.")
+        settings = settings_of(embedder, size) | {"configuration_sha256": sha256_of_configuration(name)}
+        settings |= dict(zip(("dataset_split", "dataset_config_name", "audio_column"), splits, strict=True))
         job = Job(
             recordings,
             source,
             folder,
-            Origin(model, sha256_of_weights(name), settings_of(embedder, size)),
+            Origin(model, sha256_of_weights(name), settings),
             options,
             num_workers,
             {
@@ -126,7 +123,7 @@ def embed(
 
 
 def settings_of(embedder: Embedder, size: int) -> dict:
-    """All that the numbers in a part depend on, besides the model's weights."""
+    """How an embedder makes the numbers in a part, and how many recordings one has."""
     config, extractor = embedder.encoder.config, embedder.feature_extractor
     shift, length = config.frame_seconds
     step = config.time_stride * shift

@@ -25,6 +25,7 @@ from .reading import Item, Task, WindowReader, read_windows
 
 # Programs that read a folder of parquet files leave out what begins with an underscore.
 SKIPPED_LIST = "_skipped_files.txt"
+WORKERS_ON_CPU, MOST_WORKERS = 2, 8
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Job:
         folder (`Path`): Where the parts are.
         origin ([`Origin`]): What they are made of.
         options (`dict`): Of the [`Embedder`], besides its model.
-        num_workers (`int`): Processes that decode.
+        num_workers (`int`, *optional*): Processes that decode; by default as many as suit the model's device.
         bad_files (`dict`): Options of [`BadFiles`].
         working_folder (`str`): What relative paths are relative to.
     """
@@ -48,7 +49,7 @@ class Job:
     folder: Path
     origin: Origin
     options: dict
-    num_workers: int
+    num_workers: int | None
     bad_files: dict
     working_folder: str = field(default_factory=os.getcwd)
 
@@ -108,7 +109,11 @@ def embed_parts(job: Job, embedder: Embedder, items: Iterable[Item]) -> Iterator
     reader = WindowReader(None if job.is_stream else job.recordings, embedder, decoded)
     bad_files = BadFiles(job.folder / SKIPPED_LIST, **job.bad_files)
     schema = schema_of(embedder.width, embedder.level, job.origin)
-    windows = read_windows(reader, items, embedder, job.num_workers)
+    num_workers = job.num_workers
+    if num_workers is None:
+        is_cpu = embedder.device.type == "cpu"
+        num_workers = WORKERS_ON_CPU if is_cpu else min(MOST_WORKERS, os.cpu_count() or 1)
+    windows = read_windows(reader, items, embedder, num_workers)
     try:
         for number, group in groupby(windows, key=lambda pair: pair[0].part):
             pieces = (Piece(task, task.window, samples) for task, samples in group)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, RidgeClassifierCV
-from sklearn.model_selection import GridSearchCV, PredefinedSplit, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit, StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -84,7 +84,9 @@ def probe(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> P
     if len(np.unique(fold.inner)) > 1:
         inner = PredefinedSplit(np.unique(fold.inner, return_inverse=True)[1])
     else:
-        inner = StratifiedKFold(min(5, np.unique(y, return_counts=True)[1].min()), shuffle=True, random_state=0)
+        fewest = np.unique(y, return_counts=True)[1].min()
+        kind_of_split, count = (StratifiedKFold, min(5, fewest)) if fewest > 1 else (KFold, min(5, len(y)))
+        inner = kind_of_split(count, shuffle=True, random_state=0)
     fitted, layer = fit_best(candidates(kind), x, y, inner)
     return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]))
 

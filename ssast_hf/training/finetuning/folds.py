@@ -59,17 +59,17 @@ def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
 
 
 def best_epoch(results: dict[str, dict], metric: str, greater: bool) -> tuple[float, dict[str, list[float]]]:
-    """The epoch at which the mean of a metric over folds is best, and the figures of all folds there."""
+    """
+    The epoch at which the mean of a metric over folds is best, and the figures of all folds there. Where folds differ
+    in their steps per epoch and are validated by steps, it is the mean of their epochs.
+    """
     names = list(next(iter(results.values()))["test"])
-    of_epoch: dict[float, list[dict]] = {}
-    for result in results.values():
-        for entry in result["validation"]:
-            of_epoch.setdefault(round(entry["epoch"], 6), []).append(entry)
-    whole = {epoch: entries for epoch, entries in of_epoch.items() if len(entries) == len(results)}
+    validations = list(zip(*(result["validation"] for result in results.values()), strict=False))  # that all have
 
-    def worth(epoch: float) -> float:
-        mean = float(np.mean([entry[metric] for entry in whole[epoch]]))
+    def worth(entries: tuple[dict, ...]) -> float:
+        mean = float(np.mean([entry[metric] for entry in entries]))
         return -np.inf if np.isnan(mean) else mean if greater else -mean  # one that has diverged is the worst
 
-    best = max(whole, key=worth)
-    return best, {name: [entry[name] for entry in whole[best]] for name in names}
+    best = max(validations, key=worth)
+    epoch = round(float(np.mean([entry["epoch"] for entry in best])), 6)
+    return epoch, {name: [entry[name] for entry in best] for name in names}

@@ -21,6 +21,7 @@ from accelerate import PartialState
 from ...assets import named_model
 from ...audio.cropping import Cropper
 from ...audio.decoding import audio_packages
+from ...audio.splits import Split
 from ...configuration_ssast import SSASTConfig
 from ...heads_ssast import check_ctc_token
 from ..arguments import parse_into
@@ -83,6 +84,15 @@ def check_tokens(config: SSASTConfig, time_stride: int | None):
         raise ValueError(f"{error} Or pass --time_stride 4 here.") from error
 
 
+def check_learnable(arguments: TaskArguments, start: str, config: SSASTConfig, splits: list[Split]):
+    """ValueError if the task cannot do with a label, before any recording is decoded."""
+    for split in splits:
+        task = KINDS[arguments.task](arguments.loss)
+        task.begin(start, config, split.train)
+        for part in split.parts.values():
+            task.check(part)
+
+
 def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv: list[str]) -> list[str]:
     """What the command does, with its options read and its folder locked; [`Stopped`] if it was asked to stop."""
     # Read by accelerate under FSDP. Saved in pieces, a checkpoint would hold no model that loads by itself.
@@ -111,6 +121,7 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
     with arguments.main_process_first(desc="listing the recordings"):
         chosen_by = "validation" if recipe is None else recipe.chosen_by
         splits, trials = make_splits(data_arguments, labels, arguments.seed, chosen_by)
+        check_learnable(task_arguments, start, config, splits)
         whole = [checked(split, trials, limits, data_arguments) for split in splits]
     trials = whole[0][1]
     command = shlex.join(["ssast-hf", "finetune", *argv])

@@ -51,6 +51,9 @@ class Task:
         """
         self.names = train.names
 
+    def check(self, data: LabelledData):
+        """ValueError if the task, after `begin`, cannot be trained or tested on the labels of `data`; with the row."""
+
     def classes(self) -> list[str]:
         """What the outputs of the model stand for, in their order; nothing of a number."""
         return self.names
@@ -132,8 +135,8 @@ class Classification(Task):
     """One class of each recording."""
 
     def fields(self) -> dict:
-        kind = "multi_label_classification" if self.is_binary else "single_label_classification"
-        return super().fields() | {"problem_type": kind}
+        # Whatever the loss: a recording has one class, and so does an answer.
+        return super().fields() | {"problem_type": "single_label_classification"}
 
 
 class Multilabel(Task):
@@ -212,6 +215,9 @@ class Transcription(Task):
 
     def fields(self) -> dict:
         return {"vocab_size": len(self.tokenizer), "pad_token_id": self.tokenizer.pad_token_id}
+
+    def check(self, data):
+        encode(self.tokenizer, data)
 
     def labels(self, data, feature_extractor):
         return WholeLabels(encode(self.tokenizer, data))

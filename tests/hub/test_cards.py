@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fresh import FreshProcess
 from huggingface_hub import HfApi, ModelCard, ModelCardData
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
@@ -81,6 +82,40 @@ def test_code_in_the_card_of_a_classifier_runs_for_strangers(config, hub, tmp_pa
     printed = run_without_package("\n".join(blocks), HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0")
     assert all(name in printed for name in ("tern", "gull", "plover"))
     assert printed.endswith("torch.Size([1, 32])\ntorch.Size([1, 34, 32])\n")
+
+
+def test_the_widget_finds_its_example(config, tmp_path):
+    SSASTForAudioClassification(config).save_pretrained(tmp_path / "model")
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "model")
+    stage_repository(tmp_path / "model", tmp_path / "staged", "org/birds", license="mit")
+    card = (tmp_path / "staged" / "README.md").read_text()
+    (widget,) = yaml.safe_load(card.split("---")[1])["widget"]
+    root, _, name = widget["src"].partition("/resolve/main/")
+    assert root == "https://huggingface.co/org/birds"
+    assert (tmp_path / "staged" / name).stat().st_size > 0
+
+
+def test_model_on_the_hub_embeds_as_its_folder(model, hub, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "model")
+    stage_repository(tmp_path / "model", tmp_path / "staged", "org/ssast", license="mit")
+    upload(HfApi(endpoint=hub.url, token="hf_owner"), tmp_path / "staged", "org/ssast", False, False, None, "ssast")
+    code = """
+import sys
+import numpy as np
+from pyarrow import parquet
+from ssast_hf import Embedder
+from ssast_hf.assets import bundled_clips
+from ssast_hf.cli import main
+clips, folder = bundled_clips(), sys.argv[1]
+expected = Embedder(folder)(clips)
+np.testing.assert_array_equal(Embedder("org/ssast")(clips), expected)
+for model in ("org/ssast", folder):  # the second finds the parts of the first, which are of the same files
+    assert main(["embed", str(clips[0].parent), "--model", model, "--output", "parts", "--num_workers", "0"]) == 0
+assert len(parquet.read_table("parts")) == len(clips)
+"""
+    environment = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf_home")}
+    FreshProcess(code, [tmp_path / "staged"], tmp_path, has_package=True, **environment).finish()
 
 
 def test_classifier_card_names_its_classes(config):

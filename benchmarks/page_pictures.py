@@ -3,8 +3,8 @@ Pictures of the page of `ssast-hf app` by a headless Chromium, for docs/app.md, 
 
     python benchmarks/page_pictures.py --output_dir docs/images
 
-Needs Chromium and `pip install "ssast_hf[app]"`. The classifier on the pictures learned from the bundled clips alone, and
-answers on these: it shows the page, and no quality of the model.
+Needs Chromium and `pip install "ssast_hf[app]"`. The classifier on the pictures learned from the bundled clips alone,
+and answers on these: it shows the page, and no quality of the model.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from ssast_hf.hub.fresh_space import free_port
 
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from browser import Browser  # noqa: E402
+from browser import CHROMIUM, Browser
 
 
 RATE = 16000
@@ -41,6 +41,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--output_dir", required=True, type=Path)
     folder = parser.parse_args().output_dir
+    if CHROMIUM is None:
+        parser.error("needs Chromium, which is not on the PATH")
     clips = {title: load_audio(path) for title, path in titled_clips().items()}
     with tempfile.TemporaryDirectory() as scratch:
         model, recording = Path(scratch, "eight-sounds"), Path(scratch, "recording.wav")
@@ -96,11 +98,6 @@ class Page:
             raise SystemExit(f"The page is {wide} pixels wide in a window of {width}.")
         return seconds
 
-    def press(self, text: str, role: str = "button"):
-        wanted = f"each.offsetParent && each.innerText.trim() == {text!r}"
-        self.browser.wait_for(f"!![...document.querySelectorAll({role!r})].find(each => {wanted})")
-        self.browser.value(f"[...document.querySelectorAll({role!r})].find(each => {wanted}).click()")
-
     def wait_for(self, text: str):
         self.browser.wait_for(f"document.body.innerText.includes({text!r})")
         time.sleep(2)  # for what moves
@@ -130,12 +127,12 @@ def draw(page: Page, folder: Path, recording: Path):
     page.save(folder / "app-hide.png", last=labelled("The model's as sound"))
     heading = "[...document.querySelectorAll('h3')].find(each => each.innerText.startsWith('Which patch'))"
     page.save(folder / "app-ranks.png", first=heading, last="document.querySelector('main')")
-    page.press("Embed and compare", "button[role=tab]")
-    page.press("Compare")
+    page.browser.click("Embed and compare", "button[role=tab]")
+    page.browser.click("Compare")
     page.wait_for("dog and rooster: ")
     page.save(folder / "app-compare.png", last="document.querySelector('main')")
-    page.press("Look inside", "button[role=tab]")
-    page.press("Look")
+    page.browser.click("Look inside", "button[role=tab]")
+    page.browser.click("Look")
     page.wait_for("gives ")
     page.save(folder / "app-look.png", last="document.querySelector('main')")
     for name, size, scheme in (("app-phone.png", PHONE, "light"), ("app-dark.png", DARK, "dark")):
@@ -153,8 +150,8 @@ def draw(page: Page, folder: Path, recording: Path):
     found = page.browser.ask("Runtime.evaluate", expression=field)["result"]
     page.browser.ask("DOM.setFileInputFiles", files=[str(recording)], objectId=found["objectId"])
     page.browser.wait_for("document.body.innerText.includes('1:12')")
-    page.press("Classify", "button[role=tab]")
-    page.press("Ask")
+    page.browser.click("Classify", "button[role=tab]")
+    page.browser.click("Ask")
     page.wait_for("for 1 min 12 s")
     page.save(folder / "app-answer.png", last="document.querySelector('main')")
     if complaints := page.browser.complaints():

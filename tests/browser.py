@@ -101,6 +101,12 @@ class Browser:
             button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
             self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
 
+    def click(self, text: str, role: str = "button"):
+        """The button or tab that says so, as soon as it can be seen."""
+        wanted = f"each.offsetParent && each.innerText.trim() == {text!r}"
+        self.wait_for(f"!![...document.querySelectorAll({role!r})].find(each => {wanted})")
+        self.value(f"[...document.querySelectorAll({role!r})].find(each => {wanted}).click()")
+
     def press(self, key: str):
         """A key by its name, such as `ArrowDown`."""
         codes = {"Enter": 13, "ArrowDown": 40, "ArrowRight": 39, "Tab": 9}

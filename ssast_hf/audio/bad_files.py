@@ -68,8 +68,8 @@ class BadFiles:
             count, total = len(self.names()), self.total
         if count >= total:
             raise ValueError(
-                f"None of {total} recordings can be used; they are listed in {self.path}. Repair or replace them and "
-                f"delete that list. The last one: {reason}"
+                f"None of the {total} recordings can be used; they are listed in {self.path}. Repair or replace them "
+                f"and delete that list. The last one: {reason}"
             )
         if count > self.max_fraction * total:
             raise ValueError(

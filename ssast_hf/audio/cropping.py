@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ..storage.guards import NoRoom
 from .bad_files import Quiet
 from .decoded import DecodedFiles
 from .decoding import load_window
@@ -90,7 +91,12 @@ class Cropper:
         """
         read = self.decoded.read if self.decoded is not None and recording["name"] in self.decoded else None
         least = self.min_samples if min_samples is None else min_samples
-        audio = load_window(recording, self.sampling_rate, begin, end, least, known_samples, read)
+        try:
+            audio = load_window(recording, self.sampling_rate, begin, end, least, known_samples, read)
+        except NoRoom:  # others took what was free
+            if self.decoded is not None:
+                self.decoded.samples.pop(recording["name"])
+            audio = load_window(recording, self.sampling_rate, begin, end, least, known_samples)
         if self.min_level is not None and (level := level_of(audio)) < self.min_level:
             raise QuietWindow(f"{level:.1f} dB, below --min_level {self.min_level:g}")
         return audio

@@ -5,7 +5,7 @@ import torch
 
 from ..configuration_ssast import SSASTConfig
 from .clips import check_mono, is_batch, is_table, rows_of, to_clip
-from .encoders import as_device, default_device, load_encoder, load_layer_weights
+from .encoders import as_device, default_device, load_encoder, load_layer_weights, sha256_of_settings
 from .pooling import join, keep
 from .windowed import Piece, WindowedModel, one_of
 
@@ -80,6 +80,13 @@ class Embedder(WindowedModel):
     def width(self) -> int:
         """How many numbers a vector has: the model's hidden size, twice for `"statistics"` of a clip."""
         return self.config.hidden_size * (2 if (self.level, self.pooling) == ("clip", "statistics") else 1)
+
+    @property
+    def configuration_sha256(self) -> str:
+        """Of the fields of the model's configuration and of its feature extractor that embeddings depend on."""
+        return sha256_of_settings(
+            {"config": self.encoder.config.to_dict(), "extractor": self.feature_extractor.to_dict()}
+        )
 
     def __call__(self, clips, sampling_rate: int | None = None, return_times: bool = False):
         """

@@ -1,6 +1,7 @@
 """The encoder of a saved model and its feature extractor, from a folder or the Hub, ready to compute."""
 
 import hashlib
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from ..storage.sizes import check_model_folder, read_extractor_fields
 
 # What heads call the weights by which they sum the layers.
 LAYER_WEIGHTS = "layer_weights"
+# Fields that change no embedding: who saved a model, and what its head says.
+NAMES = (
+    "transformers_version dtype torch_dtype architectures auto_map feature_extractor_type id2label label2id "
+    "problem_type"
+).split()
 
 
 def load_encoder(name, device: torch.device, dtype: torch.dtype) -> tuple[SSASTModel, SSASTFeatureExtractor]:
@@ -91,11 +97,13 @@ def sha256_of_weights(name) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def sha256_of_configuration(name) -> str:
-    """One SHA-256 of a model's two files of settings: `config.json` and `preprocessor_config.json`."""
-    folder = folder_of(name)
-    digests = [sha256_of(folder / file) for file in ("config.json", "preprocessor_config.json")]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+def sha256_of_settings(settings: dict[str, dict]) -> str:
+    """The SHA-256 of what makes embeddings besides weights, fields by what they belong to, without mere names."""
+    counted = {
+        part: {key: value for key, value in fields.items() if not key.startswith("_") and key not in NAMES}
+        for part, fields in settings.items()
+    }
+    return hashlib.sha256(json.dumps(counted, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @contextmanager

@@ -277,7 +277,10 @@ def test_every_head_has_its_tab_and_answers(head, title, tmp_path, clip):
     size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     size |= {"patch_size": [32, 2], "num_mel_bins": 32, "max_length": 64}
     names = {0: "ann", 1: "bob"}
-    head(SSASTConfig(**size, id2label=names, vocab_size=5, pad_token_id=0)).save_pretrained(tmp_path)
+    model = head(SSASTConfig(**size, id2label=names, vocab_size=5, pad_token_id=0))
+    if head is SSASTForCTC:
+        torch.nn.init.constant_(model.ctc_head.bias[3:4], 9.0)  # untrained, it would say nothing
+    model.save_pretrained(tmp_path)
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64, return_attention_mask=True).save_pretrained(tmp_path)
     (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "|": 1, "<unk>": 2, "a": 3, "b": 4}))
     tokenizer = Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"), pad_token="<pad>", bos_token=None, eos_token=None)
@@ -287,9 +290,8 @@ def test_every_head_has_its_tab_and_answers(head, title, tmp_path, clip):
     path = clip(load_audio(CLIPS["rooster"])[:48000])
     notice, picture, rows, text = show_answers(model.predictor, path, lambda done: None)
     assert notice
-    assert (picture is None) == (not rows)
-    assert len(text.splitlines()) == 1 + len(rows)
-    assert rows or head is not SSASTForXVector  # those of untrained ones may be sure of nothing
+    assert picture.shape[2] == 4
+    assert len(text.splitlines()) == 1 + len(rows) > 1
 
 
 def test_models_can_do_what_their_heads_are_for(nano, classifier, config, tmp_path):

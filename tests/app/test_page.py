@@ -47,13 +47,6 @@ def shows(page, text: str):
     page.wait_for(f"document.body.innerText.includes({text!r})")
 
 
-def press(page, text: str, role: str = "button"):
-    """The button or tab that says so."""
-    wanted = f"each.offsetParent && each.innerText.trim() == {text!r}"
-    page.wait_for(f"!![...document.querySelectorAll({role!r})].find(each => {wanted})")
-    page.value(f"[...document.querySelectorAll({role!r})].find(each => {wanted}).click()")
-
-
 def test_page_answers_the_question_that_a_space_is_asked(address):
     answer = ask_page(address, SimpleNamespace(poll=lambda: None))
     assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 160)
@@ -64,25 +57,25 @@ def test_each_tab_once_and_by_the_keyboard(page):
     source = "document.querySelector('#ranks img').src"
     before = page.value(source)
     page.value("document.querySelector('input[type=radio][value=random]').click()")
-    press(page, "Hide it, and guess")
+    page.click("Hide it, and guess")
     page.wait_for(f"{source} != {before!r}")
-    press(page, "Embed and compare", "button[role=tab]")
-    press(page, "Compare")
+    page.click("Embed and compare", "button[role=tab]")
+    page.click("Compare")
     shows(page, "dog and rooster: ")
-    press(page, "Look inside", "button[role=tab]")
-    press(page, "Look")
+    page.click("Look inside", "button[role=tab]")
+    page.click("Look")
     shows(page, "gives ")
     # Another model, by the keyboard: it has a head, and none of pretraining.
     page.value("document.querySelector('input[aria-label=Model]').focus()")
     page.wait_for("!!document.querySelector('ul[role=listbox] li.active')")
     page.press("ArrowDown")
     page.press("Enter")
-    press(page, "Classify", "button[role=tab]")
-    press(page, "Ask")
+    page.click("Classify", "button[role=tab]")
+    page.click("Ask")
     shows(page, "2 answers for 1.8 s.")
     page.value("HTMLAnchorElement.prototype.click = function () { window.taken = this.href }")  # no file is kept
     page.wait_for("!document.querySelector('#csv').disabled")
-    press(page, "Download as CSV")
+    page.click("Download as CSV")
     page.wait_for("!!window.taken")
     table = page.value("fetch(window.taken).then(reply => reply.text())")
     assert table.splitlines()[0] == "path,start,end,label,score"

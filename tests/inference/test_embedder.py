@@ -14,8 +14,7 @@ from ssast_hf import (
     SSASTForPretraining,
     SSASTModel,
 )
-from ssast_hf.assets import nano_model, titled_clips
-from ssast_hf.audio import load_audio
+from ssast_hf.assets import nano_model
 from ssast_hf.inference import Embedder, clips
 from ssast_hf.inference.windowed import Piece
 
@@ -111,13 +110,12 @@ def test_windows_of_what_repeats_agree_at_their_seams(folder):
     np.testing.assert_allclose(frames[6:10], frames[10:14], atol=1e-4)
 
 
-def test_no_jump_at_a_seam_is_larger_than_the_sound_s_own():
-    embedder = Embedder(nano_model(), level="frame")
-    recording = np.tile(load_audio(titled_clips()["rain"]), 8)
-    jumps = np.linalg.norm(np.diff(embedder(recording), axis=0), axis=1)
-    seams = [window.first - 1 for window, _, _ in embedder.windows_of(len(recording), "rain")[1:]]
-    assert len(seams) > 1
-    assert jumps[seams].max() < np.delete(jumps, seams).max()
+def test_seams_are_as_smooth_as_the_rest():
+    embedder, recording = Embedder(nano_model(), level="frame"), noise(RATE * 40)
+    steps = np.linalg.norm(np.diff(embedder(recording), axis=0), axis=1)
+    seams = [window.first - 1 for window, _, _ in embedder.windows_of(len(recording), "noise")[1:]]
+    assert len(seams) > 5
+    assert steps[seams].mean() < 1.25 * np.delete(steps, seams).mean()
 
 
 def test_times_are_the_centres_of_steps(folder):

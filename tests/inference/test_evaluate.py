@@ -191,7 +191,9 @@ def test_a_class_with_one_example_is_probed():
     targets = np.array([0, 0, 0, 0, 1, 0, 1])
     features = np.stack([targets, -targets], axis=1)[:, None].astype(np.float32)
     fold = Fold("fold 0", np.arange(5), np.arange(5, 7), np.zeros(5, dtype=int))
-    assert probe(features, targets, fold, "ridge").layer == 0
+    assert probe(features, targets, fold, "ridge").predictions.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="fold 0: a class has one example"):
+        probe(features, targets, fold, "logistic")
 
 
 def test_layer_is_chosen_on_the_training_folds_alone():

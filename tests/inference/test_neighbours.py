@@ -1,6 +1,7 @@
 """`ssast-hf neighbours`: a query of the parts, or a file that is embedded as they were."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def parts(tmp_path_factory):
     vectors = Embedder(nano_model(), pooling="cls")(CLIPS)
     rows = [(path, 0.0, soundfile.info(path).duration, vector) for path, vector in zip(CLIPS, vectors, strict=True)]
     facts = dict(model=nano_model(), sha256=sha256_of_weights(nano_model()), level="clip", pooling="cls", layer=-1)
+    facts["configuration_sha256"] = Embedder(nano_model()).configuration_sha256
     write_part(folder, 0, rows[:5], **facts, window=None)
     write_part(folder, 1, rows[5:], **facts, window=None)
     return folder
@@ -59,6 +61,14 @@ def test_other_model_is_refused_by_name(parts, model, tmp_path):
     SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "other")
     soundfile.write(tmp_path / "query.wav", np.zeros(16000), 16000)
     with pytest.raises(ValueError, match=r"was embedded by .*nano with the SHA-256 .*other has .*--model"):
+        find_neighbours(parts, tmp_path / "query.wav", model=tmp_path / "other")
+
+
+def test_same_weights_in_another_configuration_are_refused(parts, tmp_path):
+    shutil.copytree(nano_model(), tmp_path / "other")
+    SSASTFeatureExtractor.from_pretrained(nano_model(), do_normalize=False).save_pretrained(tmp_path / "other")
+    soundfile.write(tmp_path / "query.wav", np.zeros(16000), 16000)
+    with pytest.raises(ValueError, match=r"with another config.json or preprocessor_config.json than .*other has"):
         find_neighbours(parts, tmp_path / "query.wav", model=tmp_path / "other")
 
 

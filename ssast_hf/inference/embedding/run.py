@@ -14,7 +14,7 @@ from ...audio.lengths import measure_one
 from ...audio.recordings import as_recording, concatenate, load_recordings
 from ...storage.locks import LockedFolder
 from ..embedder import Embedder
-from ..encoders import sha256_of_configuration, sha256_of_weights
+from ..encoders import sha256_of_weights
 from .arrays import SUFFIXES, files_of, write_arrays
 from .on_ray import embed_on_ray, ray_package
 from .parts import Extent, Origin, check_origin, numbers_in, path_of, read_origin, remove_unfinished
@@ -94,7 +94,7 @@ def embed(
         size = size_of_parts(folder, recordings, source) if recordings_per_part is None else recordings_per_part
         if size < 1:
             raise ValueError(f"--recordings_per_part must be at least 1, got {size}.")
-        settings = settings_of(embedder, size) | {"configuration_sha256": sha256_of_configuration(name)}
+        settings = settings_of(embedder, size)
         settings |= dict(zip(("dataset_split", "dataset_config_name", "audio_column"), splits, strict=True))
         job = Job(
             recordings,
@@ -136,6 +136,7 @@ def settings_of(embedder: Embedder, size: int) -> dict:
         "dtype": str(embedder.encoder.dtype).removeprefix("torch."),
         "mean": extractor.mean,
         "std": extractor.std,
+        "configuration_sha256": embedder.configuration_sha256,
         "recordings_per_part": size,
     }
 

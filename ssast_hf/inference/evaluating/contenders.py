@@ -1,7 +1,6 @@
 """What is compared: encoders, pretrained or with random weights, and the baseline without any."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -181,16 +180,3 @@ def sha256_of_model(contender) -> str:
         digest.update(f"{key} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
     return digest.hexdigest()
-
-
-def sha256_of_settings(contender) -> str:
-    """The SHA-256 of what makes embeddings besides weights, without what only names it."""
-    settings = {
-        part: {
-            key: value
-            for key, value in sorted(fields.items())
-            if not key.startswith("_") and key not in ("transformers_version", "dtype", "torch_dtype")
-        }
-        for part, fields in contender.settings().items()
-    }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()

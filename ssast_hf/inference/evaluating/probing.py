@@ -79,12 +79,17 @@ def probe(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> P
         targets (`np.ndarray` of shape `(num_clips,)`): Classes.
         fold ([`Fold`]): What is trained on and what is tested.
         kind (`str`): `"ridge"`, `"logistic"` or `"neighbours"`.
+
+    Raises:
+        ValueError: If a class has too few examples for that kind.
     """
     x, y = features[fold.train], targets[fold.train]
     if len(np.unique(fold.inner)) > 1:
         inner = PredefinedSplit(np.unique(fold.inner, return_inverse=True)[1])
     else:
         fewest = np.unique(y, return_counts=True)[1].min()
+        if fewest < 2 and kind == "logistic":
+            raise ValueError(f"{fold.name}: a class has one example to train on; --probe logistic needs two.")
         kind_of_split, count = (StratifiedKFold, min(5, fewest)) if fewest > 1 else (KFold, min(5, len(y)))
         inner = kind_of_split(count, shuffle=True, random_state=0)
     fitted, layer = fit_best(candidates(kind), x, y, inner)

@@ -9,9 +9,9 @@ import torch
 
 from ...audio.splits import check_apart, contents
 from ...storage.guards import reading
-from ..encoders import default_device
+from ..encoders import default_device, sha256_of_settings
 from ..windowed import one_of
-from .contenders import MelStatistics, load_contender, sha256_of_model, sha256_of_settings
+from .contenders import MelStatistics, load_contender, sha256_of_model
 from .data import describe, list_skipped, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import embed_all
 from .measuring import measure_features
@@ -61,7 +61,11 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     yield f"{sum(map(len, parts))} recordings, {len(parts[0].names)} classes, {tests}."
 
     def embed(contender, name: str, weights: str):
-        identity = {"model": name, "weights_sha256": weights, "settings_sha256": sha256_of_settings(contender)}
+        identity = {
+            "model": name,
+            "weights_sha256": weights,
+            "settings_sha256": sha256_of_settings(contender.settings()),
+        }
         return embed_all(contender, name, identity, parts, digests, folder / EMBEDDINGS / slug_of(name))
 
     # The baseline first: it decodes everything, and so finds what is damaged before the models begin.

@@ -10,7 +10,7 @@ from ...assets import named_model
 from ...storage.writing import check_output, written_whole
 from ..embedder import Embedder
 from ..embedding.stored import StoredEmbeddings
-from ..encoders import sha256_of_configuration, sha256_of_weights
+from ..encoders import sha256_of_weights
 from .nearest import Found, find_nearest
 
 
@@ -85,7 +85,7 @@ def embed_query(stored: StoredEmbeddings, query, model=None) -> np.ndarray:
                 f"{stored.folder} was embedded with the {key} {stored.settings[key]:g} of features, {name} has "
                 f"{value:g}. Name the model that made the parts: --model"
             )
-    digest = sha256_of_configuration(name)
+    digest = embedder.configuration_sha256
     if stored.settings.get("configuration_sha256", digest) != digest:
         raise ValueError(
             f"{stored.folder} was embedded by {stored.model} with another config.json or preprocessor_config.json "

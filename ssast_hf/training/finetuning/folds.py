@@ -23,8 +23,9 @@ def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
         metric = arguments.metric_for_best_model.removeprefix("eval_")
         epoch, values = best_epoch(results, metric, arguments.greater_is_better)
         how = (
-            f"As the recipe does, epoch {epoch:g} was chosen because the mean {said(metric)} over the folds that are "
-            "tested on is best there. So the figure flatters: no data were left to choose by. Each fold's folder has "
+            f"As the recipe does, epoch {epoch:g} (in the mean over the folds) was chosen because the mean "
+            f"{said(metric)} over the folds that are tested on is best there. So the figure flatters: no data were "
+            "left to choose by. Each fold's folder has "
             "the weights that are best on that fold."
         )
     else:

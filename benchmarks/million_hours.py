@@ -1,11 +1,12 @@
 """
 What embedding a million hours takes, by a rate that was measured on one machine or is measured here.
 
-    python benchmarks/million_hours.py --rate 2000 --days 7
+    python benchmarks/million_hours.py --rate 350 --width 160
     python benchmarks/million_hours.py --model ssast-base-patch-400 --data audio/
 """
 
 import argparse
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -44,7 +45,7 @@ def main():
             {"what": "seconds of audio per second", "value": rate},
             {"what": f"clips of {arguments.clip:g} s per second", "value": rate / arguments.clip},
             {"what": "hours on one machine", "value": machine_hours},
-            {"what": f"machines for {arguments.days:g} days", "value": machine_hours / (24 * arguments.days)},
+            {"what": f"machines for {arguments.days:g} days", "value": math.ceil(machine_hours / (24 * arguments.days))},
             {"what": "TB of one vector per clip", "value": clips * arguments.width * FLOAT_BYTES / 1e12},
             {"what": "TB of one vector per time step", "value": steps * arguments.width * FLOAT_BYTES / 1e12},
             {"what": "parts of three hours", "value": arguments.hours / 3},

@@ -7,7 +7,7 @@ What pretraining is worth downstream: the bundled model against the same network
 
 `--data` is a folder with `esc10/esc10.csv` (category, fold), `digits/digits.csv` (digit, speaker) and
 `libri251/libri251.csv` (speaker), each beside a folder `audio`. What is finished is not run again. Writes
-`downstream.json`, and prints a table for docs/finetuning.md.
+`downstream.json`, of what this command was asked for, and prints rows for docs/finetuning.md.
 """
 
 import argparse

@@ -344,7 +344,7 @@ def test_nothing_usable_is_an_error(model_dir, audio_folder, tmp_path, capsys):
         path.write_bytes(b"")
     arguments = options(model_dir, audio_folder, tmp_path / "out", max_bad_fraction=1.0)
     assert main(arguments) == 1
-    assert "cannot be used" in capsys.readouterr().err
+    assert "None of the 12 recordings can be used" in capsys.readouterr().err
 
 
 def test_plateau_of_validation_accuracy_lowers_the_rate(model_dir, audio_folder, tmp_path):

@@ -37,6 +37,7 @@ def main():
             parser.error("pass --rate, or --data to measure it")
         rate = measure(arguments.model, arguments.data)
     machine_hours = arguments.hours / rate
+    days = machine_hours / 24
     clips = arguments.hours * 3600 / arguments.clip
     config = SSASTConfig()
     steps = arguments.hours * 3600 / (config.time_stride * config.frame_seconds[0])
@@ -45,7 +46,7 @@ def main():
             {"what": "seconds of audio per second", "value": rate},
             {"what": f"clips of {arguments.clip:g} s per second", "value": rate / arguments.clip},
             {"what": "hours on one machine", "value": machine_hours},
-            {"what": f"machines for {arguments.days:g} days", "value": math.ceil(machine_hours / (24 * arguments.days))},
+            {"what": f"machines for {arguments.days:g} days", "value": math.ceil(days / arguments.days)},
             {"what": "TB of one vector per clip", "value": clips * arguments.width * FLOAT_BYTES / 1e12},
             {"what": "TB of one vector per time step", "value": steps * arguments.width * FLOAT_BYTES / 1e12},
             {"what": "parts of three hours", "value": arguments.hours / 3},

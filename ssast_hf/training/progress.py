@@ -27,6 +27,7 @@ class Progress(TrainerCallback):
         self.bar = self.validation = None
         self.began: float | None = None
         self.first_step = 0
+        self.figures: dict[str, str] = {}
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.began = None
@@ -57,6 +58,15 @@ class Progress(TrainerCallback):
             self.close_validation()
             tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()
+            self.show_figures(args, logs)
+
+    def show_figures(self, args, logs: dict):
+        """The last loss and the last metric, beside the bar."""
+        metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
+        names = {"loss": "loss", f"eval_{metric}": f"validation {metric.replace('_', ' ')}"}
+        self.figures |= {name: f"{logs[key]:.4g}" for key, name in names.items() if key in logs}
+        if self.bar is not None:
+            self.bar.set_postfix(self.figures)
 
     def on_train_end(self, args, state, control, **kwargs):
         self.close_validation()

@@ -77,6 +77,9 @@ def test_report_compares_a_model_with_its_baselines_and_goes_on(folder, table, c
     assert metrics["results"][0]["probe"]["layers"][0] in (0, 1, 2)
     report = (output / "report.md").read_text()
     assert metrics["command"] in report
+    by_layer = metrics["results"][0]["probe"]["by_layer"]
+    assert f"| tiny | {' | '.join(f'{value:.3f}' for value in by_layer)} |" in report
+    assert len(by_layer) == 3
     assert "cross-validation within the training folds" in report
     assert (output / "label_efficiency.png").read_bytes().startswith(b"\x89PNG")
 
@@ -206,7 +209,9 @@ def test_layer_is_chosen_on_the_training_folds_alone():
     features[test, 0, 0] += 8 * targets[test]
     fold = Fold("fold 0", train, test, folds[train])
     for kind in ("ridge", "logistic", "neighbours"):
-        assert probe(features, targets, fold, kind).layer == 1
+        probed = probe(features, targets, fold, kind)
+        assert probed.layer == 1
+        assert probed.layer_scores[0] < 0.8 < probed.layer_scores[1]
     features[test, 1, 0] += 8 * targets[test]
     probed = probe(features, targets, fold, "ridge")
     assert (probed.predictions == targets[test]).all()

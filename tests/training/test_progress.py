@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from ssast_hf.training.arguments import ENDLESS
-from ssast_hf.training.progress import log_line
+from ssast_hf.training.progress import Progress, log_line
 
 
 STATE = SimpleNamespace(global_step=50, max_steps=1000)
@@ -35,3 +35,14 @@ def test_a_line_of_a_long_run_is_shown_to_its_end():
     state = SimpleNamespace(global_step=1_000_000, max_steps=1_000_000)
     line = log_line(logs | {"learning_rate": 1.2345e-7, "clips_per_second": 1234.5}, state, 10.0, 359_999)
     assert line.endswith(" left")
+
+
+def test_bar_shows_the_last_loss_and_metric():
+    trainer = SimpleNamespace(line_of=lambda logs, seconds: "a line", stop=SimpleNamespace(max_seconds=None))
+    progress, shown = Progress(trainer), []
+    progress.bar = SimpleNamespace(set_postfix=lambda figures: shown.append(dict(figures)))
+    args = SimpleNamespace(metric_for_best_model="macro_f1")
+    state = SimpleNamespace(global_step=5, max_steps=10, is_world_process_zero=True)
+    for logs in ({"loss": 1.23456, "grad_norm": 3.0}, {"eval_loss": 2.0, "eval_macro_f1": 0.5}):
+        progress.on_log(args, state, None, logs=logs)
+    assert shown == [{"loss": "1.235"}, {"loss": "1.235", "validation macro f1": "0.5"}]

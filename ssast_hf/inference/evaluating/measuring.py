@@ -58,6 +58,7 @@ def summary(probed: list[list[Probed]], targets: np.ndarray, folds: list[Fold], 
         "macro_f1": float(np.mean([f1_score(targets[tested], each, average="macro") for each in predictions])),
         "per_fold": [float(part.mean()) for part in np.split(correct, ends)],
         "layers": [each.layer for each in choices],
+        "by_layer": np.mean([each.layer_scores for each in choices], axis=0).tolist(),
         "strengths": [each.strength for each in choices],
     }
 

@@ -21,10 +21,12 @@ class Ranked:
     Args:
         scores (`np.ndarray` of shape `(num_clips, num_labels)`): Of the test clips of a fold, in their order.
         layer (`int`): Chosen on the training folds: 0 for the embeddings, then one per layer.
+        layer_scores (`np.ndarray` of shape `(num_layers,)`): Mean average precisions that it was chosen by.
     """
 
     scores: np.ndarray
     layer: int
+    layer_scores: np.ndarray
 
 
 class LogisticPerLabel(BaseEstimator):
@@ -73,8 +75,8 @@ def rank(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> Ra
         inner = PredefinedSplit(np.unique(fold.inner, return_inverse=True)[1])
     else:
         inner = KFold(min(5, len(y)), shuffle=True, random_state=0)
-    fitted, layer = fit_best(candidates(kind), x, 2 * y - 1, inner, mean_average_precision)
-    return Ranked(fitted.predict(features[fold.test, layer]), layer)
+    fitted, layer, scores = fit_best(candidates(kind), x, 2 * y - 1, inner, mean_average_precision)
+    return Ranked(fitted.predict(features[fold.test, layer]), layer, scores)
 
 
 def mean_average_precision(scorer, x: np.ndarray, y: np.ndarray) -> float:
@@ -136,6 +138,7 @@ def summary(ranked: list[list[Ranked]], targets: np.ndarray, folds: list[Fold], 
         "per_fold": per_fold,
         "per_label": [mean_of(values) for values in np.transpose(precisions)],
         "layers": [each.layer for of_seed in ranked for each in of_seed],
+        "by_layer": np.mean([each.layer_scores for of_seed in ranked for each in of_seed], axis=0).tolist(),
     }
 
 

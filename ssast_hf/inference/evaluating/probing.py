@@ -41,11 +41,13 @@ class Probed:
         predictions (`np.ndarray`): Classes of the test clips, in their order.
         layer (`int`): Chosen on the training folds: 0 for the embeddings, then one per layer.
         strength (`float`): Chosen there, too: of regularisation, or the number of neighbours.
+        layer_scores (`np.ndarray` of shape `(num_layers,)`): Accuracies in cross-validation that it was chosen by.
     """
 
     predictions: np.ndarray
     layer: int
     strength: float
+    layer_scores: np.ndarray
 
 
 def candidates(kind: str) -> list:
@@ -92,8 +94,8 @@ def probe(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> P
             raise ValueError(f"{fold.name}: a class has one example to train on; --probe logistic needs two.")
         kind_of_split, count = (StratifiedKFold, min(5, fewest)) if fewest > 1 else (KFold, min(5, len(y)))
         inner = kind_of_split(count, shuffle=True, random_state=0)
-    fitted, layer = fit_best(candidates(kind), x, y, inner)
-    return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]))
+    fitted, layer, scores = fit_best(candidates(kind), x, y, inner)
+    return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]), scores)
 
 
 def fit_best(candidates: list, x: np.ndarray, y: np.ndarray, inner, scoring="accuracy"):
@@ -108,20 +110,17 @@ def fit_best(candidates: list, x: np.ndarray, y: np.ndarray, inner, scoring="acc
         scoring (`str` or function): As in scikit-learn, the higher the better.
 
     Returns:
-        A pipeline, fitted, and the number of its layer.
+        A pipeline, fitted; the number of its layer; and the best score of each layer.
     """
     fewest = min(len(train) for train, _ in inner.split(x[:, 0], y))
-    best_score, best, layer = -1.0, None, 0
-    for candidate in candidates:
-        if getattr(candidate, "n_neighbors", 1) > fewest:
-            continue
-        pipeline = make_pipeline(StandardScaler(), candidate)
-        for number in range(x.shape[1]):
-            options = dict(cv=inner, scoring=scoring, error_score="raise")
-            score = cross_val_score(pipeline, x[:, number], y, **options).mean()
-            if score > best_score:
-                best_score, best, layer = score, pipeline, number
-    return clone(best).fit(x[:, layer], y), layer
+    usable = [each for each in candidates if getattr(each, "n_neighbors", 1) <= fewest]
+    pipelines = [make_pipeline(StandardScaler(), candidate) for candidate in usable]
+    options = dict(cv=inner, scoring=scoring, error_score="raise")
+    scores = np.array(
+        [[cross_val_score(each, layer, y, **options).mean() for layer in x.swapaxes(0, 1)] for each in pipelines]
+    )
+    best, layer = np.unravel_index(scores.argmax(), scores.shape)
+    return clone(pipelines[best]).fit(x[:, layer], y), int(layer), scores.max(axis=0)
 
 
 def few_labels(

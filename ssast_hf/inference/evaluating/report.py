@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ...storage.writing import written_whole
 from . import report_of_labels
-from .report_parts import COLOURS, how_pooled, is_model, span
+from .report_parts import COLOURS, how_pooled, is_model, layers_table, span
 
 
 METRICS, REPORT, PICTURE = "metrics.json", "report.md", "label_efficiency.png"
@@ -90,6 +90,7 @@ def body_of(settings: dict, results: list[dict]) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
         *map(row_of, results),
         "",
+        *layers_table(results, "accuracy"),
         "## Few labels",
         "",
         "Accuracy of the linear probe with so many examples of each class: the mean of "

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .report_parts import COLOURS, how_pooled, is_model, span
+from .report_parts import COLOURS, how_pooled, is_model, layers_table, span
 
 
 PICTURE = "average_precision.png"
@@ -29,6 +29,7 @@ def body(facts: dict, results: list[dict]) -> list[str]:
         "",
         f"![average precision]({PICTURE})",
         "",
+        *layers_table(results, "mAP"),
         "## Each label",
         "",
         "Average precision of the linear probe. By chance it is about the share of the clips that have the label.",

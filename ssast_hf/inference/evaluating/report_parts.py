@@ -20,3 +20,26 @@ def how_pooled(settings: dict) -> str:
 
 def span(interval) -> str:
     return f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def layers_table(results: list[dict], metric: str) -> list[str]:
+    """A section about the linear probe of each layer, of what has several."""
+    deep = [each for each in results if each["num_layers"] > 1]
+    if not deep:
+        return []
+    most = max(each["num_layers"] for each in deep)
+    rows = []
+    for each in deep:
+        cells = [f"{value:.3f}" for value in each["probe"]["by_layer"]] + [""] * (most - each["num_layers"])
+        rows.append(f"| {each['name']} | {' | '.join(cells)} |")
+    return [
+        "## Layers",
+        "",
+        f"What the layer was chosen by: {metric} of the linear probe of each layer in cross-validation within the "
+        "training folds, the mean over tests (and over random models).",
+        "",
+        f"| features | {' | '.join(map(str, range(most)))} |",
+        "|---" * (most + 1) + "|",
+        *rows,
+        "",
+    ]

@@ -9,24 +9,26 @@ from ...audio.labelled import TABLES
 from ...audio.splits import check_split
 from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 from .parts import make_splits, without_shared
+from .recipes import RECIPES, chosen_by, with_recipe
 
 
-# To read larger ones takes longer than to import PyTorch, so they are read once, later.
-MOST_BYTES = 10_000_000
+# To read larger ones takes longer than to import PyTorch, so they are read once, later. The recordings of events are
+# measured, too.
+MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 1_000_000
 TYPES = {"int": int, "float": float}
 
 
 def check_labels(argv: list[str]):
     """
-    The labels of the parts that a command line names, if all of them are small tables. What it cannot know is left to
-    the command: a recipe may be of another task, and events are compared with the lengths of all recordings.
+    The labels of the parts that a command line names, if all of them are small tables. Options that contradict each
+    other, or that may be misspelt, are left to the command.
 
     Raises:
         ValueError: If a label, a column or a class is missing or makes no sense, with the row or the column.
         OSError: If a table cannot be read.
     """
-    options = read_options(argv)
-    if options is None or options.recipe is not None or options.task == "frames":
+    options = read_options(with_recipe(argv))
+    if options is None:
         return
     data = LabelledArguments(**{field.name: getattr(options, field.name) for field in fields(LabelledArguments)})
     if contradiction(data, options.task):
@@ -35,9 +37,11 @@ def check_labels(argv: list[str]):
     tables = [Path(source) for source in given if source is not None]
     if not all(path.suffix.lower() in TABLES and path.is_file() for path in tables):
         return
-    if sum(path.stat().st_size for path in tables) > MOST_BYTES:
+    kind = LABEL_KINDS[options.task]
+    most = MOST_BYTES_OF_EVENTS if kind == "events" else MOST_BYTES
+    if sum(path.stat().st_size for path in tables) > most:
         return
-    splits, _ = make_splits(data, LABEL_KINDS[options.task], options.seed)
+    splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe))
     for split in splits:
         check_split(without_shared(split), data.min_per_class)
 
@@ -53,7 +57,7 @@ def read_options(argv: list[str]) -> argparse.Namespace | None:
         kind = TYPES.get(getattr(field.type, "__name__", ""), str)
         parser.add_argument(*spellings(field.name), default=field.default, nargs="+" if several else None, type=kind)
     parser.add_argument("--task", default="classification", choices=LABEL_KINDS)
-    parser.add_argument("--recipe")
+    parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--seed", type=int, default=42)
     try:
         options, others = parser.parse_known_args(argv)

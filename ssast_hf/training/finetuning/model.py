@@ -17,7 +17,7 @@ from ...storage.guards import reading
 from ...storage.sizes import check_model_folder, read_extractor_fields
 from ..messages import say
 from ..models import REMEDY, read_config
-from .options import TaskArguments
+from .options import MARGIN, TaskArguments
 from .tasks import Task
 
 
@@ -56,10 +56,14 @@ def read_extractor(name: str, **fields) -> SSASTFeatureExtractor:
         return SSASTFeatureExtractor.from_pretrained(name, **fields)
 
 
-def with_geometry(config: SSASTConfig, arguments: TaskArguments) -> SSASTConfig:
-    """The configuration with the length and the strides that are asked for; ValueError if they are impossible."""
-    given = {name: value for name in GEOMETRY if (value := getattr(arguments, name)) is not None}
-    return SSASTConfig(**config.to_dict() | WITHOUT_MASK | given)
+def with_options(config: SSASTConfig, arguments: TaskArguments) -> SSASTConfig:
+    """The configuration with what is asked for of length, strides and margin; ValueError if it is impossible."""
+    return SSASTConfig(**config.to_dict() | WITHOUT_MASK | given(arguments, GEOMETRY + MARGIN))
+
+
+def given(arguments: TaskArguments, names: tuple[str, ...]) -> dict:
+    """Those of these options that were not left open."""
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
 def make_model(
@@ -75,7 +79,8 @@ def make_model(
         task ([`Task`]): What for.
         is_again (`bool`, defaults to `False`): Whether what is new was told before.
     """
-    fields = task.fields() | {
+    fields = task.fields() | given(arguments, MARGIN)
+    fields |= {
         "pooling_mode": arguments.pooling_mode or config.pooling_mode,
         "use_weighted_layer_sum": arguments.use_weighted_layer_sum or config.use_weighted_layer_sum,
         "classifier_proj_size": arguments.classifier_proj_size or config.classifier_proj_size,
@@ -86,7 +91,7 @@ def make_model(
     geometry = {name: getattr(arguments, name) for name in GEOMETRY}
     head = getattr(heads_ssast, task.head)
     if arguments.init_from_scratch:
-        shaped = with_geometry(config, arguments)
+        shaped = with_options(config, arguments)
         model = head._from_config(SSASTConfig(**shaped.to_dict() | fields), **attention)
     elif task.head == "SSASTForCTC" and not has_ctc_tokens(config):
         # The model with this head could not be made before its tokens are shorter, so there is none to keep.
@@ -101,7 +106,7 @@ def make_model(
             if not is_told:
                 of = f", such as {config.id2label[0]!r}" if task.names else ""
                 say(f"{name} has a head for other labels{of}, so this is new: {OF_CLASSES[task.head]}*.")
-        if any(value is not None for value in geometry.values()):
+        if given(arguments, GEOMETRY):
             model.set_input_geometry(**geometry)
     if arguments.freeze_encoder:
         model.freeze_base_model()

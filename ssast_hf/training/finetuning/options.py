@@ -12,6 +12,8 @@ TASKS = list(LABEL_KINDS)
 # Those whose labels can be mixed and smoothed, and whose recordings have classes to balance.
 MIXED, SMOOTHED, BALANCED = TASKS[:3], TASKS[:2], ("classification", "multilabel", "speaker", "frames")
 EPOCHS = 20
+# Of the loss of speakers, under the names that the configuration has for them.
+MARGIN = ("am_softmax_scale", "am_softmax_margin", "am_softmax_warmup_steps")
 
 
 @dataclass
@@ -41,6 +43,9 @@ class TaskArguments:
         "cross_entropy",
         choices=["cross_entropy", "binary_cross_entropy"],
     )
+    am_softmax_scale: float | None = option("of speakers: what cosines are multiplied by in the loss (default: 30)")
+    am_softmax_margin: float | None = option("of speakers: what the right one's cosine lacks there (default: 0.4)")
+    am_softmax_warmup_steps: int | None = option("of speakers: steps until the margin is whole (default: 0)")
     max_length: int | None = option("frames of 10 ms per clip (default: the model's)")
     frequency_stride: int | None = option("mel bins between patches (default: the model's); fewer let them overlap")
     time_stride: int | None = option("frames between patches, likewise")
@@ -130,6 +135,9 @@ def check_training(parser, task: TaskArguments, arguments: FinetuningArguments):
             parser.error(f"--{name} is for --task {', '.join(tasks)}")
     if task.loss != "cross_entropy" and task.task != "classification":
         parser.error(f"--loss is for --task classification; --task {task.task} has one loss")
+    for name in MARGIN:
+        if getattr(task, name) is not None and task.task != "speaker":
+            parser.error(f"--{name} is for --task speaker")
     if task.task == "frames" and arguments.noise_and_roll:
         parser.error("--noise_and_roll moves the sound away from its events; leave it out with --task frames")
     if task.lora_rank is not None and (task.freeze_encoder or task.init_from_scratch or task.use_weighted_layer_sum):

@@ -1,8 +1,10 @@
-"""The original's fine-tuning recipes: what its released scripts set, and how they chose the epoch."""
+"""
+The original's fine-tuning recipes: what its released scripts set, and how they chose the epoch. Needs neither PyTorch
+nor transformers.
+"""
 
 from dataclasses import dataclass
-
-from ...configuration_ssast import SSASTConfig
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ RIVALS = {
 STRIDES = {(16, 16): (10, 10), (128, 2): (128, 1)}
 
 
+def chosen_by(recipe: str | None) -> str:
+    """What the epoch is chosen by under a recipe, or without one."""
+    return "validation" if recipe is None else RECIPES[recipe].chosen_by
+
+
 def with_recipe(argv: list[str]) -> list[str]:
     """A command line with the options of the recipe that it names in front, where others win."""
     name = None
@@ -137,8 +144,11 @@ def asked_in(argv: list[str]) -> set[str]:
     return {word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
 
 
-def apply_to_model(task_arguments, config: SSASTConfig, argv: list[str]) -> float | None:
-    """Set the strides of a recipe for a model, unless they are asked for; returns its learning rate, if special."""
+def apply_to_model(task_arguments, config: Any, argv: list[str]) -> float | None:
+    """
+    Set the strides of a recipe for a model of this [`SSASTConfig`], unless they are asked for; returns its learning
+    rate, if special.
+    """
     strides = STRIDES.get(config.patch_shape)
     if strides is not None:
         for field, stride in zip(("frequency_stride", "time_stride"), strides, strict=True):

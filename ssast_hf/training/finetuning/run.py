@@ -31,11 +31,11 @@ from ..stopping import EXIT_STATUS, Stopped, StopRequest
 from .data_options import LABEL_KINDS, LabelledArguments
 from .folds import write_folds
 from .lora import check_peft
-from .model import read_extractor, read_start, with_geometry
+from .model import read_extractor, read_start, with_options
 from .one_split import Job, finetune_split, prepare, steps_apart
 from .options import FinetuningArguments, TaskArguments, check_options
 from .parts import make_splits
-from .recipes import RECIPES, apply_to_model, with_recipe
+from .recipes import apply_to_model, chosen_by, with_recipe
 from .report import FIGURES, REPORT, lines_of
 from .splits import Limits, checked
 from .tasks import KINDS
@@ -102,25 +102,24 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
     if task_arguments.lora_rank is not None:
         check_peft()
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices need several processes, see `accelerate launch`
-    recipe = RECIPES.get(task_arguments.recipe)
     # Whatever is wrong with the data is told before a model is loaded.
     start = named_model(task_arguments.model_name_or_path)
     config = read_start(start)
-    if recipe is not None:
+    if task_arguments.recipe is not None:
         arguments.learning_rate = apply_to_model(task_arguments, config, argv) or arguments.learning_rate
         arguments.asked["learning_rate"] = arguments.learning_rate
     kind = KINDS[task_arguments.task]
     if kind.head == "SSASTForCTC":
         check_tokens(config, task_arguments.time_stride)
-    shaped = with_geometry(config, task_arguments)
+    shaped = with_options(config, task_arguments)
     extractor = read_extractor(start, max_length=shaped.max_length, num_mel_bins=shaped.num_mel_bins)
     cropper = Cropper(extractor, shaped.patch_shape[1], arguments.seed)
     labels = LABEL_KINDS[task_arguments.task]
     hop = steps_apart(shaped, extractor) if labels == "events" else None
     limits = Limits(cropper, hop, cropper.windows.length if kind.fits_whole else None)
     with arguments.main_process_first(desc="listing the recordings"):
-        chosen_by = "validation" if recipe is None else recipe.chosen_by
-        splits, trials = make_splits(data_arguments, labels, arguments.seed, chosen_by)
+        by = chosen_by(task_arguments.recipe)
+        splits, trials = make_splits(data_arguments, labels, arguments.seed, by)
         check_learnable(task_arguments, start, config, splits)
         whole = [checked(split, trials, limits, data_arguments) for split in splits]
     trials = whole[0][1]

@@ -20,6 +20,7 @@ from ..storage.guards import UnreadableFile
 from ..storage.pth import has_checksums, read_pth
 from ..storage.reading import find_file, read_safetensors
 from ..storage.writing import check_output, written_whole
+from .beside import place_beside, read_beside, write_beside
 from .folders import (
     ConversionError,
     check_reloaded,
@@ -103,7 +104,8 @@ def convert_original_to_hf(checkpoint, output_dir, overwrite: bool = False, **co
             also if it is another model's card, of which nothing is known here: the command, and
             [`convert_checkpoint`] of `hub/released.py`, take such a card away.
         config_fields: Fields of [`SSASTConfig`] that the tensors do not determine, such as `num_masked_patches` or
-            `mask_strategy`; for fine-tuned files also `max_length` (required) and the strides.
+            `mask_strategy`; for fine-tuned files also `max_length` (required) and the strides. Those that an export
+            left beside the file are known (see [`convert_hf_to_original`]).
 
     Returns:
         `list[str]`: The audit: what became of every key.
@@ -127,7 +129,9 @@ def write_converted(
         source_state = read_pth(checkpoint)
     except UnreadableFile as error:
         raise ConversionError(str(error)) from error
-    state, extras, config, model_class, report = rename_original(source_state, released_mask, **config_fields)
+    kept = read_beside(checkpoint)
+    fields = kept | config_fields
+    state, extras, config, model_class, report = rename_original(source_state, released_mask, **fields)
     with torch.device("meta"):
         model = model_class(config)
     model.load_state_dict(state, strict=True, assign=True)
@@ -141,6 +145,8 @@ def write_converted(
         return_attention_mask=False,
         min_frames=config.patch_shape[1],
     ).save_pretrained(folder)
+    if kept:
+        report.append(f"config   {', '.join(sorted(kept))} from {place_beside(checkpoint)}")
     if extras:
         save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
     check_reloaded(model_class, folder, state)
@@ -329,7 +335,8 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     Args:
         ssast_dir (`str` or `Path`): A folder of an [`SSASTForPretraining`] or [`SSASTForAudioClassification`]. The
             unused ImageNet heads of the original are restored if the folder has an `original_extras.safetensors`.
-        output_path (`str` or `Path`): The `.pth` to write.
+        output_path (`str` or `Path`): The `.pth` to write. A `.config.json` beside it takes what the original has no
+            place for: attention heads, masking, names of classes and the like.
         overwrite (`bool`, defaults to `False`): Whether an existing file is replaced.
 
     Returns:
@@ -339,7 +346,8 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         ConversionError: If the original has no place for this model.
         OSError: If `output_path` cannot be written or exists.
     """
-    check_output(output_path, overwrite, source=ssast_dir, is_folder=False)
+    for path in (output_path, place_beside(output_path)):
+        check_output(path, overwrite, source=ssast_dir, is_folder=False)
     config, state = read_model(ssast_dir)
     model_class = kind_of(state)
     if reason := reason_to_stay(model_class, config):
@@ -367,11 +375,16 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         if not unused.keys() <= set(UNUSED):
             raise ConversionError(f"{extras} holds {', '.join(unused.keys() - set(UNUSED))}, unknown to the original.")
         original |= unused
-    with written_whole(output_path) as path:
+    with written_whole(output_path) as path, written_whole(place_beside(output_path)) as beside:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
+        write_beside(beside, config, pretraining)
     report = [f"{len(original)} tensors written to {output_path}."]
     if any(key.startswith("decoder.") for key in state):
         report.append("The decoder is not among them: the original has none, and its heads mean nothing without it.")
     if extras is None:
         report.append(f"{', '.join(UNUSED)} are not among them: {ssast_dir} has no {EXTRAS_FILE}. Nothing uses them.")
+    report.append(
+        f"What these tensors do not say, such as attention heads and names of classes, is in "
+        f"{place_beside(output_path)}: ssast-hf convert reads it, and the original does not need it."
+    )
     return report

@@ -362,6 +362,35 @@ def test_classifier_exports_with_its_labels(config, tmp_path):
         assert other.problem_type == "multi_label_classification"
 
 
+def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_path):
+    fields = {"pooling_mode": "cls", "problem_type": "multi_label_classification", "num_attention_heads": 4}
+    fields["label2id"] = {"dog": 0, "rain": 1, "rooster": 2}
+    model = classifier_folder(config, tmp_path / "ssast", **fields)
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    convert_original_to_hf(tmp_path / "out.pth", tmp_path / "back")
+    other = SSASTForAudioClassification.from_pretrained(tmp_path / "back").eval()
+    assert other.config.id2label == {0: "dog", 1: "rain", 2: "rooster"}
+    for name, value in fields.items():
+        assert getattr(other.config, name) == value
+    inputs = torch.randn(2, 64, 32)
+    assert torch.equal(other(inputs).logits, model(inputs).logits)
+    convert_original_to_hf(tmp_path / "out.pth", tmp_path / "mean", pooling_mode="mean")  # what is asked for wins
+    assert SSASTConfig.from_pretrained(tmp_path / "mean").pooling_mode == "mean"
+
+
+def test_what_lies_beside_an_original_file_is_read_with_care(original_file, tmp_path):
+    beside = original_file.with_suffix(".config.json")
+    for text in ("{", '{"model_type": "ssast", "id2label": {"5": "dog"}}'):
+        beside.write_text(text)
+        with pytest.raises(ValueError, match=beside.name):
+            convert_original_to_hf(original_file, tmp_path / "ssast")
+    beside.write_text('{"model_type": "bert", "num_attention_heads": 7}')
+    convert_original_to_hf(original_file, tmp_path / "ssast")
+    (tmp_path / "out.config.json").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"out\.config\.json"):
+        convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+
+
 def test_another_epsilon_of_the_classifier_is_measured(config, tmp_path):
     classifier_folder(config, tmp_path / "ssast", pooling_mode="cls")
     report = convert_hf_to_ast(tmp_path / "ssast", tmp_path / "ast")

@@ -101,7 +101,7 @@ def export_onnx(
         if takes_recordings and not waveform_input:
             write_features(FeatureGraph(FilterBanks(numbers)), folder / "features.onnx", opset)
             graphs.insert(0, "features.onnx")
-        fields = asdict(numbers) | {"graphs": graphs}
+        fields = asdict(numbers) | {"graphs": graphs, "problem_type": model.config.problem_type}
         (folder / "preprocessor.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         labels = labels_of(model_dir, model)
         (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

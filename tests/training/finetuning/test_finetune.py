@@ -1,17 +1,18 @@
 """The fine-tuning command, from labelled files to a tested model."""
 
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from command import weights
+from finetune_command import options, results_in, table
 from transformers import (
+    ASTForAudioClassification,
     AutoFeatureExtractor,
     AutoModelForAudioClassification,
+    AutoModelForAudioFrameClassification,
     AutoModelForAudioXVector,
     AutoModelForCTC,
     AutoTokenizer,
@@ -19,66 +20,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
-from ssast_hf.audio import intervals
 from ssast_hf.cli import main
+from ssast_hf.conversion import convert_hf_to_ast
 from ssast_hf.inference.predicting.predictor import Predictor
-from ssast_hf.training.finetuning import one_split, report
+from ssast_hf.training.finetuning import one_split
 from ssast_hf.training.finetuning.data_options import LabelledArguments
 from ssast_hf.training.finetuning.early import check_labels, read_options
 from ssast_hf.training.finetuning.options import TaskArguments
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 
 
-@pytest.fixture(autouse=True)
-def short(request, monkeypatch):
-    """Few draws; and no pictures, as in pretraining, where `curves` is no mark of a test."""
-    monkeypatch.setattr(intervals, "DRAWS", 50)
-    if request.node.get_closest_marker("curves") is None:
-        for name in ("plot_curves", "plot_confusion"):
-            monkeypatch.setattr(report, name, lambda *arguments: None)
-
-
-@pytest.fixture
-def sounds(tmp_path):
-    """Two classes that are easy to tell apart, twelve clips each."""
-    random = np.random.default_rng(0)
-    times = np.arange(9000) / 16000
-    for name, pitch in (("low", 300), ("high", 3000)):
-        (tmp_path / "sounds" / name).mkdir(parents=True)
-        for i in range(12):
-            tone = np.sin(2 * np.pi * (pitch + 20 * i) * times) + 0.1 * random.standard_normal(len(times))
-            soundfile.write(tmp_path / "sounds" / name / f"{name}-{i}.wav", 0.3 * tone[: 5000 + 300 * i], 16000)
-    return tmp_path / "sounds"
-
-
-def table(sounds, columns: str, rows) -> str:
-    """A table of the sounds; `rows` makes what stands behind each path, of its number."""
-    files = sorted(sounds.rglob("*.wav"))
-    lines = [f"{path.relative_to(sounds.parent)},{rows(i)}" for i, path in enumerate(files)]
-    (sounds.parent / "sounds.csv").write_text("\n".join([f"path,{columns}", *lines]) + "\n")
-    return str(sounds.parent / "sounds.csv")
-
-
-def options(model_dir, data, output_dir, **changes) -> list[str]:
-    values = {
-        "model_name_or_path": model_dir,
-        "train_data": data,
-        "output_dir": output_dir,
-        "num_train_epochs": 3,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 1e-3,
-        "dataloader_num_workers": 0,
-        "report_to": "none",
-        "use_cpu": True,
-    } | changes
-    return ["finetune", *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
-
-
-def results_in(folder) -> dict:
-    return json.loads((folder / "metrics.json").read_text())
-
-
+@pytest.mark.compatibility
 @pytest.mark.curves
 def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
     out = tmp_path / "out"
@@ -108,6 +60,18 @@ def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_p
     assert results_in(out) == result
 
 
+def die_after(step: int, monkeypatch):
+    """Let a run end as if it was killed, when the checkpoint of a step is written."""
+    save = FinetuningTrainer._save_checkpoint
+
+    def save_and_die(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        if self.state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(FinetuningTrainer, "_save_checkpoint", save_and_die)
+
+
 def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypatch, capsys):
     """With all that draws random numbers, rates that differ, and a mean of weights that is kept in checkpoints."""
     changes = {
@@ -125,15 +89,8 @@ def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypa
     }
     straight, killed = (options(model_dir, sounds, tmp_path / name, **changes) for name in ("straight", "killed"))
     assert main(straight) == 0
-    save = FinetuningTrainer._save_checkpoint
-
-    def save_and_die(self, *args, **kwargs):
-        save(self, *args, **kwargs)
-        if self.state.global_step == 8:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(FinetuningTrainer, "_save_checkpoint", save_and_die)
+        die_after(8, patch)
         assert main(killed) == 130
     assert not (tmp_path / "killed" / "metrics.json").exists()
     capsys.readouterr()
@@ -146,6 +103,33 @@ def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypa
     last = [weights(tmp_path / "straight" / f"checkpoint-{step}") for step in (8, 12)]
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels", "changes"),
+    [
+        ("speaker", ["a", "b"], {"task": "speaker", "am_softmax_warmup_steps": 6}),
+        ("text", ["low tone", "high tone"], {"task": "ctc"}),
+        ("onset,offset,label", ["0,0.2,a", "0.1,0.3,b"], {"task": "frames"}),
+        ("label", ["a", "b"], {"lora_rank": 2}),
+    ],
+    ids=["speaker", "ctc", "frames", "low rank"],
+)
+def test_killed_and_resumed_whatever_the_task(
+    model_dir, frame_model_dir, sounds, tmp_path, monkeypatch, columns, labels, changes
+):
+    data = table(sounds, columns, lambda i: labels[i // 12])
+    start = frame_model_dir if changes.get("task") == "ctc" else model_dir
+    changes = {"num_train_epochs": 2, "min_per_class": 1, "mean": -4, "std": 4} | changes
+    straight, killed = (options(start, data, tmp_path / name, **changes) for name in ("straight", "killed"))
+    assert main(straight) == 0
+    with monkeypatch.context() as patch:
+        die_after(4, patch)
+        assert main(killed) == 130
+    assert main(killed) == 0
+    one, other = (weights(tmp_path / name) for name in ("straight", "killed"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert results_in(tmp_path / "straight") == results_in(tmp_path / "killed")
 
 
 def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
@@ -162,6 +146,7 @@ def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
     assert not AutoFeatureExtractor.from_pretrained(tmp_path / "out" / "fold-1").return_attention_mask
 
 
+@pytest.mark.compatibility
 @pytest.mark.parametrize(
     ("columns", "labels", "changes", "names"),
     [
@@ -227,6 +212,7 @@ def test_no_test_is_drawn_from_what_was_trained_on(model_dir, sounds, tmp_path, 
     assert "low-3.wav) " in capsys.readouterr().err
 
 
+@pytest.mark.compatibility
 def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path, capsys):
     files = sorted(path.relative_to(tmp_path) for path in sounds.rglob("*-1?.wav"))  # two of each
     rows = [f"{a},{b},{int(a.parent == b.parent)}" for i, a in enumerate(files) for b in files[i + 1 :]]
@@ -284,9 +270,7 @@ def test_wrong_labels_are_told_before_pytorch_is_imported(
     model_dir, sounds, tmp_path, columns, good, wrong, changes, message
 ):
     train = table(sounds, columns, lambda i: good.replace("a", "ab"[i % 2]))
-    (tmp_path / "test.csv").write_text(
-        f"path,{columns}\nsounds/low/low-0.wav,{good}\nsounds/low/low-1.wav,{wrong}\n"
-    )
+    (tmp_path / "test.csv").write_text(f"path,{columns}\nsounds/low/low-0.wav,{good}\nsounds/low/low-1.wav,{wrong}\n")
     arguments = options(model_dir, train, tmp_path / "out", test_data=tmp_path / "test.csv", **changes)
     code = f"""
 import atexit, sys
@@ -345,19 +329,38 @@ def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys
         assert main(options(start, tmp_path / "sounds.csv", tmp_path / out, **changes)) == 0
     said = capsys.readouterr().err
     assert said.count("has a head for other labels, such as 'cat'") == 1
+    table(sounds, "label", lambda i: "cat dog cow".split()[i % 3])
+    changes = {"max_steps": 1, "mean": -4, "std": 4, "min_per_class": 1}
+    assert main(options(tmp_path / "one", tmp_path / "sounds.csv", tmp_path / "four", **changes)) == 0
+    assert "has a head of another size, for other labels or another num_labels, so this is new: " in (
+        capsys.readouterr().err
+    )
     first, second, third = (weights(tmp_path / out)["classifier.dense.weight"] for out in ("one", "two", "three"))
     torch.testing.assert_close(first, third, atol=1e-6, rtol=0)
     assert not torch.allclose(first, second, atol=1e-4)
 
 
-def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds, tmp_path):
+@pytest.mark.parametrize(
+    ("columns", "labels", "task", "auto_class"),
+    [
+        ("label", ["a", "b"], "classification", AutoModelForAudioClassification),
+        ("speaker", ["a", "b"], "speaker", AutoModelForAudioXVector),
+        ("onset,offset,label", ["0,0.2,a", "0.1,0.3,b"], "frames", AutoModelForAudioFrameClassification),
+    ],
+    ids=["classification", "speaker", "frames"],
+)
+def test_low_rank_additions_are_saved_by_themselves_and_merged(
+    model_dir, sounds, tmp_path, columns, labels, task, auto_class
+):
     import peft  # here, as it takes seconds
 
-    changes = {"lora_rank": 2, "num_train_epochs": 1, "mean": -4, "std": 4}
-    assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0
-    merged = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").eval()
+    data = table(sounds, columns, lambda i: labels[i // 12])
+    changes = {"task": task, "lora_rank": 2, "num_train_epochs": 1, "mean": -4, "std": 4, "min_per_class": 1}
+    assert main(options(model_dir, data, tmp_path / "out", **changes)) == 0
+    merged = auto_class.from_pretrained(tmp_path / "out").eval()
     assert not any("lora" in name for name, _ in merged.named_parameters())
-    plain = AutoModelForAudioClassification.from_pretrained(model_dir, id2label=merged.config.id2label)
+    fields = {name: getattr(merged.config, name) for name in ("id2label", "pooling_mode", "problem_type")}
+    plain = auto_class.from_pretrained(model_dir, **fields)
     adapted = peft.PeftModel.from_pretrained(plain, tmp_path / "out" / "adapter").eval()
     inputs = torch.randn(2, 64, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(merged(inputs).logits, adapted(inputs).logits, atol=1e-5, rtol=0)
@@ -367,18 +370,17 @@ def test_low_rank_additions_are_saved_by_themselves_and_merged(model_dir, sounds
     assert all(".attention.attention." in name for name in changed)
 
 
-@pytest.fixture
-def frame_model_dir(tmp_path):
-    """A saved model of frames, for texts, that never saw data."""
-    torch.manual_seed(0)
-    config = SSASTConfig(
-        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, patch_size=[32, 2],
-        num_mel_bins=32, max_length=64,
-    )  # fmt: skip
-    start = tmp_path / "frames"
-    SSASTForPretraining(config).save_pretrained(start)
-    SSASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(start)
-    return start
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}], ids=["all weights", "low rank"])
+def test_what_was_trained_with_tokens_leaves_as_stock(model_dir, sounds, tmp_path, changes):
+    changes = {"pooling_mode": "cls", "num_train_epochs": 1} | changes
+    assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0
+    convert_hf_to_ast(tmp_path / "out", tmp_path / "stock")
+    stock = ASTForAudioClassification.from_pretrained(tmp_path / "stock").eval()
+    model = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").eval()
+    inputs = torch.randn(2, 64, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(stock(inputs).logits, model(inputs).logits, atol=1e-5, rtol=0)
+    assert stock.config.id2label == model.config.id2label == {0: "high", 1: "low"}
+    assert stock.config.problem_type == model.config.problem_type == "single_label_classification"
 
 
 def test_one_class_is_answered_whatever_the_loss(model_dir, sounds, tmp_path):
@@ -388,6 +390,7 @@ def test_one_class_is_answered_whatever_the_loss(model_dir, sounds, tmp_path):
     assert all(len(each) == 1 and each[0]["score"] >= 0.5 for each in answers)  # the surer one of two
 
 
+@pytest.mark.compatibility
 def test_texts(frame_model_dir, sounds, tmp_path, capsys):
     start = frame_model_dir
     data = table(sounds, "text", lambda i: ["low tone", "high tone"][i // 12])

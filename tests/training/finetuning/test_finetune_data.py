@@ -1,0 +1,121 @@
+"""Where labels come from, who chooses the epoch, and how many processes train: it is one command."""
+
+import json
+
+import datasets
+import pytest
+from command import torchrun
+from finetune_command import options, results_in, table
+from transformers import AutoModelForAudioClassification
+
+from ssast_hf.cli import main
+
+
+QUICK = {"max_steps": 2, "mean": -4, "std": 4}
+
+
+def as_parquet(sounds, path, names=("low", "high")) -> str:
+    files = sorted(sounds.rglob("*.wav"))
+    audio = [{"bytes": file.read_bytes(), "path": None} for file in files]
+    rows = datasets.Dataset.from_dict({"audio": audio, "label": [names.index(file.parent.name) for file in files]})
+    rows = rows.cast_column("audio", datasets.Audio(decode=False))
+    rows.cast_column("label", datasets.ClassLabel(names=list(names))).to_parquet(str(path))
+    return str(path)
+
+
+def test_parquet_files_with_the_audio_in_them(model_dir, sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    data = as_parquet(sounds, tmp_path / "sounds.parquet")
+    assert main(options(model_dir, data, tmp_path / "out", **QUICK)) == 0
+    config = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").config
+    assert config.id2label == {0: "low", 1: "high"}  # in the order that the file says
+
+
+def test_a_data_set_on_the_hub(model_dir, sounds, tmp_path, monkeypatch):
+    """Of which there is a local copy here; what is asked for is checked."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = datasets.Dataset.from_parquet(as_parquet(sounds, tmp_path / "sounds.parquet"))
+    parts = rows.train_test_split(8, stratify_by_column="label", seed=0)
+    asked = []
+
+    def load_dataset(name, config_name, split, streaming):
+        asked.append((name, config_name, split, streaming))
+        return parts[{"train": "train", "eval": "test"}[split]]
+
+    monkeypatch.setattr("ssast_hf.audio.tables.load_dataset", load_dataset)
+    changes = {"test_data": "org/sounds", "test_split": "eval", "dataset_config_name": "small"}
+    assert main(options(model_dir, "org/sounds", tmp_path / "out", **QUICK, **changes)) == 0
+    assert asked == [("org/sounds", "small", split, False) for split in ("train", "eval")]
+    assert results_in(tmp_path / "out")["count"] == 8
+
+
+def test_the_originals_json_and_classes_with_parts_of_their_own(model_dir, sounds, tmp_path):
+    for name, numbers in {"train": range(8), "validation": (8, 9), "test": (10, 11)}.items():
+        rows = [
+            {"wav": str(sounds / kind / f"{kind}-{i}.wav"), "labels": f"/m/{kind}"}
+            for kind in ("low", "high")
+            for i in numbers
+        ]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"data": rows}))
+    (tmp_path / "classes.csv").write_text("index,mid,display_name\n0,/m/low,Low tone\n1,/m/high,High tone\n")
+    parts = {f"{name}_data": tmp_path / f"{name}.json" for name in ("validation", "test")}
+    changes = QUICK | parts | {"label_csv": tmp_path / "classes.csv"}
+    assert main(options(model_dir, tmp_path / "train.json", tmp_path / "out", **changes)) == 0
+    assert "recordings: 16 train; 4 validation; 4 test" in (tmp_path / "out" / "report.md").read_text()
+    config = AutoModelForAudioClassification.from_pretrained(tmp_path / "out").config
+    assert config.id2label == {0: "Low tone", 1: "High tone"}
+
+
+def test_no_speaker_is_in_two_parts_and_one_fold_is_asked_for(model_dir, sounds, tmp_path):
+    data = table(sounds, "label,speaker,fold", lambda i: f"{'ab'[i // 12]},{i % 6},{i % 3}")
+    assert main(options(model_dir, data, tmp_path / "groups", **QUICK, group_column="speaker")) == 0
+    report = (tmp_path / "groups" / "report.md").read_text()
+    assert "recordings: 12 train; 4 validation; 8 test" in report  # whole groups of four
+    assert main(options(model_dir, data, tmp_path / "fold", **QUICK, fold_column="fold", folds="1")) == 0
+    assert results_in(tmp_path / "fold")["count"] == 8
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "chosen"),
+    [
+        ("esc50", {"fold_column": "fold"}, "the mean accuracy over the folds that are tested on is best"),
+        ("speechcommands", {}, "chosen by validation on"),
+        (
+            "audioset",
+            {"num_train_epochs": 3, "average_last_epochs": 2},
+            "The mean of the weights after epochs 2 to 3 was tested once; no epoch was chosen",
+        ),
+        ("superb", {"max_steps": 4, "eval_steps": 2, "save_steps": 2}, "chosen by validation on"),
+    ],
+)
+def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, chosen):
+    data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
+    changes = {
+        "max_length": 64,
+        "num_train_epochs": 2,
+        "mask_frequency": 4,
+        "mask_time": 8,
+        "min_per_class": 1,
+    } | changes
+    if recipe == "superb":
+        del changes["num_train_epochs"]
+    command = options(model_dir, data, tmp_path / "out", recipe=recipe, **changes)
+    left_open = ["--learning_rate", "--num_train_epochs"] if recipe == "superb" else ["--learning_rate"]
+    for name in left_open:  # that of the recipe
+        at = command.index(name)
+        del command[at : at + 2]
+    assert main(command) == 0
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert chosen in report
+    assert f"--recipe {recipe}" in report
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_model_and_tests_it_once(model_dir, sounds, tmp_path):
+    command = options(model_dir, sounds, tmp_path / "out", num_train_epochs=12, learning_rate=5e-3)
+    at = command.index("--use_cpu")
+    torchrun(command[:at] + command[at + 2 :])
+    result = results_in(tmp_path / "out")
+    assert result["count"] == 6
+    assert result["test"]["accuracy"]["value"] == 1.0
+    assert "x 2 processes" in (tmp_path / "out" / "report.md").read_text()

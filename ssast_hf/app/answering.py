@@ -8,7 +8,7 @@ from ..inference.predicting.heads import EVENTS, LABELS, NUMBERS, SPEAKERS, TEXT
 from ..inference.predicting.predictor import Predictor, check_finite
 from ..inference.predicting.table import Table
 from .foreign import ForeignClassifier
-from .sounds import in_words, open_sound
+from .sounds import SILENT, in_words, is_silent, open_sound
 from .time_line import draw_answers
 from .windows import Progress, encoded
 
@@ -39,15 +39,19 @@ def answer(
     rate = predictor.feature_extractor.sampling_rate
     clip, notes = open_sound(path, rate)
     rows: list[Answer] = []
-    threshold = None
+    threshold, is_quiet = None, False
     if isinstance(predictor, ForeignClassifier):
         rows += predictor.answer(clip, SHOWN, progress)
     else:
         collected, threshold = predictor.answers(clip.num_samples), predictor.threshold
+        is_quiet = True
         for piece, scores in encoded(predictor, clip, progress):
+            is_quiet = is_quiet and is_silent(piece.samples)
             check_finite(scores, clip.name)
             rows += collected.add(piece.window, predictor.seconds(piece.clip), scores)
         rows += collected.finish()
+    if is_quiet:
+        notes.append(f"{SILENT}: what a model says of it means nothing.")
     if not rows:
         above = "" if threshold is None else f" has a score above {threshold:g}"
         notes.append(f"Nothing{above or ' was found'} in this recording.")

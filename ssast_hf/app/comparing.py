@@ -8,7 +8,7 @@ import numpy as np
 from ..assets import titled_clips
 from ..inference.embedder import Embedder
 from .pictures import draw_pair
-from .sounds import open_sound
+from .sounds import SILENT, is_silent, open_sound
 from .windows import Progress, encoded
 
 
@@ -47,7 +47,13 @@ class Heard:
 def hear(embedder: Embedder, path: str, name: str, progress: Progress) -> Heard:
     """A recording, encoded; `embedder` is one of the level `"frame"`. Errors as of [`open_sound`]."""
     clip, notes = open_sound(path, embedder.feature_extractor.sampling_rate)
-    vectors = embedder.join([part for _, part in encoded(embedder, clip, progress)])
+    parts, is_quiet = [], True
+    for piece, part in encoded(embedder, clip, progress):
+        parts.append(part)
+        is_quiet = is_quiet and is_silent(piece.samples)
+    if is_quiet:
+        notes.append(f"{SILENT}.")
+    vectors = embedder.join(parts)
     seconds = clip.num_samples / embedder.feature_extractor.sampling_rate
     return Heard(name, vectors, embedder.times_of(clip.num_samples), seconds, notes)
 

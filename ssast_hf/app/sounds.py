@@ -14,6 +14,7 @@ from ..inference.clips import AudioFile
 
 # Quieter than this, samples within [-1, 1] are nothing that anybody hears.
 SILENCE = 1e-4
+SILENT = "This is silence, or nearly"
 
 
 @dataclass
@@ -83,7 +84,7 @@ def read_part(path: str | None, extractor: SSASTFeatureExtractor, fewest: int, m
     if last - first < clip.num_samples:
         notes.insert(0, f"It is {in_words(total)} long; this is from {first / rate:.1f} to {last / rate:.1f} s.")
     if is_silent(samples):
-        notes.append("This is silence, or nearly: its patches look alike, so there is nothing to tell apart.")
+        notes.append(f"{SILENT}: its patches look alike, so there is nothing to tell apart.")
     return Part(samples, first / rate, total, notes)
 
 

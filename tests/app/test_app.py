@@ -249,6 +249,7 @@ def test_clip_is_most_like_itself(nano, clip):
     stereo = clip(np.zeros((8000, 2)), 8000, "stereo.wav")
     notice = show_comparison(lambda: nano.comparison, [louder, stereo], told.append)[0]
     assert "stereo.wav: Its 2 channels were mixed down to one. It was resampled from 8,000 to 16,000 Hz." in notice
+    assert "This is silence, or nearly." in notice
     with pytest.raises(ValueError, match="two clips or more"):
         show_comparison(None, paths[:1], told.append)
 
@@ -265,6 +266,9 @@ def test_long_recording_is_answered_window_by_window_with_progress(classifier, c
     assert told[-1] == 1
     assert len(told) > 2
     assert "21.0 s" in notice
+    assert "silence" not in notice
+    quiet = show_answers(classifier.predictor, clip(np.zeros(16000 * 8)), told.append)[0]
+    assert "This is silence, or nearly: what a model says of it means nothing." in quiet
     assert picture.shape[2] == 4
 
 

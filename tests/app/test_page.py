@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from browser import CHROMIUM, Browser
 
@@ -84,3 +86,28 @@ def test_each_tab_once_and_by_the_keyboard(page):
     # Nothing was asked of anybody else.
     names = page.value("performance.getEntriesByType('resource').map(each => each.name)")
     assert {name.split("/")[2] for name in names if name.startswith("http")} == {page.value("location.host")}
+
+
+def test_whatever_is_dropped_gets_an_answer_in_words(page, address, tmp_path):
+    random = np.random.default_rng(0)
+    soundfile.write(tmp_path / "short.wav", 0.1 * random.standard_normal(1600), 16000)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
+    soundfile.write(tmp_path / "stereo.wav", 0.1 * random.standard_normal((96000, 2)), 96000)
+    soundfile.write(tmp_path / "long.wav", (1000 * random.standard_normal(16000 * 600)).astype(np.int16), 16000)
+    (tmp_path / "text.wav").write_text("no sound at all")
+    page.open(f"{address}/")
+    shows(page, "Pretext accuracy of this clip")
+    for name, answer in {
+        "short.wav": "is 0.10 s long, too short for this model",
+        "silence.wav": "This is silence, or nearly",
+        "stereo.wav": "Its 2 channels were mixed down to one. It was resampled from 96,000 to 16,000 Hz.",
+        "long.wav": "It is 10 min 0 s long; this is from 0.0 to 5.1 s.",
+        "text.wav": "text.wav is no readable audio file",
+    }.items():
+        page.wait_for("!!document.querySelector('button[aria-label=Clear]')")
+        page.value("document.querySelector('button[aria-label=Clear]').click()")
+        page.wait_for("!!document.querySelector('input[type=file]')")
+        page.upload("input[type=file]", tmp_path / name)
+        page.wait_for("!!document.querySelector('button[aria-label=Clear]')")  # it has arrived
+        page.click("Hide it, and guess")
+        shows(page, answer)

@@ -274,6 +274,13 @@ def test_what_is_refused(tmp_path, monkeypatch):
         export_onnx(tmp_path / "none", tmp_path / "onnx")
     with pytest.raises(FileExistsError, match="--overwrite"):
         export_onnx(tmp_path / "model", tmp_path / "model")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
+        export_onnx(tmp_path / "model", tmp_path / "file" / "onnx")
+    with monkeypatch.context() as patch:  # as if somebody else owned it; root may write anywhere
+        patch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(PermissionError, match=f"no permission to write in {tmp_path}"):
+            export_onnx(tmp_path / "model", tmp_path / "onnx")
     saved(tmp_path / "other", SSASTModel)
     with pytest.raises(FileExistsError, match=r"holds a model \(config.json\), which is not replaced"):
         export_onnx(tmp_path / "model", tmp_path / "other", overwrite=True)

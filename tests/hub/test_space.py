@@ -104,15 +104,17 @@ def test_page_that_does_not_start_is_not_published(tmp_path):
         answer_elsewhere(tmp_path)
 
 
-def test_staged_page_starts_and_answers(hub, publish):
+def test_staged_page_starts_answers_and_is_uploaded(hub, publish):
     pytest.importorskip(
         "gradio", reason="gradio is in the extra `app`, beside the newest transformers: make test EXTRAS=dev,app"
     )
-    report = publish(COMMAND, "--dry_run")
+    assert "Nothing was uploaded" in publish(WITHOUT_PAGE, "--dry_run")
+    assert hub.repositories == {}
+    report = publish(COMMAND)
     assert "asked once: largest relative difference" in report
-    assert "Nothing was uploaded" in report
     # Nothing that Python has compiled meanwhile is among them.
     package = [path.relative_to(ASSETS.parent) for path in ASSETS.parent.rglob("*") if path.is_file()]
     staged = [path for path in package if "__pycache__" not in path.parts and path.parts[:2] != ("assets", "nano")]
     assert f"ssast_hf/, {len(staged)} files" in report
-    assert hub.repositories == {}
+    assert hub.repositories["spaces/org/page"].messages == ["initial commit", "Upload the page of ssast-hf app"]
+    assert {"app.py", "models/nano/model.safetensors"} <= hub.files("spaces/org/page").keys()

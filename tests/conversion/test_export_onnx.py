@@ -60,7 +60,7 @@ def check(model, folder, inputs):
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")
-    model = saved(folder / "model", SSASTForAudioClassification)
+    model = saved(folder / "model", SSASTForAudioClassification, problem_type="multi_label_classification")
     return model, folder / "model", folder / "onnx", export_onnx(folder / "model", folder / "onnx", pt2=True)
 
 
@@ -91,7 +91,8 @@ def test_what_lies_beside_the_model(classifier):
         "features.onnx infer.py labels.json metrics.json model.onnx model.pt2 preprocessor.json report.md".split()
     )
     assert json.loads((folder / "labels.json").read_text()) == list(LABELS.values())
-    assert json.loads((folder / "preprocessor.json").read_text())["pad_to"] == 96
+    numbers = json.loads((folder / "preprocessor.json").read_text())
+    assert (numbers["pad_to"], numbers["problem_type"]) == (96, "multi_label_classification")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert len(metrics["batches"]) == 20
     assert metrics["differences"]["logits"] < 1e-4

@@ -61,6 +61,7 @@ def evaluate(folder, table, *options) -> int:
     return main(["evaluate", str(folder), "--data", str(table), "--output_dir", str(output), *OPTIONS, *options])
 
 
+@pytest.mark.compatibility
 def test_report_compares_a_model_with_its_baselines_and_goes_on(folder, table, capsys, monkeypatch):
     output = table.parent / "out"
     assert evaluate(folder, table, "--fold_column", "fold") == 0

@@ -39,12 +39,11 @@ def answer(
     rate = predictor.feature_extractor.sampling_rate
     clip, notes = open_sound(path, rate)
     rows: list[Answer] = []
-    threshold, is_quiet = None, False
+    threshold, is_quiet = None, True
     if isinstance(predictor, ForeignClassifier):
-        rows += predictor.answer(clip, SHOWN, progress)
+        rows, is_quiet = predictor.answer(clip, SHOWN, progress)
     else:
         collected, threshold = predictor.answers(clip.num_samples), predictor.threshold
-        is_quiet = True
         for piece, scores in encoded(predictor, clip, progress):
             is_quiet = is_quiet and is_silent(piece.samples)
             check_finite(scores, clip.name)

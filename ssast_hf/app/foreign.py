@@ -9,6 +9,7 @@ from ..inference.encoders import on_device, quiet_loading
 from ..inference.predicting.answers import Answer
 from ..inference.predicting.heads import LABELS
 from ..storage.guards import reading
+from .sounds import is_silent
 
 
 CLASSIFIER = "AutoModelForAudioClassification"
@@ -46,19 +47,24 @@ class ForeignClassifier:
         self.model = on_device(model, device)
         self.is_multilabel = model.config.problem_type == "multi_label_classification"
 
-    def answer(self, clip: AudioFile, count: int, progress) -> list[Answer]:
-        """The likeliest classes of each window of ten seconds; the last one begins earlier, to be as long as these."""
+    def answer(self, clip: AudioFile, count: int, progress) -> tuple[list[Answer], bool]:
+        """
+        The likeliest classes of each window of ten seconds, the last one of which begins earlier, to be as long as
+        these; and whether all of it is silence.
+        """
         rate = self.feature_extractor.sampling_rate
-        size, rows = WINDOW * rate, []
+        size, rows, is_quiet = WINDOW * rate, [], True
         for start in range(0, clip.num_samples, size):
             end = min(start + size, clip.num_samples)
             begin = max(end - size, 0)
-            scores = self.scores(clip.read(begin, end), clip.name)
+            samples = clip.read(begin, end)
+            is_quiet = is_quiet and is_silent(samples)
+            scores = self.scores(samples, clip.name)
             for label in np.argsort(-scores, kind="stable")[:count].tolist():
                 name = self.model.config.id2label[label]
                 rows.append(Answer(begin / rate, end / rate, name, float(scores[label])))
             progress(end / clip.num_samples)
-        return rows
+        return rows, is_quiet
 
     @torch.inference_mode()
     def scores(self, samples: np.ndarray, name: str) -> np.ndarray:

@@ -93,8 +93,9 @@ def frame_shift(extractor: SSASTFeatureExtractor) -> float:
     return (extractor.num_samples(2) - extractor.num_samples(1)) / extractor.sampling_rate
 
 
-def is_silent(samples: np.ndarray) -> bool:
-    return bool(np.abs(samples).max(initial=0.0) < SILENCE)
+def is_silent(samples: np.ndarray | None) -> bool:
+    """Whether there is nothing in samples, if there are any, that anybody would hear."""
+    return samples is None or bool(np.abs(samples).max(initial=0.0) < SILENCE)
 
 
 def in_words(seconds: float) -> str:

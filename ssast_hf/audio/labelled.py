@@ -1,6 +1,5 @@
 """Recordings with labels: a folder with a sub-folder per class, a table with a column of labels, or a data set."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,26 +143,20 @@ def load_labelled(source: str, options: LabelOptions | None = None, split: str =
     if kind == "audio":
         return of_folder(Path(source), files, options)
     if kind == "manifest":
-        find, column, others = of_manifest(Path(source), options)
+        recordings, column, others = of_manifest(Path(source), options)
     elif kind == "parquet":
-        find, column, others = of_tables(source, files, options)
+        recordings, column, others = of_tables(source, files, options)
     else:
-        find, column, others = of_hub(source, split, options)
-    return labelled(find, column, others, options)
+        recordings, column, others = of_hub(source, split, options)
+    return labelled(recordings, column, others, options)
 
 
-def labelled(
-    find: Callable[[], Recordings], column: LabelColumn, others: dict[str, list[str]], options: LabelOptions
-) -> LabelledData:
-    """
-    Recordings with what a column of labels says, and others, by their names. `find` gives the recordings: after the
-    labels are read, since those of large tables are copied.
-    """
+def labelled(recordings: Recordings, column: LabelColumn, others: dict[str, list[str]], options: LabelOptions):
+    """Recordings with what a column of labels says, and others, by their names."""
     if options.label_csv is not None:
         names, keys = read_label_csv(options.label_csv)
         column = replace(column, names=names, keys=keys, origin=str(options.label_csv))
     labels, names = read_labels(column, options.kind, options.label_separator)
-    recordings = find()
     return LabelledData(
         recordings,
         labels,
@@ -200,8 +193,8 @@ def of_folder(folder: Path, files: list[str], options: LabelOptions) -> Labelled
     return LabelledData(Recordings(rows, str(folder)), labels, names, str(folder), np.arange(1, len(labels) + 1))
 
 
-def of_manifest(path: Path, options: LabelOptions):
-    """What finds the recordings, the labels and other columns of a manifest."""
+def of_manifest(path: Path, options: LabelOptions) -> tuple[Recordings, LabelColumn, dict[str, list[str]]]:
+    """The recordings, the labels and other columns of a manifest."""
     rows = read_manifest(path)
     label = label_column(list(rows[0]), options, path)
     others = {
@@ -211,15 +204,11 @@ def of_manifest(path: Path, options: LabelOptions):
     column = LabelColumn([row.get(label) for row in rows], f"{path}, column {label!r}")
     files = files_of_manifest(path, rows, options.audio_column, options.audio_dir)
     check_names(files, str(path))
-
-    def find() -> Recordings:
-        return Recordings(Dataset.from_dict({"path": files}), str(path))
-
-    return find, column, others
+    return Recordings(Dataset.from_dict({"path": files}), str(path)), column, others
 
 
 def of_tables(source: str, files: list[str], options: LabelOptions):
-    """The same of parquet files."""
+    """The recordings, the labels and other columns of parquet files."""
     cells: dict[str, list] = {}
     names = None
     for file in files:
@@ -237,27 +226,21 @@ def of_tables(source: str, files: list[str], options: LabelOptions):
             table = parquet.read_table(content, columns=[label, *others])
         for name in {label, *others}:
             cells.setdefault(name, []).extend(table.column(name).to_pylist())
-    if not cells[label]:
+    rows = load_tables(files, source, options.audio_column)
+    if not len(rows):
         raise nothing_in(source)
-
-    def find() -> Recordings:
-        return Recordings(load_tables(files, source, options.audio_column), source)
-
-    return find, *columns_of(cells, label, names, others, source)
+    return Recordings(rows, source), *columns_of(cells, label, names, others, source)
 
 
 def of_hub(source: str, split: str, options: LabelOptions):
-    """The same of a data set on the Hub."""
+    """The recordings, the labels and other columns of a data set on the Hub."""
     dataset, audio = open_hub(source, split, options.config_name, options.audio_column)
     label = label_column(dataset.column_names, options, source)
     others = other_columns(dataset.column_names, options, source)
     names = described_classes(dataset.features.arrow_schema, label)
     cells = {name: list(dataset[name]) for name in {label, *others}}
-
-    def find() -> Recordings:
-        return Recordings(called_audio(dataset.select_columns([audio]), audio), source)
-
-    return find, *columns_of(cells, label, names, others, source)
+    recordings = Recordings(called_audio(dataset.select_columns([audio]), audio), source)
+    return recordings, *columns_of(cells, label, names, others, source)
 
 
 def columns_of(cells: dict[str, list], label: str, names: list[str] | None, others: dict[str, str], source: str):

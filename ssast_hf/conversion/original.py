@@ -20,13 +20,14 @@ from ..storage.guards import UnreadableFile
 from ..storage.pth import has_checksums, read_pth
 from ..storage.reading import find_file, read_safetensors
 from ..storage.writing import check_output, written_whole
-from .beside import place_beside, read_beside, write_beside
+from .extras import add_extras, read_extras
 from .folders import (
     ConversionError,
     check_reloaded,
     hidden_states,
     raise_problems,
     random_input,
+    read_feature_extractor,
     read_model,
     tensor_problem,
 )
@@ -105,7 +106,7 @@ def convert_original_to_hf(checkpoint, output_dir, overwrite: bool = False, **co
             [`convert_checkpoint`] of `hub/released.py`, take such a card away.
         config_fields: Fields of [`SSASTConfig`] that the tensors do not determine, such as `num_masked_patches` or
             `mask_strategy`; for fine-tuned files also `max_length` (required) and the strides. Those that an export
-            left beside the file are known (see [`convert_hf_to_original`]).
+            kept in the file need not be given (see [`convert_hf_to_original`]); if they are, they win.
 
     Returns:
         `list[str]`: The audit: what became of every key.
@@ -129,7 +130,7 @@ def write_converted(
         source_state = read_pth(checkpoint)
     except UnreadableFile as error:
         raise ConversionError(str(error)) from error
-    kept = read_beside(checkpoint)
+    kept, of_extractor = read_extras(checkpoint)
     fields = kept | config_fields
     state, extras, config, model_class, report = rename_original(source_state, released_mask, **fields)
     with torch.device("meta"):
@@ -139,14 +140,11 @@ def write_converted(
         raise ConversionError(f"The weights in {checkpoint} are finite, but what they make of a random input is not.")
     model.save_pretrained(folder)
     # Without a mask, as the original was trained.
-    SSASTFeatureExtractor(
-        num_mel_bins=config.num_mel_bins,
-        max_length=config.max_length,
-        return_attention_mask=False,
-        min_frames=config.patch_shape[1],
-    ).save_pretrained(folder)
+    shape = {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length, "min_frames": config.patch_shape[1]}
+    SSASTFeatureExtractor(**{"return_attention_mask": False} | of_extractor | shape).save_pretrained(folder)
     if kept:
-        report.append(f"config   {', '.join(sorted(kept))} from {place_beside(checkpoint)}")
+        used = sorted({*kept, *of_extractor} - config_fields.keys())
+        report.append(f"note     as in the model that {checkpoint} was exported from: {', '.join(used)}")
     if extras:
         save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
     check_reloaded(model_class, folder, state)
@@ -308,6 +306,12 @@ def read_config(state, pretraining: bool, released_mask: tuple[int, int], config
         if fields.get(name, value) != value:
             raise ConversionError(f"{name}={value} contradicts the checkpoint, which says {fields[name]}.")
     fields |= config_fields
+    if (names := fields.get("id2label")) is not None:
+        if len(names) != fields.get("num_labels", len(names)):
+            raise ConversionError(
+                f"id2label names {len(names)} classes, and mlp_head.1.weight has {fields['num_labels']}."
+            )
+        fields = {"label2id": {name: i for i, name in names.items()}} | fields
     if "num_attention_heads" not in fields:
         if hidden_size % HEAD_SIZE:
             raise ConversionError(
@@ -335,8 +339,8 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     Args:
         ssast_dir (`str` or `Path`): A folder of an [`SSASTForPretraining`] or [`SSASTForAudioClassification`]. The
             unused ImageNet heads of the original are restored if the folder has an `original_extras.safetensors`.
-        output_path (`str` or `Path`): The `.pth` to write. A `.config.json` beside it takes what the original has no
-            place for: attention heads, masking, names of classes and the like.
+        output_path (`str` or `Path`): The `.pth` to write. A record in it that the original does not read has what
+            tensors do not say: attention heads, masking, names of classes, the feature extractor's numbers.
         overwrite (`bool`, defaults to `False`): Whether an existing file is replaced.
 
     Returns:
@@ -346,8 +350,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         ConversionError: If the original has no place for this model.
         OSError: If `output_path` cannot be written or exists.
     """
-    for path in (output_path, place_beside(output_path)):
-        check_output(path, overwrite, source=ssast_dir, is_folder=False)
+    check_output(output_path, overwrite, source=ssast_dir, is_folder=False)
     config, state = read_model(ssast_dir)
     model_class = kind_of(state)
     if reason := reason_to_stay(model_class, config):
@@ -375,16 +378,16 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
         if not unused.keys() <= set(UNUSED):
             raise ConversionError(f"{extras} holds {', '.join(unused.keys() - set(UNUSED))}, unknown to the original.")
         original |= unused
-    with written_whole(output_path) as path, written_whole(place_beside(output_path)) as beside:
+    extractor = read_feature_extractor(ssast_dir, SSASTFeatureExtractor)
+    with written_whole(output_path) as path:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
-        write_beside(beside, config, pretraining)
-    report = [f"{len(original)} tensors written to {output_path}."]
+        add_extras(path, config, extractor, pretraining)
+    report = [
+        f"{len(original)} tensors written to {output_path}, and in a record that the original does not read what they "
+        "do not say: attention heads, masking, names of classes, the feature extractor's numbers."
+    ]
     if any(key.startswith("decoder.") for key in state):
         report.append("The decoder is not among them: the original has none, and its heads mean nothing without it.")
     if extras is None:
         report.append(f"{', '.join(UNUSED)} are not among them: {ssast_dir} has no {EXTRAS_FILE}. Nothing uses them.")
-    report.append(
-        f"What these tensors do not say, such as attention heads and names of classes, is in "
-        f"{place_beside(output_path)}: ssast-hf convert reads it, and the original does not need it."
-    )
     return report

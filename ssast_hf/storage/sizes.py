@@ -86,6 +86,12 @@ def read_extractor_fields(folder) -> dict | None:
 def read_sizes(path: Path, expected: str) -> dict:
     """The fields of a JSON file, if those of [`LARGEST`] are believable."""
     fields = read_json(path, expected)
+    check_sizes(fields, path)
+    return fields
+
+
+def check_sizes(fields: dict, path):
+    """UnreadableFile unless those of [`LARGEST`] are believable; `path` is what messages say where they are from."""
     if not isinstance(fields.get("auto_map") or {}, dict):
         raise UnreadableFile(f"{path}: auto_map must name classes, got {shortened(fields['auto_map'])}. Remove it.")
     for name, largest in LARGEST.items():
@@ -101,7 +107,6 @@ def read_sizes(path: Path, expected: str) -> dict:
             f"{path}: max_length={fields['max_length']} frames of num_mel_bins={fields['num_mel_bins']} are more "
             f"than the {MOST_INPUTS} numbers that are taken for one clip. Correct it, or copy the file again."
         )
-    return fields
 
 
 def check_model_folder(folder) -> None:

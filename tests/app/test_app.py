@@ -31,7 +31,15 @@ from ssast_hf.app.hiding import FREQUENCY, PAINTED, RANDOM, STRATEGIES, TIME, ch
 from ssast_hf.app.inversion import to_sound
 from ssast_hf.app.models import ANSWER, COMPARE, HIDE, LOOK, Model, open_models
 from ssast_hf.app.pictures import draw_spectrogram, place_in
-from ssast_hf.app.showing import features_of, number_at, show_attention, show_guess, show_place
+from ssast_hf.app.showing import (
+    attended_place,
+    canvas_of,
+    features_of,
+    number_at,
+    show_attention,
+    show_guess,
+    show_place,
+)
 from ssast_hf.app.sounds import read_part
 from ssast_hf.app.time_line import draw_answers
 from ssast_hf.app.words import in_words
@@ -125,6 +133,23 @@ def test_what_cannot_be_hidden_is_told(strategy, grid, painted, message):
 
 
 # What the model makes of it
+
+
+def test_what_is_painted_on_the_patches_is_hidden(nano):
+    model, extractor = nano.pretraining
+    canvas = canvas_of(model, extractor, CLIPS["rooster"], 0)
+    painted = np.zeros(canvas.shape[:2], dtype=bool)
+    painted[: len(painted) // 4] = True  # the highest of the frequencies
+    shown = show_guess(model, extractor, CLIPS["rooster"], 0, PAINTED, 0.4, 0, painted)
+    assert shown.num_hidden == shown.grid_shape[1] * 2  # of eight bands
+    assert f"**{shown.num_hidden}** of " in shown.facts
+
+
+def test_patch_that_is_clicked_is_the_one_whose_attention_is_shown(nano):
+    found = [attended_place(nano.embedder, CLIPS["rooster"], 0, place) for place in ((0, 0), (600, 200), (700, 200))]
+    assert found[0] is None  # beside the spectrogram
+    assert found[1][1] == found[2][1] > 0
+    assert found[1][0] < found[2][0]
 
 
 def test_guess_says_what_the_model_says(nano, shown):
@@ -347,6 +372,23 @@ def test_every_kind_of_recording_gets_an_answer(nano, clip, tmp_path):
     assert "nan.wav holds NaN" in say(str(tmp_path / "nan.wav"))
 
 
+def test_comparing_and_answering_have_words_for_every_kind_of_recording(nano, classifier, clip, tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, 16000 * 60)
+    (tmp_path / "text.wav").write_text("no sound at all")
+    for path, words in {
+        clip(noise[:1600], name="short.wav"): "short.wav",
+        str(tmp_path / "text.wav"): "text.wav is no readable audio file",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            show_comparison(lambda: nano.comparison, [("dog", CLIPS["dog"]), path], lambda share: None)
+        with pytest.raises(ValueError, match=words):
+            show_answers(classifier.predictor, path, lambda share: None)
+    long = clip(noise, name="minute.wav")
+    rows = show_comparison(lambda: nano.comparison, [("dog", CLIPS["dog"]), long], lambda share: None)[3]
+    assert rows[1][:2] == ["minute.wav", "60.0"]
+    assert "for 1 min 0 s." in show_answers(classifier.predictor, long, lambda share: None)[0]
+
+
 # Starting it
 
 
@@ -410,11 +452,13 @@ def test_trusted_code_classifies(tmp_path, clip):
     fields = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(fields | {"model_type": "stranger"}))
     model = open_models([str(folder)], trust_remote_code=True)["stranger"]
-    _, _, rows, _ = show_answers(model.predictor, CLIPS["dog"], lambda share: None)
+    notice, _, rows, _ = show_answers(model.predictor, CLIPS["dog"], lambda share: None)
     assert {row[2] for row in rows} == {"a", "b"}
+    assert "silence" not in notice
+    assert "This is silence" in show_answers(model.predictor, clip(np.zeros(16000 * 3)), lambda share: None)[0]
     # The last window begins before the end of the one before it, so that it is as long; and nothing is told.
     long = AudioFile.open({"name": "long", "path": clip(np.tile(load_audio(CLIPS["rain"]), 8))}, 16000)  # 12 s
-    spans = {(each.start, each.end) for each in model.predictor.answer(long, 2, lambda share: None)}
+    spans = {(each.start, each.end) for each in model.predictor.answer(long, 2, lambda share: None)[0]}
     assert sorted(spans) == [(0, 10), (long.num_samples / 16000 - 10, long.num_samples / 16000)]
     assert isinstance(model.predictor, ForeignClassifier)
     one = model.predictor.scores(load_audio(CLIPS["dog"]), "dog")
@@ -429,7 +473,7 @@ def test_trusted_code_classifies(tmp_path, clip):
 def test_recording_without_answers_gets_a_sentence(clip):
     foreign = ForeignClassifier.__new__(ForeignClassifier)
     foreign.feature_extractor = SSASTFeatureExtractor()
-    foreign.answer = lambda *arguments: []
+    foreign.answer = lambda *arguments: ([], False)
     notice, picture, rows, _ = show_answers(foreign, clip(np.zeros(16000)), lambda share: None)
     assert (notice, picture, rows) == ("Nothing was found in this recording.", None, [])
 

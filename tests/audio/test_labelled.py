@@ -67,15 +67,6 @@ def test_tables_of_classes_in_other_orders_are_refused(tmp_path, files):
         load_labelled(str(tmp_path / "*.parquet"))
 
 
-def test_labels_are_read_before_the_audio_of_a_parquet_file_is_copied(tmp_path, files, monkeypatch):
-    source = make_source("parquet", tmp_path, files)
-    table = parquet.read_table(source)
-    parquet.write_table(table.set_column(1, "label", [["cow", None, *LABELS[2:]]]), source)
-    monkeypatch.setattr("ssast_hf.audio.labelled.load_tables", None)  # which would fail
-    with pytest.raises(ValueError, match="row 2: no label"):
-        load_labelled(source)
-
-
 @pytest.mark.parametrize("kind", ["folder", "csv", "jsonl", "parquet"])
 def test_every_kind_of_source_gives_the_same(kind, tmp_path, files):
     data = load_labelled(make_source(kind, tmp_path, files))

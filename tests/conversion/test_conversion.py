@@ -1,6 +1,7 @@
 import json
 import runpy
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from ssast_hf import (
 )
 from ssast_hf.cli import main
 from ssast_hf.conversion import stock_ast
+from ssast_hf.conversion.extras import RECORD
 from ssast_hf.conversion.original import convert_hf_to_original, convert_original_to_hf
 from ssast_hf.conversion.stock_ast import convert_ast_to_hf, convert_hf_to_ast
 
@@ -362,33 +364,45 @@ def test_classifier_exports_with_its_labels(config, tmp_path):
         assert other.problem_type == "multi_label_classification"
 
 
-def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_path):
+def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_path, capsys):
     fields = {"pooling_mode": "cls", "problem_type": "multi_label_classification", "num_attention_heads": 4}
     fields["label2id"] = {"dog": 0, "rain": 1, "rooster": 2}
     model = classifier_folder(config, tmp_path / "ssast", **fields)
-    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
-    convert_original_to_hf(tmp_path / "out.pth", tmp_path / "back")
+    extractor = SSASTFeatureExtractor(num_mel_bins=32, max_length=64, mean=-6.0, std=3.0, return_attention_mask=True)
+    extractor.save_pretrained(tmp_path / "ssast")
+    assert run("export-original", tmp_path / "ssast", tmp_path / "out.pth", capsys=capsys)[0] == 0
+    status, out, _ = run("convert", tmp_path / "out.pth", tmp_path / "back", capsys=capsys)
+    assert status == 0
+    assert "note     as in the model that" in out
     other = SSASTForAudioClassification.from_pretrained(tmp_path / "back").eval()
     assert other.config.id2label == {0: "dog", 1: "rain", 2: "rooster"}
     for name, value in fields.items():
         assert getattr(other.config, name) == value
     inputs = torch.randn(2, 64, 32)
     assert torch.equal(other(inputs).logits, model(inputs).logits)
+    back = SSASTFeatureExtractor.from_pretrained(tmp_path / "back")
+    assert (back.mean, back.std, back.return_attention_mask, back.max_length) == (-6.0, 3.0, True, 64)
     convert_original_to_hf(tmp_path / "out.pth", tmp_path / "mean", pooling_mode="mean")  # what is asked for wins
     assert SSASTConfig.from_pretrained(tmp_path / "mean").pooling_mode == "mean"
+    with pytest.raises(ValueError, match="id2label names 2 classes"):
+        convert_original_to_hf(tmp_path / "out.pth", tmp_path / "two", id2label={0: "a", 1: "b"})
 
 
-def test_what_lies_beside_an_original_file_is_read_with_care(original_file, tmp_path):
-    beside = original_file.with_suffix(".config.json")
-    for text in ("{", '{"model_type": "ssast", "id2label": {"5": "dog"}}'):
-        beside.write_text(text)
-        with pytest.raises(ValueError, match=beside.name):
-            convert_original_to_hf(original_file, tmp_path / "ssast")
-    beside.write_text('{"model_type": "bert", "num_attention_heads": 7}')
-    convert_original_to_hf(original_file, tmp_path / "ssast")
-    (tmp_path / "out.config.json").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"out\.config\.json"):
-        convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "holds no fields"),
+        ('{"config": {"id2label": {"5": "dog"}}}', "does not name the classes"),
+        ('{"config": {"num_attention_heads": 1e9}}', "num_attention_heads must be a whole number"),
+    ],
+)
+def test_extra_record_of_an_original_file_is_read_with_care(original_file, tmp_path, text, message):
+    with zipfile.ZipFile(original_file, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/{RECORD}", text)
+    with pytest.raises(ValueError, match=message):
+        convert_original_to_hf(original_file, tmp_path / "ssast")
+    assert not (tmp_path / "ssast").exists()
 
 
 def test_another_epsilon_of_the_classifier_is_measured(config, tmp_path):

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -30,6 +32,7 @@ from ssast_hf.conversion.exporting.check import difference_of, filter_bank_diffe
 from ssast_hf.conversion.exporting.filter_banks import FilterBanks
 from ssast_hf.conversion.exporting.graph import exporting
 from ssast_hf.conversion.exporting.numbers import preprocessing_of
+from ssast_hf.conversion.exporting.report import Report
 from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
 
 
@@ -68,6 +71,7 @@ def classifier(tmp_path_factory):
 SHAPES = [(1, 16), (3, 96), (2, 57), (1, 97), (2, 300)]
 
 
+@pytest.mark.compatibility
 @needs_exporter
 def test_any_number_of_clips_of_any_length(classifier):
     model, _, folder, _ = classifier
@@ -292,6 +296,42 @@ def test_what_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConversionError, match=r"needs PyTorch 2.9 or later, found 2.6.0"):
         export_onnx(tmp_path / "model", tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
+
+
+def test_sizes_that_were_frozen_are_told(tmp_path):
+    import onnx
+
+    tensor = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT)
+    for shape, is_open in ((["batch", "frames", 128], True), ([2, "frames", 128], False)):
+        values = [tensor(name, shape=shape) for name in ("input_values", "logits")]
+        node = onnx.helper.make_node("Identity", ["input_values"], ["logits"])
+        graph = onnx.helper.make_graph([node], "graph", values[:1], values[1:])
+        onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
+        with nullcontext() if is_open else pytest.raises(ConversionError, match="input_values"):
+            writing.check_sizes_are_open(tmp_path / "model.onnx")
+
+
+def test_what_differs_on_clips_is_refused(tmp_path):
+    scores = np.array([[0.0, 1.0, 0.5]])
+
+    def report(**options) -> Report:
+        return Report("SSASTForAudioClassification", "float32", 18, tmp_path, **{"waveform_input": True} | options)
+
+    same = report()
+    same.add_difference("logits", 1e-5)
+    same.add_clip_difference("logits", 9e-3)  # of spectra that onnxruntime computes
+    same.add_clip("dog", scores, scores + 1e-5)
+    same.add_filter_banks(9e-4)
+    same.refuse()
+    for change, message in (
+        (lambda each: each.add_clip("dog", scores, np.roll(scores, 1)), "The best label of dog is not PyTorch's"),
+        (lambda each: each.add_clip_difference("logits", 2e-2), "on bundled clips"),
+        (lambda each: each.add_filter_banks(2e-3), "Filter banks differ"),
+    ):
+        other = report()
+        change(other)
+        with pytest.raises(ConversionError, match=message):
+            other.refuse()
 
 
 def test_opset_that_was_not_written_is_told(tmp_path):

@@ -122,8 +122,6 @@ def test_every_command_says_in_one_line_what_is_wrong(folder, stock, tmp_path, c
     for path in (folder / file, stock / file):
         path.write_text("[" * 100_000) if fields is None else change(path, **fields)
     for command in commands(folder, stock, tmp_path / "out"):
-        if command[0] == "export-original" and file.startswith("preprocessor"):
-            continue  # which has no need of it
         assert main(command) == 1
         error = capsys.readouterr().err
         assert file in error

@@ -57,8 +57,9 @@ def folder(model, tmp_path):
 
 
 def evaluate(folder, table, *options) -> int:
+    """With the options, in front of which more models may stand."""
     output = table.parent / "out"
-    return main(["evaluate", str(folder), "--data", str(table), "--output_dir", str(output), *OPTIONS, *options])
+    return main(["evaluate", str(folder), *options, "--data", str(table), "--output_dir", str(output), *OPTIONS])
 
 
 @pytest.mark.compatibility
@@ -151,12 +152,29 @@ def test_the_same_recording_in_two_folds_is_told(folder, table, capsys):
     assert "4.wav" in error
 
 
-def test_stock_models_are_pooled_over_what_is_sound(tmp_path):
+SIZES = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+
+
+@pytest.fixture
+def stock(tmp_path):
+    """A folder of a small stock AST."""
     torch.manual_seed(0)
-    sizes = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
-    config = ASTConfig(**sizes, num_mel_bins=32, max_length=64, patch_size=8, frequency_stride=8, time_stride=8)
+    config = ASTConfig(**SIZES, num_mel_bins=32, max_length=64, patch_size=8, frequency_stride=8, time_stride=8)
     ASTModel(config).save_pretrained(tmp_path / "ast")
     ASTFeatureExtractor(num_mel_bins=32, max_length=64).save_pretrained(tmp_path / "ast")
+    return tmp_path / "ast"
+
+
+def test_models_of_other_kinds_stand_side_by_side(folder, stock, table):
+    assert evaluate(folder, table, str(stock), "--fold_column", "fold", "--folds", "0") == 0
+    output = table.parent / "out"
+    names = [each["name"] for each in json.loads((output / "metrics.json").read_text())["results"]]
+    assert names == ["tiny", "tiny, random weights", "ast", "ast, random weights", "log-mel statistics"]
+    assert all(f"| {name} | " in (output / "report.md").read_text() for name in names)
+
+
+def test_stock_models_are_pooled_over_what_is_sound(stock, tmp_path):
+    sizes = dict(SIZES)
     sizes |= dict(conv_dim=(8, 8), conv_kernel=(10, 3), conv_stride=(5, 2))
     sizes |= dict(num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
     for name, model in {
@@ -270,6 +288,8 @@ def test_several_labels_per_recording(folder, table, capsys, monkeypatch):
     assert low <= statistics["mean_average_precision"] <= high
     report = (output / "report.md").read_text()
     assert "Few labels are not measured" in report
+    by_layer = metrics["results"][0]["probe"]["by_layer"]
+    assert f"| {folder.name} | {' | '.join(f'{value:.3f}' for value in by_layer)} |" in report
     assert (output / "average_precision.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -10,7 +10,12 @@ import torch
 
 from ...assets import FOLDER
 from ...feature_extraction_ssast import SSASTFeatureExtractor
-from ...heads_ssast import SSASTForCTC, SSASTHeadModel
+from ...heads_ssast import (
+    SSASTForAudioClassification,
+    SSASTForAudioFrameClassification,
+    SSASTForCTC,
+    SSASTHeadModel,
+)
 from ...modeling_ssast import SSASTForPretraining, SSASTPreTrainedModel
 from ...storage.guards import reading
 from ...storage.reading import find_file, read_json, weight_shapes
@@ -101,7 +106,7 @@ def export_onnx(
         if takes_recordings and not waveform_input:
             write_features(FeatureGraph(FilterBanks(numbers)), folder / "features.onnx", opset)
             graphs.insert(0, "features.onnx")
-        fields = asdict(numbers) | {"graphs": graphs, "problem_type": model.config.problem_type}
+        fields = asdict(numbers) | {"graphs": graphs, "problem_type": problem_type_of(model)}
         (folder / "preprocessor.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         labels = labels_of(model_dir, model)
         (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -151,6 +156,12 @@ def load(model_dir) -> tuple[SSASTPreTrainedModel, SSASTFeatureExtractor]:
             f"{model.config.num_mel_bins}. Correct one of them."
         )
     return model.eval().requires_grad_(False), extractor
+
+
+def problem_type_of(model: SSASTPreTrainedModel) -> str | None:
+    """How the scores of a classifier, of clips or of time steps, are to be read; `None` of others."""
+    is_classifier = isinstance(model, (SSASTForAudioClassification, SSASTForAudioFrameClassification))
+    return model.config.problem_type if is_classifier else None
 
 
 def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:

@@ -116,9 +116,12 @@ def fit_best(candidates: list, x: np.ndarray, y: np.ndarray, inner, scoring="acc
     usable = [each for each in candidates if getattr(each, "n_neighbors", 1) <= fewest]
     pipelines = [make_pipeline(StandardScaler(), candidate) for candidate in usable]
     options = dict(cv=inner, scoring=scoring, error_score="raise")
-    scores = np.array(
-        [[cross_val_score(each, layer, y, **options).mean() for layer in x.swapaxes(0, 1)] for each in pipelines]
+    of_parts = np.array(
+        [[cross_val_score(each, layer, y, **options) for layer in x.swapaxes(0, 1)] for each in pipelines]
     )
+    if np.isnan(of_parts).all(axis=-1).any():  # of some labels there is none in a part
+        raise ValueError("No part of what is trained on has a label that could tell one layer from another.")
+    scores = np.nanmean(of_parts, axis=-1)
     best, layer = np.unravel_index(scores.argmax(), scores.shape)
     return clone(pipelines[best]).fit(x[:, layer], y), int(layer), scores.max(axis=0)
 

@@ -14,7 +14,7 @@ from .recipes import RECIPES, chosen_by, with_recipe
 
 # To read larger ones takes longer than to import PyTorch, so they are read once, later. The recordings of events are
 # measured, too.
-MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 1_000_000
+MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 100_000
 TYPES = {"int": int, "float": float}
 
 

@@ -56,7 +56,7 @@ def read_extractor(name: str, **fields) -> SSASTFeatureExtractor:
         return SSASTFeatureExtractor.from_pretrained(name, **fields)
 
 
-def with_options(config: SSASTConfig, arguments: TaskArguments) -> SSASTConfig:
+def with_geometry_and_margin(config: SSASTConfig, arguments: TaskArguments) -> SSASTConfig:
     """The configuration with what is asked for of length, strides and margin; ValueError if it is impossible."""
     return SSASTConfig(**config.to_dict() | WITHOUT_MASK | given(arguments, GEOMETRY + MARGIN))
 
@@ -88,10 +88,10 @@ def make_model(
     if leaves_as_stock(task, fields["pooling_mode"]):
         fields["classifier_layer_norm_eps"] = config.layer_norm_eps  # stock AST has one for both
     attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
-    geometry = {name: getattr(arguments, name) for name in GEOMETRY}
+    geometry = given(arguments, GEOMETRY)
     head = getattr(heads_ssast, task.head)
     if arguments.init_from_scratch:
-        shaped = with_options(config, arguments)
+        shaped = with_geometry_and_margin(config, arguments)
         model = head._from_config(SSASTConfig(**shaped.to_dict() | fields), **attention)
     elif task.head == "SSASTForCTC" and not has_ctc_tokens(config):
         # The model with this head could not be made before its tokens are shorter, so there is none to keep.
@@ -106,8 +106,10 @@ def make_model(
             if not is_told:
                 of = f", such as {config.id2label[0]!r}" if task.names else ""
                 say(f"{name} has a head for other labels{of}, so this is new: {OF_CLASSES[task.head]}*.")
-        if given(arguments, GEOMETRY):
+        if geometry:
             model.set_input_geometry(**geometry)
+    if task.head == "SSASTForXVector":
+        model.objective.steps.zero_()  # the margin grows in every run; one that goes on loads how far it is
     if arguments.freeze_encoder:
         model.freeze_base_model()
     return model.float()
@@ -128,7 +130,7 @@ def has_head(config: SSASTConfig, head: str) -> bool:
 
 
 def renew_classes(model: SSASTHeadModel):
-    """Give random weights to what a head has for each class, and let the margin of speakers begin to grow again."""
+    """Give random weights to what a head has for each class."""
     new = type(model)._from_config(model.config).state_dict()
     begin = OF_CLASSES[type(model).__name__]
     model.load_state_dict({name: tensor for name, tensor in new.items() if name.startswith(begin)}, strict=False)

@@ -43,9 +43,15 @@ class TaskArguments:
         "cross_entropy",
         choices=["cross_entropy", "binary_cross_entropy"],
     )
-    am_softmax_scale: float | None = option("of speakers: what cosines are multiplied by in the loss (default: 30)")
-    am_softmax_margin: float | None = option("of speakers: what the right one's cosine lacks there (default: 0.4)")
-    am_softmax_warmup_steps: int | None = option("of speakers: steps until the margin is whole (default: 0)")
+    am_softmax_scale: float | None = option(
+        "of speakers: what cosines are multiplied by in the loss (default: the model's, at first 30)"
+    )
+    am_softmax_margin: float | None = option(
+        "of speakers: what the right one's cosine lacks there (default: the model's, at first 0.4)"
+    )
+    am_softmax_warmup_steps: int | None = option(
+        "of speakers: batches until the margin is whole (default: the model's, at first 0)"
+    )
     max_length: int | None = option("frames of 10 ms per clip (default: the model's)")
     frequency_stride: int | None = option("mel bins between patches (default: the model's); fewer let them overlap")
     time_stride: int | None = option("frames between patches, likewise")

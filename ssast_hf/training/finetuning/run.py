@@ -31,7 +31,7 @@ from ..stopping import EXIT_STATUS, Stopped, StopRequest
 from .data_options import LABEL_KINDS, LabelledArguments
 from .folds import write_folds
 from .lora import check_peft
-from .model import read_extractor, read_start, with_options
+from .model import read_extractor, read_start, with_geometry_and_margin
 from .one_split import Job, finetune_split, prepare, steps_apart
 from .options import FinetuningArguments, TaskArguments, check_options
 from .parts import make_splits
@@ -111,7 +111,7 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
     kind = KINDS[task_arguments.task]
     if kind.head == "SSASTForCTC":
         check_tokens(config, task_arguments.time_stride)
-    shaped = with_options(config, task_arguments)
+    shaped = with_geometry_and_margin(config, task_arguments)
     extractor = read_extractor(start, max_length=shaped.max_length, num_mel_bins=shaped.num_mel_bins)
     cropper = Cropper(extractor, shaped.patch_shape[1], arguments.seed)
     labels = LABEL_KINDS[task_arguments.task]

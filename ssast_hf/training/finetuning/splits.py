@@ -50,36 +50,41 @@ def checked(
         ValueError: If it is not fit to be trained and tested on, or too much of it cannot be used.
     """
     check_split(without_shared(split), arguments.min_per_class)
-    train = without_unusable(split.train, limits, arguments, is_training=True)
-    test = without_unusable(split.test, limits, arguments)
+    parts: dict = without_shared(split).parts | ({} if trials is None else {"trials": trials})
+    recordings = {name: data.recordings if isinstance(data, Trials) else data for name, data in parts.items()}
+    bad = {name: unusable_in(part, limits) for name, part in recordings.items()}
+    # Before anything is decoded, which may take long.
+    check_apart({name: without(part, bad[name]) for name, part in recordings.items()})
+    for name, part in recordings.items():
+        if name != "train":  # where another one takes the place of what cannot be read
+            bad[name] = unreadable(part, limits) | bad[name]
+        tell(part, bad[name], arguments)
+        parts[name] = without(parts[name], bad[name])
+    test = parts["validation" if split.chooses_by_test else "test"]
     validation = split.validation
-    if validation is split.test:
-        validation = test
-    elif validation is not None:
-        validation = without_unusable(validation, limits, arguments)
-    split = replace(split, train=train, test=test, validation=validation)
+    if validation is not None:
+        validation = test if validation is split.test else parts["validation"]
+    split = replace(split, train=parts["train"], test=test, validation=validation)
     check_split(without_shared(split), arguments.min_per_class)
-    if trials is None:
-        check_apart(without_shared(split).parts)
-        return split, None
-    trials = without_unusable(trials, limits, arguments)
-    check_apart(without_shared(split).parts | {"trials": trials.recordings})
-    return split, trials
+    return split, parts.get("trials")
 
 
-def without_unusable(data, limits: Limits, arguments: LabelledArguments, is_training: bool = False):
-    """[`LabelledData`] or [`Trials`] without recordings that cannot be used; ValueError if these are too many."""
-    part: LabelledData = data.recordings if isinstance(data, Trials) else data
+def unusable_in(part: LabelledData, limits: Limits) -> dict[int, str]:
+    """Recordings that cannot be used by what their headers say, by index, and why."""
     reasons = unusable(part, limits.cropper.sampling_rate, limits.cropper.min_samples)
-    if limits.max_samples is not None:
-        reasons |= too_long(part, limits)
-    if not is_training:  # where another one takes the place of what cannot be read
-        reasons = unreadable(part, limits) | reasons
-    if not reasons:
-        return data
-    reasons = dict(sorted(reasons.items()))
-    told = list(reasons.values())
-    if arguments.on_bad_file == "raise" or len(told) > arguments.max_bad_fraction * len(part):
+    return reasons if limits.max_samples is None else reasons | too_long(part, limits)
+
+
+def without(data, bad: dict[int, str]):
+    """[`LabelledData`] or [`Trials`] without some of its recordings."""
+    count = len(data.recordings if isinstance(data, Trials) else data)
+    return data.select(np.setdiff1d(np.arange(count), list(bad))) if bad else data
+
+
+def tell(part: LabelledData, bad: dict[int, str], arguments: LabelledArguments):
+    """Say what is left out; ValueError if that is too much."""
+    told = [bad[i] for i in sorted(bad)]
+    if told and (arguments.on_bad_file == "raise" or len(told) > arguments.max_bad_fraction * len(part)):
         raise ValueError(
             f"{told[0].rstrip('.')}. {len(told)} of {len(part)} recordings cannot be used; repair or remove them, or "
             "raise --max_bad_fraction."
@@ -88,7 +93,6 @@ def without_unusable(data, limits: Limits, arguments: LabelledArguments, is_trai
         say(f"Left out: {reason}")
     if told[NAMED:]:
         say(f"Left out: {len(told) - NAMED} more.")
-    return data.select(np.setdiff1d(np.arange(len(part)), list(reasons)))
 
 
 def unreadable(part: LabelledData, limits: Limits) -> dict[int, str]:

@@ -10,7 +10,7 @@ from ssast_hf.audio import intervals
 from ssast_hf.training.finetuning import report
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def short(request, monkeypatch):
     """Few draws; and no pictures, as in pretraining, where `curves` is no mark of a test."""
     monkeypatch.setattr(intervals, "DRAWS", 50)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from command import weights
 from finetune_command import options, results_in, table
@@ -28,6 +29,9 @@ from ssast_hf.training.finetuning.data_options import LabelledArguments
 from ssast_hf.training.finetuning.early import check_labels, read_options
 from ssast_hf.training.finetuning.options import TaskArguments
 from ssast_hf.training.finetuning.trainer import FinetuningTrainer
+
+
+pytestmark = pytest.mark.usefixtures("short")
 
 
 @pytest.mark.compatibility
@@ -111,9 +115,11 @@ def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypa
         ("speaker", ["a", "b"], {"task": "speaker", "am_softmax_warmup_steps": 6}),
         ("text", ["low tone", "high tone"], {"task": "ctc"}),
         ("onset,offset,label", ["0,0.2,a", "0.1,0.3,b"], {"task": "frames"}),
+        ("label", ["a", "a;b"], {"task": "multilabel"}),
+        ("label", ["0.5", "-2"], {"task": "regression"}),
         ("label", ["a", "b"], {"lora_rank": 2}),
     ],
-    ids=["speaker", "ctc", "frames", "low rank"],
+    ids=["speaker", "ctc", "frames", "multilabel", "regression", "low rank"],
 )
 def test_killed_and_resumed_whatever_the_task(
     model_dir, frame_model_dir, sounds, tmp_path, monkeypatch, columns, labels, changes
@@ -288,7 +294,6 @@ import ssast_hf
     "changes",
     [
         {"task": "ctx"},
-        {"recipe": "audioset"},
         {"recipe": "esc5"},
         {"seed": "one"},
         {"train_data": "sounds"},
@@ -305,6 +310,15 @@ def test_early_check_leaves_to_the_command_what_it_cannot_know(model_dir, sounds
     check_labels(options(model_dir, wrong, tmp_path / "out", **changes))
     with pytest.raises(ValueError, match="row 1: 2 labels"):
         check_labels(options(model_dir, wrong, tmp_path / "out"))
+
+
+def test_early_check_knows_who_chooses_the_epoch(model_dir, sounds, tmp_path):
+    """Of six examples, too few would be left to validate with; that recipe validates on what it tests."""
+    data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
+    changes = {"fold_column": "fold", "min_per_class": 5}
+    check_labels(options(model_dir, data, tmp_path / "out", **changes, recipe="esc50"))
+    with pytest.raises(ValueError, match="expected at least 5"):
+        check_labels(options(model_dir, data, tmp_path / "out", **changes))
 
 
 def test_early_check_reads_options_as_the_command_does():
@@ -340,6 +354,30 @@ def test_a_head_for_other_labels_is_replaced(model_dir, sounds, tmp_path, capsys
     assert not torch.allclose(first, second, atol=1e-4)
 
 
+def test_folds_go_on_in_the_fold_where_they_were_killed(model_dir, sounds, tmp_path, monkeypatch, capsys):
+    data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
+    changes = {"fold_column": "fold", "num_train_epochs": 2, "min_per_class": 1}
+    straight, killed = (options(model_dir, data, tmp_path / name, **changes) for name in ("straight", "killed"))
+    assert main(straight) == 0
+    save = FinetuningTrainer._save_checkpoint
+
+    def save_and_die(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        if "fold-1" in self.args.output_dir:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinetuningTrainer, "_save_checkpoint", save_and_die)
+        assert main(killed) == 130
+    assert main(killed) == 0
+    assert "No step is left to make." in capsys.readouterr().err  # of the first fold
+    for fold in ("fold-0", "fold-1"):
+        one, other = (weights(tmp_path / name / fold) for name in ("straight", "killed"))
+        assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    results = [results_in(tmp_path / name) for name in ("straight", "killed")]
+    assert results[0]["test"] == results[1]["test"]
+
+
 @pytest.mark.parametrize(
     ("columns", "labels", "task", "auto_class"),
     [
@@ -370,6 +408,7 @@ def test_low_rank_additions_are_saved_by_themselves_and_merged(
     assert all(".attention.attention." in name for name in changed)
 
 
+@pytest.mark.compatibility
 @pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}], ids=["all weights", "low rank"])
 def test_what_was_trained_with_tokens_leaves_as_stock(model_dir, sounds, tmp_path, changes):
     changes = {"pooling_mode": "cls", "num_train_epochs": 1} | changes
@@ -411,6 +450,28 @@ def test_texts(frame_model_dir, sounds, tmp_path, capsys):
         (sounds / "low" / f"low-{i}.wav").write_text("damaged")  # which is not even looked at
     assert main(options(start, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
     assert "the text has 'q', which is not in the vocabulary" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "message"),
+    [
+        (0.3, "ab" * 40, "the text needs 80 time steps and the recording has "),
+        (1.5, "ab", "its text cannot be cut to the 0.655 s that the model takes (see --max_length)"),
+    ],
+    ids=["text", "recording"],
+)
+def test_texts_and_recordings_that_are_too_long_are_counted_and_named(
+    frame_model_dir, sounds, tmp_path, capsys, seconds, text, message
+):
+    soundfile.write(
+        sounds / "low" / "low-0.wav", 0.1 * np.random.default_rng(0).standard_normal(int(16000 * seconds)), 16000
+    )
+    data = table(sounds, "text", lambda i: text if i == 12 else "ab")  # the twelfth is the first of the low ones
+    assert main(options(frame_model_dir, data, tmp_path / "out", task="ctc")) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "low-0.wav" in said
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
 
 
 def test_features_made_on_the_device_train_the_same_classifier(model_dir, sounds, tmp_path, monkeypatch):

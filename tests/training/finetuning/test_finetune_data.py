@@ -11,6 +11,9 @@ from transformers import AutoModelForAudioClassification
 from ssast_hf.cli import main
 
 
+pytestmark = pytest.mark.usefixtures("short")
+
+
 QUICK = {"max_steps": 2, "mean": -4, "std": 4}
 
 
@@ -76,19 +79,20 @@ def test_no_speaker_is_in_two_parts_and_one_fold_is_asked_for(model_dir, sounds,
 
 
 @pytest.mark.parametrize(
-    ("recipe", "changes", "chosen"),
+    ("recipe", "changes", "rate", "chosen"),
     [
-        ("esc50", {"fold_column": "fold"}, "the mean accuracy over the folds that are tested on is best"),
-        ("speechcommands", {}, "chosen by validation on"),
+        ("esc50", {"fold_column": "fold"}, "0.0001", "the mean accuracy over the folds that are tested on is best"),
+        ("speechcommands", {}, "0.00025", "chosen by validation on"),
         (
             "audioset",
             {"num_train_epochs": 3, "average_last_epochs": 2},
+            "5e-05",
             "The mean of the weights after epochs 2 to 3 was tested once; no epoch was chosen",
         ),
-        ("superb", {"max_steps": 4, "eval_steps": 2, "save_steps": 2}, "chosen by validation on"),
+        ("superb", {"max_steps": 4, "eval_steps": 2, "save_steps": 2}, "0.0001", "chosen by validation on"),
     ],
 )
-def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, chosen):
+def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, rate, chosen):
     data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
     changes = {
         "max_length": 64,
@@ -107,7 +111,8 @@ def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, c
     assert main(command) == 0
     report = (tmp_path / "out" / "report.md").read_text()
     assert chosen in report
-    assert f"--recipe {recipe}" in report
+    one = tmp_path / "out" / "fold-0" if "fold_column" in changes else tmp_path / "out"
+    assert f"; learning rate {rate}; seed 42" in (one / "report.md").read_text()
 
 
 @pytest.mark.slow

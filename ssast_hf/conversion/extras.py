@@ -1,0 +1,68 @@
+"""What the original's files have no place for, kept in a record of their archive that the original does not read."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from ..configuration_ssast import SSASTConfig
+from ..feature_extraction_ssast import SSASTFeatureExtractor
+from ..storage.guards import UnreadableFile, reading
+from ..storage.sizes import check_sizes
+
+
+RECORD = "ssast_hf.json"
+# Names of a hundred thousand classes take less.
+MOST_BYTES = 16 << 20
+# Of any model; and of a fine-tuned one, whose tensors do not say what its input and its classes are.
+FIELDS = (
+    "num_attention_heads mask_strategy objective num_masked_patches pooling_mode hidden_act layer_norm_eps "
+    "contrastive_axis generative_loss_weight exclude_duplicate_negatives"
+).split()
+FINE_TUNED_FIELDS = (
+    "num_mel_bins max_length frequency_stride time_stride classifier_layer_norm_eps problem_type id2label".split()
+)
+EXTRACTOR_FIELDS = "sampling_rate mean std do_normalize padding_value return_attention_mask padding truncation".split()
+
+
+def add_extras(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor | None, pretraining: bool):
+    """Put into a file of the original what it does not say of a model, for pretraining or not."""
+    names = FIELDS if pretraining else FIELDS + FINE_TUNED_FIELDS
+    content: dict = {"config": {name: getattr(config, name) for name in names}}
+    if extractor is not None:
+        content["feature_extractor"] = {name: getattr(extractor, name) for name in EXTRACTOR_FIELDS}
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+        folder = archive.namelist()[0].partition("/")[0]
+        archive.writestr(f"{folder}/{RECORD}", json.dumps(content))
+
+
+def read_extras(checkpoint) -> tuple[dict, dict]:
+    """
+    The fields of a configuration and of a feature extractor that an export kept in a file of the original's; none of
+    files that were written elsewhere.
+
+    Raises:
+        UnreadableFile: If they are not valid.
+    """
+    if not zipfile.is_zipfile(checkpoint):
+        return {}, {}
+    place = f"{checkpoint}: {RECORD}"
+    with reading(place, "valid JSON"), zipfile.ZipFile(checkpoint) as archive:
+        record = next((each for each in archive.infolist() if each.filename.endswith(f"/{RECORD}")), None)
+        if record is None:
+            return {}, {}
+        if record.file_size > MOST_BYTES:
+            raise UnreadableFile(f"{place} has {record.file_size} bytes, more than is believed. Export it again.")
+        content = json.loads(archive.read(record))
+    found = []
+    for name, known in (("config", FIELDS + FINE_TUNED_FIELDS), ("feature_extractor", EXTRACTOR_FIELDS)):
+        fields = content.get(name) or {} if isinstance(content, dict) else None
+        if not isinstance(fields, dict):
+            raise UnreadableFile(f"{place} holds no fields of a configuration. Export it again.")
+        check_sizes(fields, place)
+        found.append({field: fields[field] for field in known if fields.get(field) is not None})
+    config, extractor = found
+    if (names := config.get("id2label")) is not None:
+        if not isinstance(names, dict) or list(names) != [str(i) for i in range(len(names))]:
+            raise UnreadableFile(f"{place} has an id2label that does not name the classes 0, 1, 2, ... in order.")
+        config["id2label"] = {i: str(name) for i, name in enumerate(names.values())}
+    return config, extractor

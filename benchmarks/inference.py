@@ -39,7 +39,7 @@ RATE = 16000
 MIXED, SHORTEST = 8, 0.2
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
-FORMS = ("eager", "sdpa", "compiled", "bf16", "int8", "onnx float32", "onnx int8")
+FORMS = "eager,sdpa,compiled,bf16,compiled bf16,int8,onnx float32,onnx float16,onnx int8".split(",")
 
 
 def main():
@@ -143,8 +143,10 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
         "sdpa": lambda: in_pytorch(load("sdpa"), extractor),
         "compiled": lambda: in_pytorch(torch.compile(load("sdpa")), extractor),
         "bf16": lambda: in_pytorch(load("sdpa", torch.bfloat16), extractor),
+        "compiled bf16": lambda: in_pytorch(torch.compile(load("sdpa", torch.bfloat16)), extractor),
         "int8": int8,
         "onnx float32": lambda: exported("float32"),
+        "onnx float16": lambda: exported("float16"),
         "onnx int8": lambda: exported("int8"),
     }
     if not with_stock:

@@ -20,7 +20,6 @@ from ..storage.guards import UnreadableFile
 from ..storage.pth import has_checksums, read_pth
 from ..storage.reading import find_file, read_safetensors
 from ..storage.writing import check_output, written_whole
-from .extras import add_extras, read_extras
 from .folders import (
     ConversionError,
     check_reloaded,
@@ -32,6 +31,7 @@ from .folders import (
     tensor_problem,
 )
 from .kinds import ENCODER, kind_of, reason_to_stay
+from .record import add_record, read_record
 
 
 # Module names, original -> here. `{i}` is a layer. Each module has a weight and a bias unless named in full.
@@ -130,7 +130,7 @@ def write_converted(
         source_state = read_pth(checkpoint)
     except UnreadableFile as error:
         raise ConversionError(str(error)) from error
-    kept, of_extractor = read_extras(checkpoint)
+    kept, of_extractor = read_record(checkpoint)
     fields = kept | config_fields
     state, extras, config, model_class, report = rename_original(source_state, released_mask, **fields)
     with torch.device("meta"):
@@ -381,7 +381,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     extractor = read_feature_extractor(ssast_dir, SSASTFeatureExtractor)
     with written_whole(output_path) as path:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
-        add_extras(path, config, extractor, pretraining)
+        add_record(path, config, extractor, pretraining)
     report = [
         f"{len(original)} tensors written to {output_path}, and in a record that the original does not read what they "
         "do not say: attention heads, masking, names of classes, the feature extractor's numbers."

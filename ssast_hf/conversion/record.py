@@ -24,7 +24,7 @@ FINE_TUNED_FIELDS = (
 EXTRACTOR_FIELDS = "sampling_rate mean std do_normalize padding_value return_attention_mask padding truncation".split()
 
 
-def add_extras(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor | None, pretraining: bool):
+def add_record(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor | None, pretraining: bool):
     """Put into a file of the original what it does not say of a model, for pretraining or not."""
     names = FIELDS if pretraining else FIELDS + FINE_TUNED_FIELDS
     content: dict = {"config": {name: getattr(config, name) for name in names}}
@@ -35,7 +35,7 @@ def add_extras(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor
         archive.writestr(f"{folder}/{RECORD}", json.dumps(content))
 
 
-def read_extras(checkpoint) -> tuple[dict, dict]:
+def read_record(checkpoint) -> tuple[dict, dict]:
     """
     The fields of a configuration and of a feature extractor that an export kept in a file of the original's; none of
     files that were written elsewhere.

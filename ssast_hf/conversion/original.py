@@ -31,7 +31,7 @@ from .folders import (
     tensor_problem,
 )
 from .kinds import ENCODER, kind_of, reason_to_stay
-from .record import add_record, read_record
+from .carried import add_carried, read_carried
 
 
 # Module names, original -> here. `{i}` is a layer. Each module has a weight and a bias unless named in full.
@@ -130,7 +130,7 @@ def write_converted(
         source_state = read_pth(checkpoint)
     except UnreadableFile as error:
         raise ConversionError(str(error)) from error
-    kept, of_extractor = read_record(checkpoint)
+    kept, of_extractor = read_carried(checkpoint)
     fields = kept | config_fields
     state, extras, config, model_class, report = rename_original(source_state, released_mask, **fields)
     with torch.device("meta"):
@@ -339,7 +339,7 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     Args:
         ssast_dir (`str` or `Path`): A folder of an [`SSASTForPretraining`] or [`SSASTForAudioClassification`]. The
             unused ImageNet heads of the original are restored if the folder has an `original_extras.safetensors`.
-        output_path (`str` or `Path`): The `.pth` to write. A record in it that the original does not read has what
+        output_path (`str` or `Path`): The `.pth` to write. An entry in it that the original does not read has what
             tensors do not say: attention heads, masking, names of classes, the feature extractor's numbers.
         overwrite (`bool`, defaults to `False`): Whether an existing file is replaced.
 
@@ -381,9 +381,9 @@ def convert_hf_to_original(ssast_dir, output_path, overwrite: bool = False) -> l
     extractor = read_feature_extractor(ssast_dir, SSASTFeatureExtractor)
     with written_whole(output_path) as path:
         torch.save({f"module.{key}": tensor for key, tensor in original.items()}, path)
-        add_record(path, config, extractor, pretraining)
+        add_carried(path, config, extractor, pretraining)
     report = [
-        f"{len(original)} tensors written to {output_path}, and in a record that the original does not read what they "
+        f"{len(original)} tensors written to {output_path}, and in an entry that the original does not read what they "
         "do not say: attention heads, masking, names of classes, the feature extractor's numbers."
     ]
     if any(key.startswith("decoder.") for key in state):

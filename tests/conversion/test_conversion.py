@@ -24,7 +24,7 @@ from ssast_hf import (
 from ssast_hf.cli import main
 from ssast_hf.conversion import stock_ast
 from ssast_hf.conversion.original import convert_hf_to_original, convert_original_to_hf
-from ssast_hf.conversion.record import RECORD
+from ssast_hf.conversion.carried import ENTRY
 from ssast_hf.conversion.stock_ast import convert_ast_to_hf, convert_hf_to_ast
 
 
@@ -397,9 +397,9 @@ def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_
         ('{"config": {"num_attention_heads": 1e9}}', "num_attention_heads must be a whole number"),
     ],
 )
-def test_extra_record_of_an_original_file_is_read_with_care(original_file, tmp_path, text, message):
+def test_extra_entry_of_an_original_file_is_read_with_care(original_file, tmp_path, text, message):
     with zipfile.ZipFile(original_file, "a") as archive:
-        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/{RECORD}", text)
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/{ENTRY}", text)
     with pytest.raises(ValueError, match=message):
         convert_original_to_hf(original_file, tmp_path / "ssast")
     assert not (tmp_path / "ssast").exists()

@@ -1,4 +1,4 @@
-"""What the original's files have no place for, kept in a record of their archive that the original does not read."""
+"""What the original's files have no place for, carried in an entry of their archive that the original does not read."""
 
 import json
 import zipfile
@@ -10,7 +10,7 @@ from ..storage.guards import UnreadableFile, reading
 from ..storage.sizes import check_sizes
 
 
-RECORD = "ssast_hf.json"
+ENTRY = "ssast_hf.json"
 # Names of a hundred thousand classes take less.
 MOST_BYTES = 16 << 20
 # Of any model; and of a fine-tuned one, whose tensors do not say what its input and its classes are.
@@ -24,7 +24,7 @@ FINE_TUNED_FIELDS = (
 EXTRACTOR_FIELDS = "sampling_rate mean std do_normalize padding_value return_attention_mask padding truncation".split()
 
 
-def add_record(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor | None, pretraining: bool):
+def add_carried(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor | None, pretraining: bool):
     """Put into a file of the original what it does not say of a model, for pretraining or not."""
     names = FIELDS if pretraining else FIELDS + FINE_TUNED_FIELDS
     content: dict = {"config": {name: getattr(config, name) for name in names}}
@@ -32,10 +32,10 @@ def add_record(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor
         content["feature_extractor"] = {name: getattr(extractor, name) for name in EXTRACTOR_FIELDS}
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         folder = archive.namelist()[0].partition("/")[0]
-        archive.writestr(f"{folder}/{RECORD}", json.dumps(content))
+        archive.writestr(f"{folder}/{ENTRY}", json.dumps(content))
 
 
-def read_record(checkpoint) -> tuple[dict, dict]:
+def read_carried(checkpoint) -> tuple[dict, dict]:
     """
     The fields of a configuration and of a feature extractor that an export kept in a file of the original's; none of
     files that were written elsewhere.
@@ -45,14 +45,14 @@ def read_record(checkpoint) -> tuple[dict, dict]:
     """
     if not zipfile.is_zipfile(checkpoint):
         return {}, {}
-    place = f"{checkpoint}: {RECORD}"
+    place = f"{checkpoint}: {ENTRY}"
     with reading(place, "valid JSON"), zipfile.ZipFile(checkpoint) as archive:
-        record = next((each for each in archive.infolist() if each.filename.endswith(f"/{RECORD}")), None)
-        if record is None:
+        entry = next((each for each in archive.infolist() if each.filename.endswith(f"/{ENTRY}")), None)
+        if entry is None:
             return {}, {}
-        if record.file_size > MOST_BYTES:
-            raise UnreadableFile(f"{place} has {record.file_size} bytes, more than is believed. Export it again.")
-        content = json.loads(archive.read(record))
+        if entry.file_size > MOST_BYTES:
+            raise UnreadableFile(f"{place} has {entry.file_size} bytes, more than is believed. Export it again.")
+        content = json.loads(archive.read(entry))
     found = []
     for name, known in (("config", FIELDS + FINE_TUNED_FIELDS), ("feature_extractor", EXTRACTOR_FIELDS)):
         fields = content.get(name) or {} if isinstance(content, dict) else None

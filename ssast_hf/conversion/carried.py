@@ -1,4 +1,4 @@
-"""What the original's files have no place for, carried in an entry of their archive that the original does not read."""
+"""What the original's files have no place for, in an entry of their archive that the original does not read."""
 
 import json
 import zipfile

@@ -20,6 +20,7 @@ from ..storage.guards import UnreadableFile
 from ..storage.pth import has_checksums, read_pth
 from ..storage.reading import find_file, read_safetensors
 from ..storage.writing import check_output, written_whole
+from .carried import add_carried, read_carried
 from .folders import (
     ConversionError,
     check_reloaded,
@@ -31,7 +32,6 @@ from .folders import (
     tensor_problem,
 )
 from .kinds import ENCODER, kind_of, reason_to_stay
-from .carried import add_carried, read_carried
 
 
 # Module names, original -> here. `{i}` is a layer. Each module has a weight and a bias unless named in full.

@@ -23,8 +23,8 @@ from ssast_hf import (
 )
 from ssast_hf.cli import main
 from ssast_hf.conversion import stock_ast
-from ssast_hf.conversion.original import convert_hf_to_original, convert_original_to_hf
 from ssast_hf.conversion.carried import ENTRY
+from ssast_hf.conversion.original import convert_hf_to_original, convert_original_to_hf
 from ssast_hf.conversion.stock_ast import convert_ast_to_hf, convert_hf_to_ast
 
 

@@ -7,8 +7,9 @@ From waveform to label: this package's classifier in several forms against stock
     python benchmarks/inference.py --sizes --models fold-1 fold-2 --manifests fold-1.csv fold-2.csv
 
 All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
-form answers while stock AST answers once. `int8` needs torchao, and is left out without it. Of ONNX, the filter banks
-are in the graph. With `--shortest`, eight clips, their lengths evenly spread from that to `--seconds`, come one at a
+form answers while stock AST answers once. `stock 10x10` is stock AST with the patches that it has by default, and that
+its published checkpoints have: they overlap, so there are more than twice as many. `int8` needs torchao, and is left
+out without it. Of ONNX, the filter banks are in the graph. With `--shortest`, eight clips, their lengths evenly spread from that to `--seconds`, come one at a
 time: stock AST pads them to its input, since it knows no mask, and the others take them as they are, under a mask.
 
 With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the columns `path` and
@@ -26,7 +27,7 @@ import numpy as np
 import onnxruntime
 import torch
 from timing import interleaved_medians, report
-from transformers import ASTFeatureExtractor, ASTForAudioClassification
+from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 from transformers.utils import logging
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
@@ -40,6 +41,7 @@ MIXED, SHORTEST = 8, 0.2
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
 FORMS = "eager,sdpa,compiled,bf16,compiled bf16,int8,onnx float32,onnx float16,onnx int8".split(",")
+ALWAYS = ("stock", "stock 10x10", "eager")
 
 
 def main():
@@ -125,6 +127,12 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
         model = ASTForAudioClassification.from_pretrained(scratch / "stock", dtype=torch.float32).eval()
         return in_pytorch(model, ASTFeatureExtractor.from_pretrained(scratch / "stock"))
 
+    def stock_by_default():
+        config = ASTConfig.from_pretrained(scratch / "stock", frequency_stride=10, time_stride=10)
+        return in_pytorch(
+            ASTForAudioClassification(config).eval(), ASTFeatureExtractor.from_pretrained(scratch / "stock")
+        )
+
     def int8():
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
@@ -139,6 +147,7 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
 
     makers = {
         "stock": stock,
+        "stock 10x10": stock_by_default,
         "eager": lambda: in_pytorch(load("eager"), extractor),
         "sdpa": lambda: in_pytorch(load("sdpa"), extractor),
         "compiled": lambda: in_pytorch(torch.compile(load("sdpa")), extractor),
@@ -150,10 +159,10 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
         "onnx int8": lambda: exported("int8"),
     }
     if not with_stock:
-        del makers["stock"]
+        del makers["stock"], makers["stock 10x10"]
     if importlib.util.find_spec("torchao") is None:
         del makers["int8"]
-    return {name: make() for name, make in makers.items() if only is None or name in (*only, "stock", "eager")}
+    return {name: make() for name, make in makers.items() if only is None or name in (*only, *ALWAYS)}
 
 
 def in_pytorch(model, extractor):

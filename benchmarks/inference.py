@@ -9,8 +9,9 @@ From waveform to label: this package's classifier in several forms against stock
 All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
 form answers while stock AST answers once. `stock 10x10` is stock AST with the patches that it has by default, and that
 its published checkpoints have: they overlap, so there are more than twice as many. `int8` needs torchao, and is left
-out without it. Of ONNX, the filter banks are in the graph. With `--shortest`, eight clips, their lengths evenly spread from that to `--seconds`, come one at a
-time: stock AST pads them to its input, since it knows no mask, and the others take them as they are, under a mask.
+out without it. Of ONNX, the filter banks are in the graph. With `--shortest`, eight clips, their lengths evenly spread
+from that to `--seconds`, come one at a time: stock AST pads them to its input, since it knows no mask, and the others
+take them as they are, under a mask.
 
 With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the columns `path` and
 `category`, the accuracy over all of them is measured in each form as well; not of stock AST, which pools otherwise.

@@ -184,8 +184,9 @@ class Study:
 
     def table(self) -> list[str]:
         """
-        Means over folds and seeds. Intervals are Student's over seeds, or where there is one over folds, which share
-        most of what they are trained on, though their tests have nothing in common; of a single run, its own.
+        Means over folds and seeds. Intervals are Student's over seeds or over folds, whichever are more; of a single
+        run, its own. Folds share most of what they are trained on, though their tests have nothing in common; seeds
+        share their tests.
         """
         cells: dict[tuple, dict[int, list[dict]]] = {}
         for each in self.found:
@@ -197,15 +198,14 @@ class Study:
             "|---|---|---|---|---|---|---|",
         ]
         for (study, metric, way, labels), of_seeds in cells.items():
-            runs, over = [np.mean([each["value"] for each in folds]) for folds in of_seeds.values()], "seeds"
-            only = next(iter(of_seeds.values()))
-            if len(runs) == 1:
-                runs, over = [each["value"] for each in only], "folds"
+            values = np.array([[each["value"] for each in folds] for folds in of_seeds.values()])
+            over = "seeds" if len(values) >= values.shape[1] else "folds"
+            runs = values.mean(axis=1 if over == "seeds" else 0)
             if len(runs) > 1:
-                interval = t_interval(np.array(runs), np.inf if metric == "character_error_rate" else 1.0)
+                interval = t_interval(runs, np.inf if metric == "character_error_rate" else 1.0)
                 over = f"{len(runs)} {over}"
             else:
-                interval, over = only[0]["interval"], "its test"
+                interval, over = next(iter(of_seeds.values()))[0]["interval"], "its test"
             figure, between = metric.replace("_", " "), " to ".join(f"{end:.3f}" for end in interval)
             lines.append(
                 f"| {study} | {figure} | {way} | {labels or 'all'} | {np.mean(runs):.3f} | {between} | {over} |"

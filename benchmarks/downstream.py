@@ -221,6 +221,7 @@ def main():
     parser.add_argument("--frame_model", help="a small pretrained model of patches of 128 x 2, for texts")
     parser.add_argument("--only", nargs="+", default="sounds digits speakers texts events heads".split())
     parser.add_argument("--labels", nargs="+", type=int, default=[1, 2, 4, 8, 16, ALL], help="per class; 0 for all")
+    parser.add_argument("--folds", nargs="+", help="of sounds (default: all)")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=120, help="of training")
@@ -263,7 +264,7 @@ def classes(study: Study, name: str, parts, label: str, tables: Path, options):
 
 def sounds(study, data, tables, options):
     rows = rows_of(data, "esc10")
-    for fold in sorted({row["fold"] for row in rows}):
+    for fold in options.folds or sorted({row["fold"] for row in rows}):
         validation = str(int(fold) % 5 + 1)
         classes(study, f"ESC-10, fold {fold}", parts_by(rows, "fold", fold, validation), "category", tables, options)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..configuration_ssast import SSASTConfig
 from ..feature_extraction_ssast import SSASTFeatureExtractor
 from ..storage.guards import UnreadableFile, reading
-from ..storage.sizes import check_sizes
+from ..storage.sizes import LARGEST, check_sizes
 
 
 ENTRY = "ssast_hf.json"
@@ -16,11 +16,13 @@ MOST_BYTES = 16 << 20
 # Of any model; and of a fine-tuned one, whose tensors do not say what its input and its classes are.
 FIELDS = (
     "num_attention_heads mask_strategy objective num_masked_patches pooling_mode hidden_act layer_norm_eps "
-    "contrastive_axis generative_loss_weight exclude_duplicate_negatives"
+    "contrastive_axis generative_loss_weight exclude_duplicate_negatives hidden_dropout_prob "
+    "attention_probs_dropout_prob initializer_range"
 ).split()
 FINE_TUNED_FIELDS = (
     "num_mel_bins max_length frequency_stride time_stride classifier_layer_norm_eps problem_type id2label".split()
 )
+DEPENDENT = ("id2label", "num_masked_patches")
 EXTRACTOR_FIELDS = "sampling_rate mean std do_normalize padding_value return_attention_mask padding truncation".split()
 
 
@@ -32,7 +34,8 @@ def add_carried(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtracto
         content["feature_extractor"] = {name: getattr(extractor, name) for name in EXTRACTOR_FIELDS}
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         folder = archive.namelist()[0].partition("/")[0]
-        archive.writestr(f"{folder}/{ENTRY}", json.dumps(content))
+        # Of no time, so that the same model makes the same file.
+        archive.writestr(zipfile.ZipInfo(f"{folder}/{ENTRY}"), json.dumps(content))
 
 
 def read_carried(checkpoint) -> tuple[dict, dict]:
@@ -61,8 +64,12 @@ def read_carried(checkpoint) -> tuple[dict, dict]:
         check_sizes(fields, place)
         found.append({field: fields[field] for field in known if fields.get(field) is not None})
     config, extractor = found
+    with reading(place, "the fields of a model", "Export it again."):
+        # Those that depend on each other and on the tensors are checked with these.
+        SSASTConfig(**{name: value for name, value in config.items() if name not in (*LARGEST, *DEPENDENT)})
+        SSASTFeatureExtractor(**extractor)
     if (names := config.get("id2label")) is not None:
-        if not isinstance(names, dict) or list(names) != [str(i) for i in range(len(names))]:
-            raise UnreadableFile(f"{place} has an id2label that does not name the classes 0, 1, 2, ... in order.")
-        config["id2label"] = {i: str(name) for i, name in enumerate(names.values())}
+        if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
+            raise UnreadableFile(f"{place} has an id2label that does not name the classes 0, 1, 2, and so on.")
+        config["id2label"] = {i: str(names[str(i)]) for i in range(len(names))}
     return config, extractor

@@ -12,7 +12,7 @@ CONFIG_OPTIONS: dict[str, dict] = {
     "layer_norm_eps": dict(type=float, help="epsilon of the encoder's layer norms; SSAST was trained with 1e-6"),
     "num_attention_heads": dict(type=int, help="attention heads per layer (default: one per 64 dimensions)"),
     "num_mel_bins": dict(type=int, help="mel bins of the input (fine-tuned checkpoints; default 128)"),
-    "max_length": dict(type=int, help="frames of the input (fine-tuned checkpoints: required)"),
+    "max_length": dict(type=int, help="frames of the input (required for fine-tuned checkpoints from elsewhere)"),
     "frequency_stride": dict(type=int, help="mel bins between patches (fine-tuned checkpoints; default: the patch)"),
     "time_stride": dict(type=int, help="frames between patches (fine-tuned checkpoints; default: the patch)"),
 }

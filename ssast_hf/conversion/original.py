@@ -128,9 +128,9 @@ def write_converted(
     """As [`convert_original_to_hf`], into a new folder; `released_mask` as in [`rename_original`]."""
     try:
         source_state = read_pth(checkpoint)
+        kept, of_extractor = read_carried(checkpoint)
     except UnreadableFile as error:
         raise ConversionError(str(error)) from error
-    kept, of_extractor = read_carried(checkpoint)
     fields = kept | config_fields
     state, extras, config, model_class, report = rename_original(source_state, released_mask, **fields)
     with torch.device("meta"):
@@ -142,8 +142,7 @@ def write_converted(
     # Without a mask, as the original was trained.
     shape = {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length, "min_frames": config.patch_shape[1]}
     SSASTFeatureExtractor(**{"return_attention_mask": False} | of_extractor | shape).save_pretrained(folder)
-    if kept:
-        used = sorted({*kept, *of_extractor} - config_fields.keys())
+    if used := sorted({*kept, *of_extractor} - config_fields.keys()):
         report.append(f"note     as in the model that {checkpoint} was exported from: {', '.join(used)}")
     if extras:
         save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})

@@ -117,10 +117,13 @@ def test_whatever_is_dropped_gets_an_answer_in_words(page, address, tmp_path):
 def test_page_fits_a_phone(page, address, scheme):
     page.ask("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
     page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    page.open(f"{address}/")
-    shows(page, "Pretext accuracy of this clip")
-    assert page.value("document.documentElement.scrollWidth <= innerWidth")
-    colours = "getComputedStyle(document.body).{}.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
-    background, text = (page.value(colours.format(name)) for name in ("backgroundColor", "color"))
-    assert (background < text) == (scheme == "dark")
-    page.ask("Emulation.clearDeviceMetricsOverride")
+    try:
+        page.open(f"{address}/")
+        shows(page, "Pretext accuracy of this clip")
+        assert page.value("document.documentElement.scrollWidth") <= 400
+        colours = "getComputedStyle(document.body).{}.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
+        background, text = (page.value(colours.format(name)) for name in ("backgroundColor", "color"))
+        assert (background < text) == (scheme == "dark")
+    finally:
+        page.ask("Emulation.clearDeviceMetricsOverride")
+        page.ask("Emulation.setEmulatedMedia", features=[])

@@ -388,6 +388,20 @@ def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_
         convert_original_to_hf(tmp_path / "out.pth", tmp_path / "two", id2label={0: "a", 1: "b"})
 
 
+def test_names_of_many_classes_come_back_in_their_order(config, tmp_path):
+    names = {i: f"class {i}" for i in range(12)}
+    model = SSASTForAudioClassification(SSASTConfig(**config.to_dict() | {"id2label": names, "label2id": None}))
+    model.save_pretrained(tmp_path / "ssast")
+    fields = json.loads((tmp_path / "ssast" / "config.json").read_text())
+    fields["id2label"] = dict(sorted(fields["id2label"].items()))  # 0, 1, 10, 11, 2, as some programs write it
+    (tmp_path / "ssast" / "config.json").write_text(json.dumps(fields))
+    for name in ("one", "two"):
+        convert_hf_to_original(tmp_path / "ssast", tmp_path / name / "out.pth")
+    assert (tmp_path / "one" / "out.pth").read_bytes() == (tmp_path / "two" / "out.pth").read_bytes()
+    convert_original_to_hf(tmp_path / "one" / "out.pth", tmp_path / "back")
+    assert SSASTConfig.from_pretrained(tmp_path / "back").id2label == names
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -395,6 +409,8 @@ def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_
         ("[]", "holds no fields"),
         ('{"config": {"id2label": {"5": "dog"}}}', "does not name the classes"),
         ('{"config": {"num_attention_heads": 1e9}}', "num_attention_heads must be a whole number"),
+        ('{"config": {"pooling_mode": "max"}}', "ssast_hf.json is not the fields of a model"),
+        ('{"feature_extractor": {"std": "a"}}', "ssast_hf.json"),
     ],
 )
 def test_extra_entry_of_an_original_file_is_read_with_care(original_file, tmp_path, text, message):

@@ -45,7 +45,7 @@ class Job:
         task ([`TaskArguments`]), data ([`LabelledArguments`]): Options.
         start (`str`): The model to begin from.
         config ([`SSASTConfig`]): Its configuration.
-        shaped ([`SSASTConfig`]): The same with the length and the strides of the runs.
+        shaped ([`SSASTConfig`]): The same with the length, the strides and the margin of the runs.
         trials ([`Trials`], *optional*): Pairs to test speakers on.
         num_runs (`int`): How many there are.
         stop ([`StopRequest`]): Asked whether to stop.

@@ -143,7 +143,7 @@ def write_converted(
     shape = {"num_mel_bins": config.num_mel_bins, "max_length": config.max_length, "min_frames": config.patch_shape[1]}
     SSASTFeatureExtractor(**{"return_attention_mask": False} | of_extractor | shape).save_pretrained(folder)
     if used := sorted({*kept, *of_extractor} - config_fields.keys()):
-        report.append(f"note     as in the model that {checkpoint} was exported from: {', '.join(used)}")
+        report.insert(0, f"note     as in the model that {checkpoint} was exported from: {', '.join(used)}")
     if extras:
         save_file(extras, folder / EXTRAS_FILE, metadata={"format": "pt"})
     check_reloaded(model_class, folder, state)

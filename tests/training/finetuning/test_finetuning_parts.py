@@ -330,7 +330,9 @@ def test_a_head_keeps_what_is_not_of_its_classes(config, tmp_path):
     assert found.objective.steps == 0
     task.names = ["ann", "bob"]
     found = make_model(str(tmp_path / "speakers"), start.config, TaskArguments(None), task)
-    assert all(torch.equal(tensor, found.state_dict()[name]) for name, tensor in start.state_dict().items())
+    same = {name for name, tensor in start.state_dict().items() if torch.equal(tensor, found.state_dict()[name])}
+    assert start.state_dict().keys() - same == {"objective.steps"}  # the margin grows in every run
+    assert found.objective.steps == 0
     task.names = ["ann", "bob", "cid"]
     assert make_model(str(tmp_path / "speakers"), start.config, TaskArguments(None), task).objective.steps == 0
 

@@ -34,7 +34,6 @@ from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 pytestmark = pytest.mark.usefixtures("short")
 
 
-@pytest.mark.compatibility
 @pytest.mark.curves
 def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
     out = tmp_path / "out"
@@ -138,6 +137,7 @@ def test_killed_and_resumed_whatever_the_task(
     assert results_in(tmp_path / "straight") == results_in(tmp_path / "killed")
 
 
+@pytest.mark.compatibility
 def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
     data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{i % 2}")
     changes = {"fold_column": "fold", "num_train_epochs": 1, "pooling_mode": "cls"}

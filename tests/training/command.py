@@ -33,7 +33,12 @@ def options(model_dir, audio_folder, output_dir, **changes) -> list[str]:
         "report_to": "none",
         "use_cpu": True,
     } | changes
-    return ["pretrain", *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
+    return as_line("pretrain", values)
+
+
+def as_line(command: str, values: dict) -> list[str]:
+    """A command with these options."""
+    return [command, *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
 
 
 def weights(folder) -> dict[str, torch.Tensor]:

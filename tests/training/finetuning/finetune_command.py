@@ -2,6 +2,8 @@
 
 import json
 
+from command import as_line
+
 
 def table(sounds, columns: str, rows) -> str:
     """A table of the sounds; `rows` makes what stands behind each path, of its number."""
@@ -23,7 +25,7 @@ def options(model_dir, data, output_dir, **changes) -> list[str]:
         "report_to": "none",
         "use_cpu": True,
     } | changes
-    return ["finetune", *(text for name, value in values.items() for text in (f"--{name}", str(value)))]
+    return as_line("finetune", values)
 
 
 def results_in(folder) -> dict:

@@ -12,6 +12,11 @@ from fresh import COMMAND, FreshProcess
 from safetensors.torch import load_file
 
 
+# What people start several processes with, as modules of Python.
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+ACCELERATE = ["accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"]
+
+
 def options(model_dir, audio_folder, output_dir, **changes) -> list[str]:
     """Command line of a short run."""
     values = {
@@ -95,11 +100,6 @@ def kill_after(processes: list[FreshProcess], path: Path):
 def script(path: Path) -> str:
     """Code that runs a file as a script."""
     return f"import runpy, sys; sys.argv[0] = {str(path)!r}; runpy.run_path({str(path)!r}, run_name='__main__')"
-
-
-def torchrun(arguments: list[str]) -> str:
-    """The command in two processes as people start them; returns what they say."""
-    return launch(["torch.distributed.run", "--standalone", "--nproc_per_node", "2"], arguments)
 
 
 def launch(launcher: list[str], arguments: list[str]) -> str:

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from command import finish, launch, options, run, torchrun, wait_until
+from command import ACCELERATE, TORCHRUN, finish, launch, options, run, wait_until
 from fresh import FreshProcess
 
 from ssast_hf.cli import main
@@ -23,14 +23,14 @@ def documented(model_dir, audio_folder, tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_trains_one_model(documented, tmp_path):
-    torchrun(documented)
+    launch(TORCHRUN, documented)
     assert "1 clips x 1 accumulated x 2 processes" in (tmp_path / "out" / "report.md").read_text()
     assert (tmp_path / "out" / "checkpoint-2" / "rng_state_1.pth").exists()
 
 
 @pytest.mark.slow
 def test_accelerate_without_a_gpu_says_that_it_starts_one_process(documented, tmp_path):
-    said = launch(["accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"], documented)
+    said = launch(ACCELERATE, documented)
     assert "torchrun --nproc_per_node" in said
     assert "1 clips x 1 accumulated x 1 processes" in (tmp_path / "out" / "report.md").read_text()
 

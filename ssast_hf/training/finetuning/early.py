@@ -5,8 +5,10 @@ import difflib
 from dataclasses import fields
 from pathlib import Path
 
+from ...assets import named_model
 from ...audio.labelled import TABLES
-from ...audio.splits import check_split
+from ...audio.splits import Split, check_split
+from .characters import characters_of, check_characters, vocabulary_beside
 from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 from .parts import make_splits, without_shared
 from .recipes import RECIPES, chosen_by, with_recipe
@@ -15,6 +17,7 @@ from .recipes import RECIPES, chosen_by, with_recipe
 # To read larger ones takes longer than to import PyTorch, so they are read once, later. The recordings of events are
 # measured, too.
 MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 100_000
+PARQUET = ".parquet"
 TYPES = {"int": int, "float": float}
 
 
@@ -35,27 +38,39 @@ def check_labels(argv: list[str]):
         return
     given = (data.train_data, data.validation_data, data.test_data, data.trials)
     tables = [Path(source) for source in given if source is not None]
-    if not all(path.suffix.lower() in TABLES and path.is_file() for path in tables):
+    if not all(path.suffix.lower() in (*TABLES, PARQUET) and path.is_file() for path in tables):
         return
     kind = LABEL_KINDS[options.task]
     most = MOST_BYTES_OF_EVENTS if kind == "events" else MOST_BYTES
     if sum(path.stat().st_size for path in tables) > most:
         return
     splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe))
+    model = Path(named_model(options.model_name_or_path))
     for split in splits:
         check_split(without_shared(split), data.min_per_class)
+        if kind == "text" and model.is_dir():  # what one on the Hub can write is not known here
+            check_texts(split, model)
+
+
+def check_texts(split: Split, model: Path):
+    """ValueError if there is a character that a model, in its folder, cannot write, and will not be trained to."""
+    known = vocabulary_beside(model)
+    known = characters_of(split.train.labels) if known is None else known
+    for part in split.parts.values():
+        check_characters(part, known | {" "})
 
 
 def read_options(argv: list[str]) -> argparse.Namespace | None:
     """
-    The options of [`LabelledArguments`], `task`, `recipe` and `seed` on a command line; `None` if it may be wrong or
-    asks for help, of which the command's own parser speaks.
+    The options of [`LabelledArguments`], the model, `task`, `recipe` and `seed` on a command line; `None` if it may be
+    wrong or asks for help, of which the command's own parser speaks.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for field in fields(LabelledArguments):
         several = "list" in str(field.type)
         kind = TYPES.get(getattr(field.type, "__name__", ""), str)
         parser.add_argument(*spellings(field.name), default=field.default, nargs="+" if several else None, type=kind)
+    parser.add_argument(*spellings("model_name_or_path"))
     parser.add_argument("--task", default="classification", choices=LABEL_KINDS)
     parser.add_argument("--recipe", choices=RECIPES)
     parser.add_argument("--seed", type=int, default=42)
@@ -67,7 +82,8 @@ def read_options(argv: list[str]) -> argparse.Namespace | None:
     words = [word.partition("=")[0] for word in others if word.startswith("-")]
     is_misspelt = any(difflib.get_close_matches(word, known, cutoff=0.85) for word in words)
     is_help = bool({"-h", "--help", "--help-all"}.intersection(words))
-    return None if options.train_data is None or is_help or is_misspelt else options
+    is_whole = options.train_data is not None and options.model_name_or_path is not None
+    return options if is_whole and not is_help and not is_misspelt else None
 
 
 def spellings(name: str) -> list[str]:

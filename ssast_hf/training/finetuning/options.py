@@ -67,6 +67,7 @@ class FinetuningArguments(RunArguments):
     per_device_train_batch_size: int = option("clips per step and device", 16)
     num_train_epochs: float | None = option(f"passes over the data (default: {EPOCHS}, unless something else ends it)")
     learning_rate: float | None = option("peak learning rate (default: by the width of the model, 1e-3 to 1e-4)")
+    max_grad_norm: float | None = option("clip gradients at this norm; 0: not at all (default: 1 for texts, else 0)")
     head_lr_factor: float = option("how much faster the head learns than the encoder", 1.0)
     layer_decay: float = option("what each layer's learning rate is multiplied by to get that of the one below", 1.0)
     lr_step_decay: float | None = option("multiply the learning rate by this every few epochs, instead of a cosine")

@@ -32,6 +32,7 @@ class Task:
     figures: tuple[str, ...] = ("accuracy", "macro_f1")  # that a validation has besides the loss
     best = "accuracy"  # by which of them the result is chosen
     fits_whole = False  # whether a recording has to be used as a whole
+    max_grad_norm = 0.0  # at which gradients are clipped unless the command says so; 0 for not at all
     tokenizer: Any = None
 
     def __init__(self, loss: str = "cross_entropy", smoothing: float = 0.0):
@@ -200,6 +201,9 @@ class Transcription(Task):
 
     head, fits_whole = "SSASTForCTC", True
     figures, best = ("word_error_rate", "character_error_rate"), "word_error_rate"
+    # The first gradients are a hundred times as large as later ones: the mean of their squares would hold Adam back
+    # for a thousand steps, and the model would answer with blanks.
+    max_grad_norm = 1.0
 
     def begin(self, start, config, train):
         check_jiwer()

@@ -10,6 +10,7 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from ...audio.labelled import LabelledData
 from ...storage.guards import reading
+from .characters import VOCABULARY, characters_of, check_characters, spaced
 
 
 # Between words; and those that stand for nothing, and for anything else.
@@ -26,10 +27,10 @@ def check_jiwer():
 
 def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
     """The tokenizer of a model, in a folder or on the Hub; `None` if it comes without, so that it writes no text."""
-    has_one = (Path(start) / "vocab.json").exists()
+    has_one = (Path(start) / VOCABULARY).exists()
     if not has_one and (Path(start).is_dir() or "SSASTForCTC" not in (config.architectures or [])):
         return None
-    with reading(f"{start}/vocab.json", "the vocabulary of a tokenizer"):
+    with reading(f"{start}/{VOCABULARY}", "the vocabulary of a tokenizer"):
         tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(start)
     # transformers 5 reads what stands between words into this map, and goes on with "|". To be removed when that is
     # mended.
@@ -40,7 +41,7 @@ def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
 
 def make_tokenizer(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
     """A tokenizer of the characters of `texts`."""
-    characters = sorted({character for text in texts for character in text} - {" "})
+    characters = sorted(characters_of(texts))
     if GAP in characters:
         raise ValueError(f"The texts have the character {GAP!r}, which stands for the gap between words. Replace it.")
     vocabulary = {name: i for i, name in enumerate([BLANK, GAP, OTHER, *characters])}
@@ -52,11 +53,6 @@ def make_tokenizer(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
         )
 
 
-def spaced(text: str) -> str:
-    """A text with single spaces."""
-    return " ".join(text.split())
-
-
 def encode(tokenizer, data: LabelledData) -> list[np.ndarray]:
     """
     The characters of each text as numbers, int64.
@@ -65,15 +61,10 @@ def encode(tokenizer, data: LabelledData) -> list[np.ndarray]:
         ValueError: If one has a character that is not in the vocabulary; with its row.
     """
     known, gap = tokenizer.get_vocab(), tokenizer.word_delimiter_token
-    encoded = []
-    for i, text in enumerate(data.labels):
-        characters = [gap if character == " " else character for character in spaced(text)]
-        if unknown := [character for character in characters if character not in known]:
-            raise ValueError(
-                f"{data.place(i)}: the text has {unknown[0]!r}, which is not in the vocabulary of what is trained on."
-            )
-        encoded.append(np.array([known[character] for character in characters], dtype=np.int64))
-    return encoded
+    if gap in known:
+        known[" "] = known[gap]
+    check_characters(data, known)
+    return [np.array([known[character] for character in spaced(text)], dtype=np.int64) for text in data.labels]
 
 
 def tokens_needed(label: np.ndarray) -> int:

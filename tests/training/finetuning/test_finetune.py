@@ -1,5 +1,6 @@
 """The fine-tuning command, from labelled files to a tested model."""
 
+import json
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from command import weights
+from datasets import Dataset
 from finetune_command import options, results_in, table
 from transformers import (
     ASTForAudioClassification,
@@ -264,20 +266,24 @@ def test_what_is_wrong_is_told_in_a_line_before_training(
 
 
 @pytest.mark.parametrize(
-    ("columns", "good", "wrong", "changes", "message"),
+    ("suffix", "columns", "good", "wrong", "changes", "message"),
     [
-        ("label", "a", "c", {}, "the label 'c' is unknown"),
-        ("label", "a", "c", {"recipe": "esc50"}, "the label 'c' is unknown"),
-        ("onset,offset,label", "0,0.1,a", "9,9.1,a", {"task": "frames"}, "an event begins at 9 s"),
+        ("csv", "label", "a", "c", {}, "the label 'c' is unknown"),
+        ("parquet", "label", "a", "c", {}, "the label 'c' is unknown"),
+        ("csv", "label", "a", "c", {"recipe": "esc50"}, "the label 'c' is unknown"),
+        ("csv", "onset,offset,label", "0,0.1,a", "9,9.1,a", {"task": "frames"}, "an event begins at 9 s"),
+        ("csv", "text", "a b", "a c", {"task": "ctc"}, "the text has 'c', which is not in the vocabulary"),
     ],
-    ids=["class", "recipe", "events"],
+    ids=["class", "parquet", "recipe", "events", "text"],
 )
 def test_wrong_labels_are_told_before_pytorch_is_imported(
-    model_dir, sounds, tmp_path, columns, good, wrong, changes, message
+    model_dir, sounds, tmp_path, suffix, columns, good, wrong, changes, message
 ):
     train = table(sounds, columns, lambda i: good.replace("a", "ab"[i % 2]))
     (tmp_path / "test.csv").write_text(f"path,{columns}\nsounds/low/low-0.wav,{good}\nsounds/low/low-1.wav,{wrong}\n")
-    arguments = options(model_dir, train, tmp_path / "out", test_data=tmp_path / "test.csv", **changes)
+    if suffix == "parquet":
+        Dataset.from_csv(str(tmp_path / "test.csv")).to_parquet(tmp_path / "test.parquet")
+    arguments = options(model_dir, train, tmp_path / "out", test_data=tmp_path / f"test.{suffix}", **changes)
     code = f"""
 import atexit, sys
 atexit.register(lambda: print("imported", *{{"torch", "transformers"}} & {{*sys.modules}}))
@@ -286,8 +292,20 @@ import ssast_hf
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (1, "imported\n")
-    assert "test.csv, row 2" in result.stderr
+    assert f"test.{suffix}, row 2" in result.stderr
     assert message in result.stderr
+
+
+def test_characters_are_those_of_a_model_that_writes(sounds, tmp_path):
+    command = options(
+        tmp_path, table(sounds, "text", lambda i: ["low", "high"][i // 12]), tmp_path / "out", task="ctc"
+    )
+    (tmp_path / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate("|low")}))
+    with pytest.raises(ValueError, match="the text has 'h', which is not in the vocabulary"):
+        check_labels(command)
+    (tmp_path / "vocab.json").write_text("{")
+    with pytest.raises(ValueError, match=r"vocab\.json"):
+        check_labels(command)
 
 
 @pytest.mark.parametrize(
@@ -322,14 +340,16 @@ def test_early_check_knows_who_chooses_the_epoch(model_dir, sounds, tmp_path):
 
 
 def test_early_check_reads_options_as_the_command_does():
-    line = "--train_data=a.csv --test-data b.csv --min-per-class 1 --fold_column fold --folds 1 2 --label-column x"
+    line = "--train_data=a.csv --model-name-or-path m --test-data b.csv --min-per-class 1 --label-column x"
+    line += " --fold_column fold --folds 1 2"
     line += " --validation_fraction 0.3 --on_bad_file raise --task speaker --seed 7 --lr_step_decay -1 --mean -4.2"
     parser = HfArgumentParser((TaskArguments, LabelledArguments), allow_abbrev=False)
     task, data, _ = parser.parse_args_into_dataclasses(line.split(), return_remaining_strings=True)
     found = vars(read_options(line.split()))
+    assert found.pop("model_name_or_path") == task.model_name_or_path
     assert (found.pop("task"), found.pop("recipe"), found.pop("seed")) == (task.task, None, 7)
     assert found == vars(data)
-    defaults = read_options(["--train_data", "a.csv"])
+    defaults = read_options(["--train_data", "a.csv", "--model_name_or_path", "m"])
     assert (defaults.task, defaults.seed) == (TaskArguments.task, TrainingArguments.seed)
 
 
@@ -435,6 +455,8 @@ def test_texts(frame_model_dir, sounds, tmp_path, capsys):
     data = table(sounds, "text", lambda i: ["low tone", "high tone"][i // 12])
     changes = {"task": "ctc", "num_train_epochs": 1}
     assert main(options(start, data, tmp_path / "out", **changes)) == 0
+    # Without which the first gradients would hold Adam back.
+    assert "max_grad_norm: 1, as the command did not say" in (tmp_path / "out" / "report.md").read_text()
     assert results_in(tmp_path / "out")["test"].keys() == {"word_error_rate", "character_error_rate"}
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     model = AutoModelForCTC.from_pretrained(tmp_path / "out")

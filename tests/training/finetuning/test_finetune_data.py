@@ -1,14 +1,18 @@
-"""Where labels come from, who chooses the epoch, and how many processes train: it is one command."""
+"""Where labels come from, who chooses the epoch, what starts and stops it: it is one command."""
 
 import json
+import os
+import signal
 
 import datasets
 import pytest
-from command import torchrun
+import torch
+from command import ACCELERATE, TORCHRUN, finish, launch, run, wait_until, weights
 from finetune_command import options, results_in, table
 from transformers import AutoModelForAudioClassification
 
 from ssast_hf.cli import main
+from ssast_hf.training.stopping import EXIT_STATUS
 
 
 pytestmark = pytest.mark.usefixtures("short")
@@ -116,11 +120,31 @@ def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, r
 
 
 @pytest.mark.slow
-def test_torchrun_trains_one_model_and_tests_it_once(model_dir, sounds, tmp_path):
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
+def test_launchers_train_one_model_and_test_it_once(model_dir, sounds, tmp_path, launcher):
     command = options(model_dir, sounds, tmp_path / "out", num_train_epochs=12, learning_rate=5e-3)
     at = command.index("--use_cpu")
-    torchrun(command[:at] + command[at + 2 :])
+    launch(launcher, command[:at] + command[at + 2 :])
     result = results_in(tmp_path / "out")
     assert result["count"] == 6
     assert result["test"]["accuracy"]["value"] == 1.0
+
+
+@pytest.mark.slow
+def test_a_signal_saves_a_checkpoint_from_which_the_same_command_goes_on(model_dir, sounds, tmp_path):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    often = {"eval_strategy": "steps", "eval_steps": 20, "save_strategy": "steps", "save_steps": 20}
+    changes = often | {"max_steps": 200, "mean": -4, "std": 4}
+    (process,) = run(options(model_dir, sounds, stopped, **changes), tmp_path)
+    wait_until([process], stopped / "checkpoint-20")
+    os.kill(process.process.pid, signal.SIGTERM)
+    process.process.join(60)
+    assert process.process.exitcode == EXIT_STATUS
+    assert "Stopped by a signal. The same command goes on" in process.errors()
+    assert not (stopped / "metrics.json").exists()
+    for output in (straight, stopped):
+        finish(run(options(model_dir, sounds, output, **changes), tmp_path))
+    assert results_in(straight)["test"] == results_in(stopped)["test"]
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(stopped)[name]), name
     assert "x 2 processes" in (tmp_path / "out" / "report.md").read_text()

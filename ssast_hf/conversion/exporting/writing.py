@@ -1,6 +1,7 @@
 """The graph as a file for onnxruntime."""
 
 import logging
+import math
 import warnings
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -70,7 +71,7 @@ def save_onnx(program: ExportedProgram, module: nn.Module, inputs: dict[str, tor
     size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     with quiet(), exporting(path.name):
         written = torch.onnx.export(
-            program,
+            program.run_decompositions({torch.ops.aten.gelu.default: fusible_gelu}),
             dynamo=True,
             opset_version=opset,
             input_names=list(inputs),
@@ -81,6 +82,13 @@ def save_onnx(program: ExportedProgram, module: nn.Module, inputs: dict[str, tor
         written.save(path, external_data=size > MOST_BYTES)
     check_opset(path, opset)
     check_sizes_are_open(path)
+
+
+def fusible_gelu(x: torch.Tensor, approximate: str = "none") -> torch.Tensor:
+    """The same numbers by operators in an order that onnxruntime knows, and makes one of."""
+    if approximate != "none":
+        return NotImplemented  # it stays as it is
+    return 0.5 * (x * (1 + torch.erf(x / math.sqrt(2))))
 
 
 @contextmanager
@@ -138,8 +146,10 @@ def quantise_linear(path: Path):
             op_types_to_quantize=["MatMul", "Gemm"],
             nodes_to_exclude=kept,
             per_channel=True,
-            # Unsigned: products of signed and unsigned bytes overflow on processors without VNNI.
-            weight_type=QuantType.QUInt8,
+            # The kernels for signed weights are twice as fast as those for unsigned ones on processors with VNNI. Of
+            # seven bits, since on others sums of two products of eight bits overflow.
+            weight_type=QuantType.QInt8,
+            reduce_range=True,
         )
     target.replace(path)
     # Where the weights were in a second file, they are in this one now, a quarter of the size.

@@ -32,16 +32,19 @@ from ssast_hf import Embedder, SSASTConfig, SSASTFeatureExtractor, SSASTForPretr
 from ssast_hf.assets import nano_model
 from ssast_hf.audio import load_audio
 from ssast_hf.cli import main as run_command
+from ssast_hf.inference.evaluating.intervals import t_interval
 from ssast_hf.inference.evaluating.probing import Fold, probe
 
 
 FOLDS = 5
 SHORTEST = 0.2  # seconds; a shorter clip has no whole patch
 FIGURES = "loss_before loss_after probe_before probe_after".split()
+# What the probe gains, and Student's 95 % interval over the folds.
+GAIN = "gain low high".split()
 STARTS = ("nano", "scratch")
 DEFAULTS = {"learning_rate": "default", "warmup": "default", "schedule": "default", "num_masked_patches": None}
 PANELS = ("validation loss, held out", "linear probe, held out, % right")
-COLUMNS = ["data", "start", "steps", "learning_rate", "warmup", "schedule", *FIGURES]
+COLUMNS = ["data", "start", "steps", "learning_rate", "warmup", "schedule", *FIGURES, *GAIN]
 
 
 def main():
@@ -96,7 +99,10 @@ def main():
                     file.write(json.dumps(run) + "\n")
             runs.append(run)
         means = {name: float(np.mean([run[name] for run in runs])) for name in FIGURES}
-        rows.append({name: (setting | means)[name] for name in COLUMNS})
+        gains = np.array([run["probe_after"] - run["probe_before"] for run in runs])
+        between = t_interval(gains, lowest=-1.0) if len(runs) > 1 else (np.nan, np.nan)
+        gain = dict(zip(GAIN, (float(gains.mean()), *between), strict=True))
+        rows.append({name: (setting | means | gain)[name] for name in COLUMNS})
     report(rows)
     draw([json.loads(line) for line in results.read_text().splitlines()], arguments.output_dir / "continuing.png")
 

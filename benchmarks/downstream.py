@@ -2,21 +2,24 @@
 What pretraining is worth downstream: the bundled model against the same network from random weights, fine-tuned by
 `ssast-hf finetune`, at few and at all labels.
 
-    python benchmarks/downstream.py --data /path/to/data --output_dir downstream
+    python benchmarks/downstream.py --data /path/to/data --output_dir downstream --frame_model frames
     python benchmarks/downstream.py --data /path/to/data --output_dir downstream --only sounds --labels 1 4 --seeds 1
 
-`--data` is a folder with `esc10/esc10.csv` (category, fold), `digits/digits.csv` (digit, speaker) and
-`libri251/libri251.csv` (speaker), each beside a folder `audio`. What is finished is not run again. Writes
-`downstream.json`, of what this command was asked for, and prints rows for docs/finetuning.md.
+`--data` is a folder with `esc10/esc10.csv` (category, fold), `digits/digits.csv` (digit, speaker, take) and
+`libri251/libri251.csv` (speaker), each beside a folder `audio`. Two runs at a time, of a thread each. What is finished
+is not run again. Writes `downstream.json`, of what this command was asked for, and prints rows for docs/finetuning.md.
 """
 
 import argparse
 import csv
 import hashlib
 import json
+import os
 import shlex
+import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,6 @@ import soundfile
 from open_audio_parts.folders import held_out_speakers, rows_of
 
 from ssast_hf.assets import named_model
-from ssast_hf.cli import main as ssast_hf
 from ssast_hf.inference.evaluating.intervals import t_interval
 
 
@@ -36,6 +38,16 @@ WAYS = {
 }
 ALL = 0
 RATE, SHORTEST = 16000, 0.2
+# Of each study: steps of training, and draws of labels and of what is random in training; folds are draws, too.
+PLANS = {
+    "sounds": (80, 1),
+    "digits": (80, 2),
+    "speakers": (80, 2),
+    "texts": (1000, 2),
+    "events": (500, 2),
+    "heads": (80, 2),
+}
+LABELS = (1, 4, 16, ALL)
 # Of the table about heads: each against the first.
 HEADS = {
     "speakers, attentive": ["--pooling_mode", "attentive"],
@@ -77,8 +89,7 @@ def parts_by(rows: list[dict], column: str, test: str, validation: str) -> tuple
 
 
 def digit_strings(rows: list[dict], folder: Path, count: int, seed: int) -> list[dict]:
-    """Recordings of three digits each by one speaker, with their words."""
-    words = "zero one two three four five six seven eight nine".split()
+    """Recordings of three digits each by one speaker, with what was said: 274."""
     random = np.random.default_rng(seed)
     by_speaker: dict[str, list[dict]] = {}
     for row in rows:
@@ -91,7 +102,7 @@ def digit_strings(rows: list[dict], folder: Path, count: int, seed: int) -> list
         audio = [soundfile.read(row["path"], dtype="float32")[0] for row in chosen]
         path = folder / f"{i}.wav"
         soundfile.write(path, np.concatenate(audio), RATE)
-        text = " ".join(words[int(row["digit"])] for row in chosen)
+        text = "".join(row["digit"] for row in chosen)
         made.append({"path": str(path), "text": text, "speaker": speaker})
     return made
 
@@ -156,30 +167,39 @@ def weights_of(model: str) -> str:
 
 class Study:
     """
-    Runs the command once per setting, and keeps what it measured. The folder of a run is named by the weights and the
-    command line, too, so that what is found there is of the same run.
+    Runs the command once per setting, several at a time, and keeps what it measured. The folder of a run is named by
+    the weights and the command line, too, so that what is found there is of the same run.
     """
 
     def __init__(self, folder: Path, model: str, options: list[str]):
         self.folder, self.model, self.options = folder, model, options
+        self.asked: list[dict] = []
         self.found: list[dict] = []
 
-    def run(
+    def ask(
         self, study: str, way: str, labels: int, seed: int, metric: str, arguments: list[str], model: str | None = None
     ):
-        """Fine-tune the study's model, or another one."""
+        """Have the study's model, or another one, fine-tuned by the next `run`."""
         model = model or self.model
         command = ["finetune", "--model_name_or_path", model, "--seed", str(seed), *arguments, *self.options]
         digest = hashlib.sha256(f"{weights_of(model)} {shlex.join(command)}".encode()).hexdigest()
         words = [study, way, str(labels), str(seed), digest[:8]]
         out = self.folder / "runs" / "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
-        if not (out / "metrics.json").exists() and ssast_hf([*command, "--output_dir", str(out)]):
-            raise SystemExit(f"{out} failed")
-        figure = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["test"][metric]
-        self.found.append(
-            {"study": study, "way": way, "labels": labels, "seed": seed, "metric": metric}
-            | {"value": figure.get("value", figure.get("mean")), "interval": figure.get("interval_95")}
-        )
+        setting = {"study": study, "way": way, "labels": labels, "seed": seed, "metric": metric}
+        self.asked.append({"setting": setting, "command": [*command, "--output_dir", str(out)], "folder": out})
+
+    def run(self, processes: int = 2):
+        """Fine-tune what was asked for and is not there yet; each run has a thread, and its console in a file."""
+        missing = [each for each in self.asked if not (each["folder"] / "metrics.json").exists()]
+        with ThreadPoolExecutor(processes) as pool:
+            for number, each in enumerate(pool.map(fine_tune, missing), start=1):
+                print(f"{number} of {len(missing)}: {each.name}", file=sys.stderr, flush=True)
+        for each in self.asked:
+            figure = json.loads((each["folder"] / "metrics.json").read_text(encoding="utf-8"))["test"]
+            figure = figure[each["setting"]["metric"]]
+            value, interval = figure.get("value", figure.get("mean")), figure.get("interval_95")
+            self.found.append(each["setting"] | {"value": value, "interval": interval})
+        self.asked = []
         (self.folder / "downstream.json").write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
 
     def table(self) -> list[str]:
@@ -213,37 +233,52 @@ class Study:
         return lines
 
 
+def fine_tune(asked: dict) -> Path:
+    """One run, in a process of its own; returns its folder."""
+    folder = asked["folder"]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log = folder.with_suffix(".log")
+    with log.open("w", encoding="utf-8") as file:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "ssast_hf", *asked["command"]]
+        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode:
+            raise SystemExit(f"{folder} failed: see {log}")
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--output_dir", required=True, type=Path)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--frame_model", help="a small pretrained model of patches of 128 x 2, for texts")
-    parser.add_argument("--only", nargs="+", default="sounds digits speakers texts events heads".split())
-    parser.add_argument("--labels", nargs="+", type=int, default=[1, 2, 4, 8, 16, ALL], help="per class; 0 for all")
+    parser.add_argument("--only", nargs="+", default=list(STUDIES), choices=STUDIES)
+    parser.add_argument("--labels", nargs="+", type=int, default=list(LABELS), help="per class; 0 for all")
     parser.add_argument("--folds", nargs="+", help="of sounds (default: all)")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=120, help="of training")
+    parser.add_argument("--seeds", type=int, help="draws (default: those of each study)")
+    parser.add_argument("--steps", type=int, help="of training (default: those of each study)")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time")
     parser.add_argument("--divide", type=int, default=1, help="how many recordings are made by this, to try it out")
     parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="further options of finetune")
     options = parser.parse_args()
-    steps = [
-        "--max_steps",
-        str(options.steps),
-        "--eval_strategy",
-        "steps",
-        "--eval_steps",
-        str(max(options.steps // 4, 1)),
-    ]
-    steps += ["--save_strategy", "steps", "--save_steps", str(options.steps)]
     options.output_dir = options.output_dir.resolve()
-    study = Study(options.output_dir, options.model, [*steps, "--report_to", "none", *options.rest])
+    study = Study(options.output_dir, options.model, options.rest)
     data, tables = options.data.resolve(), options.output_dir / "tables"
     for name in options.only:
-        STUDIES[name](study, data, tables, options)
+        STUDIES[name](study, data, tables, with_plan(options, name))
+    study.run(options.processes)
     print("\n".join(study.table()))
     print(shlex.join(["python", *sys.argv]))
+
+
+def with_plan(options: argparse.Namespace, name: str) -> argparse.Namespace:
+    """The options with the length and the draws of a study's runs, unless the command line has them."""
+    steps, seeds = PLANS[name]
+    steps = options.steps or steps
+    length = ["--max_steps", str(steps), "--eval_strategy", "steps", "--eval_steps", str(max(steps // 4, 1))]
+    length += ["--save_strategy", "steps", "--save_steps", str(steps), "--report_to", "none"]
+    return argparse.Namespace(**vars(options) | {"length": length, "seeds": options.seeds or seeds})
 
 
 def classes(study: Study, name: str, parts, label: str, tables: Path, options):
@@ -258,8 +293,8 @@ def classes(study: Study, name: str, parts, label: str, tables: Path, options):
             few_rows = few(train, label, labels, seed)
             source = write(tables / f"{name}-{labels}-{seed}.csv", few_rows, columns)
             for way in options.ways:
-                arguments = ["--train_data", source, *fixed, *WAYS[way]]
-                study.run(name, way, labels, seed, "accuracy", arguments)
+                arguments = ["--train_data", source, *fixed, *WAYS[way], *options.length]
+                study.ask(name, way, labels, seed, "accuracy", arguments)
 
 
 def sounds(study, data, tables, options):
@@ -273,6 +308,7 @@ def digits(study, data, tables, options):
     rows = digits_of(data)
     speakers = sorted({row["speaker"] for row in rows})
     parts = parts_by(rows, "speaker", speakers[0], speakers[1])
+    options.length += ["--max_length", "64"]  # of the input: they last for half a second
     classes(study, "digits of unknown speakers", parts, "digit", tables, options)
 
 
@@ -291,8 +327,8 @@ def heads(study, data, tables, options):
     for way, task in (("additive margin", "speaker"), ("plain softmax", "classification")):
         for seed in range(options.seeds):
             arguments = ["--train_data", source, "--task", task, "--label_column", "speaker", "--min_per_class", "0"]
-            arguments += ["--pooling_mode", "attentive", "--group_column", "take"]
-            study.run("speakers by name", way, ALL, seed, "accuracy", arguments)
+            arguments += ["--pooling_mode", "attentive", "--group_column", "take", *options.length]
+            study.ask("speakers by name", way, ALL, seed, "accuracy", arguments)
 
 
 def verify(study, name: str, way: str, arguments: list[str], data, tables, options, of: str = "libri251"):
@@ -310,7 +346,7 @@ def verify(study, name: str, way: str, arguments: list[str], data, tables, optio
     trials = write(tables / f"trials-{of}.csv", pairs(usable, 1000, 0), ["first", "second", "label"])
     for seed in range(options.seeds):
         fixed = ["--task", "speaker", "--train_data", source, "--trials", trials, "--min_per_class", "0"]
-        study.run(name, way, ALL, seed, "equal_error_rate", [*fixed, *arguments])
+        study.ask(name, way, ALL, seed, "equal_error_rate", [*fixed, *arguments, *options.length])
 
 
 def texts(study, data, tables, options):
@@ -322,20 +358,18 @@ def texts(study, data, tables, options):
         )
         return
     rows = rows_of(data, "digits")
-    names = sorted({row["speaker"] for row in rows})
-    train, validation, test = parts_by(rows, "speaker", names[0], names[1])
-    counts = [count // options.divide for count in (600, 60, 120)]
-    parts = dict(
-        zip(("train", "validation", "test"), zip((train, validation, test), counts, strict=True), strict=True)
-    )
-    arguments = ["--task", "ctc"]
-    for i, (part, (chosen, count)) in enumerate(parts.items()):
-        made = digit_strings(chosen, tables / f"strings-{part}", count, i)
-        arguments += [f"--{part}_data", write(tables / f"strings-{part}.csv", made, ["path", "text"])]
+    takes = sorted({row["take"] for row in rows}, key=int)
+    of_test, of_validation = takes[:8], takes[8:12]
+    arguments = ["--task", "ctc", "--metric_for_best_model", "character_error_rate"]
+    parts = (("train", takes[12:], 600), ("validation", of_validation, 60), ("test", of_test, 120))
+    for i, (part, of_part, count) in enumerate(parts):
+        chosen = [row for row in rows if row["take"] in of_part]
+        made = digit_strings(chosen, tables / f"digits-{part}", count // options.divide, i)
+        arguments += [f"--{part}_data", write(tables / f"digits-{part}.csv", made, ["path", "text"])]
     for seed in range(options.seeds):
         for way in options.ways:
-            given = [*arguments, *WAYS[way]]
-            study.run("digit strings", way, ALL, seed, "character_error_rate", given, options.frame_model)
+            given = [*arguments, *WAYS[way], *options.length]
+            study.ask("digit strings", way, ALL, seed, "character_error_rate", given, options.frame_model)
 
 
 def events(study, data, tables, options):
@@ -350,7 +384,7 @@ def events(study, data, tables, options):
         arguments += [f"--{part}_data", write(tables / f"scenes-{part}.csv", made, columns)]
     for seed in range(options.seeds):
         for way in options.ways:
-            study.run("events", way, ALL, seed, "segment_f1", [*arguments, *WAYS[way]])
+            study.ask("events", way, ALL, seed, "segment_f1", [*arguments, *WAYS[way], *options.length])
 
 
 STUDIES = {"sounds": sounds, "digits": digits, "speakers": speakers, "texts": texts, "events": events, "heads": heads}

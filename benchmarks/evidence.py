@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", required=True, help="names or folders")
     parser.add_argument("--only", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
+    parser.add_argument("--processes", type=int, default=2, help="runs of fine-tuning at a time")
     arguments = parser.parse_args()
     arguments.data, arguments.output_dir = arguments.data.resolve(), arguments.output_dir.resolve()
     held_out = held_out_speakers(arguments.data) if "readers" in arguments.only else []
@@ -73,6 +74,7 @@ def main() -> int:
         (arguments.output_dir / f"{task}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         for study in studies.values():
             finetune(task, clips, study, arguments.output_dir / "lists", arguments.seeds)
+            study.run(arguments.processes)
     for model, study in studies.items():
         print("\n".join([model, *study.table()]))
     return 0
@@ -139,7 +141,7 @@ def finetune(task: str, clips: list[dict], study: Study, folder: Path, seeds: in
             train = write(folder / f"{task}-{value}-{seed}.csv", chosen, ["path", label])
             options = ["--train_data", train, "--test_data", test, "--label_column", label, *length]
             for way, others in WAYS.items():
-                study.run(f"{task}, fold {value}", way, FEW, seed, "accuracy", [*options, *others])
+                study.ask(f"{task}, fold {value}", way, FEW, seed, "accuracy", [*options, *others])
 
 
 if __name__ == "__main__":

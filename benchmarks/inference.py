@@ -177,6 +177,8 @@ def in_pytorch(model, extractor):
 
 def in_onnxruntime(path: Path, threads: int | None):
     options = onnxruntime.SessionOptions()
+    # Its threads would go on turning for a while, in the time of the form that comes next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options)

@@ -190,7 +190,9 @@ class Study:
 
     def run(self, processes: int = 2):
         """Fine-tune what was asked for and is not there yet; each run has a thread, and its console in a file."""
-        missing = [each for each in self.asked if not (each["folder"] / "metrics.json").exists()]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        asked = {each["folder"]: each for each in self.asked}.values()
+        missing = [each for each in asked if not (each["folder"] / "metrics.json").exists()]
         with ThreadPoolExecutor(processes) as pool:
             for number, each in enumerate(pool.map(fine_tune, missing), start=1):
                 print(f"{number} of {len(missing)}: {each.name}", file=sys.stderr, flush=True)

@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import Wav2Vec2CTCTokenizer
+from headed import HEADS, save_headed
 
 from ssast_hf import (
     SSASTConfig,
     SSASTFeatureExtractor,
     SSASTForAudioClassification,
-    SSASTForAudioFrameClassification,
-    SSASTForCTC,
     SSASTForPretraining,
-    SSASTForXVector,
     modeling_ssast,
 )
 from ssast_hf.app import serving
@@ -297,23 +294,9 @@ def test_long_recording_is_answered_window_by_window_with_progress(classifier, c
     assert picture.shape[2] == 4
 
 
-@pytest.mark.parametrize(
-    ("head", "title"),
-    [(SSASTForXVector, "Who is it"), (SSASTForCTC, "What was said"), (SSASTForAudioFrameClassification, "Events")],
-)
-def test_every_head_has_its_tab_and_answers(head, title, tmp_path, clip):
-    torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
-    size |= {"patch_size": [32, 2], "num_mel_bins": 32, "max_length": 64}
-    names = {0: "ann", 1: "bob"}
-    model = head(SSASTConfig(**size, id2label=names, vocab_size=5, pad_token_id=0))
-    if head is SSASTForCTC:
-        torch.nn.init.constant_(model.ctc_head.bias[3:4], 9.0)  # untrained, it would say nothing
-    model.save_pretrained(tmp_path)
-    SSASTFeatureExtractor(num_mel_bins=32, max_length=64, return_attention_mask=True).save_pretrained(tmp_path)
-    (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "|": 1, "<unk>": 2, "a": 3, "b": 4}))
-    tokenizer = Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"), pad_token="<pad>", bos_token=None, eos_token=None)
-    tokenizer.save_pretrained(tmp_path)
+@pytest.mark.parametrize("title", HEADS)
+def test_every_head_has_its_tab_and_answers(title, tmp_path, clip):
+    save_headed(title, tmp_path)
     (model,) = open_models([str(tmp_path)]).values()
     assert TITLES[model.predictor.kind] == title
     path = clip(load_audio(CLIPS["rooster"])[:48000])

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 from browser import CHROMIUM, Browser
+from headed import HEADS, save_headed
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.app.serving import serve
@@ -21,14 +22,17 @@ pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Of the page of the bundled model and of one with a head that has learned nothing."""
+    """Of the page of the bundled model and of one of each head, which have learned nothing."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / "animals"
-    SSASTForAudioClassification.from_pretrained(nano_model(), id2label={0: "animal", 1: "b"}).save_pretrained(folder)
-    SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(folder)
+    folders = tmp_path_factory.mktemp("models")
+    animals = folders / "animals"
+    SSASTForAudioClassification.from_pretrained(nano_model(), id2label={0: "animal", 1: "b"}).save_pretrained(animals)
+    SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(animals)
+    for title in HEADS:
+        save_headed(title, folders / title)
     port = free_port()
-    lines = serve(["nano", str(folder)], port=port)
-    assert next(lines) == f"nano, animals: http://127.0.0.1:{port}/ (Ctrl-C ends it)"
+    lines = serve(["nano", str(animals), *(str(folders / title) for title in HEADS)], port=port)
+    assert next(lines) == f"nano, animals, {', '.join(HEADS)}: http://127.0.0.1:{port}/ (Ctrl-C ends it)"
     yield f"http://127.0.0.1:{port}"
     lines.close()
 
@@ -49,12 +53,21 @@ def shows(page, text: str):
     page.wait_for(f"document.body.innerText.includes({text!r})")
 
 
+def choose(page, number: int):
+    """Another model, by the keyboard: so many further down the list."""
+    page.value("document.querySelector('input[aria-label=Model]').focus()")
+    page.wait_for("!!document.querySelector('ul[role=listbox] li.active')")
+    for _ in range(number):
+        page.press("ArrowDown")
+    page.press("Enter")
+
+
 def test_page_answers_the_question_that_a_space_is_asked(address):
     answer = ask_page(address, SimpleNamespace(poll=lambda: None))
     assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 160)
 
 
-def test_each_tab_once_and_by_the_keyboard(page):
+def test_each_tab_once(page):
     shows(page, "Pretext accuracy of this clip")  # before anything is pressed
     source = "document.querySelector('#ranks img').src"
     before = page.value(source)
@@ -67,11 +80,7 @@ def test_each_tab_once_and_by_the_keyboard(page):
     page.click("Look inside", "button[role=tab]")
     page.click("Look")
     shows(page, "gives ")
-    # Another model, by the keyboard: it has a head, and none of pretraining.
-    page.value("document.querySelector('input[aria-label=Model]').focus()")
-    page.wait_for("!!document.querySelector('ul[role=listbox] li.active')")
-    page.press("ArrowDown")
-    page.press("Enter")
+    choose(page, 1)  # it has a head, and none of pretraining
     page.click("Classify", "button[role=tab]")
     page.click("Ask")
     shows(page, "2 answers for 1.8 s.")
@@ -86,6 +95,38 @@ def test_each_tab_once_and_by_the_keyboard(page):
     # Nothing was asked of anybody else.
     names = page.value("performance.getEntriesByType('resource').map(each => each.name)")
     assert {name.split("/")[2] for name in names if name.startswith("http")} == {page.value("location.host")}
+
+
+@pytest.mark.parametrize("title", HEADS)
+def test_tab_of_every_head(page, address, title):
+    page.open(f"{address}/")
+    shows(page, "Pretext accuracy of this clip")
+    choose(page, 2 + list(HEADS).index(title))
+    page.click(title, "button[role=tab]")
+    page.click("Ask")
+    page.wait_for("!!document.querySelector('#csv') && !document.querySelector('#csv').disabled")
+    shows(page, " for 1.8 s.")
+    assert page.complaints() == []
+
+
+def test_everything_is_reached_by_the_keyboard(page, address):
+    page.open(f"{address}/")
+    shows(page, "Pretext accuracy of this clip")
+    for text, answer in {
+        "Hide it, and guess": "Pretext accuracy of this clip",
+        "Embed and compare": "Compare",
+        "Compare": "dog and rooster: ",
+        "Look inside": "Look",
+        "Look": "gives ",
+    }.items():
+        for _ in range(100):
+            page.press("Tab")
+            if page.value("document.activeElement.innerText.trim()") == text:
+                break
+        else:
+            pytest.fail(f"{text} is not reached by Tab")
+        page.press("Enter")
+        shows(page, answer)
 
 
 def test_whatever_is_dropped_gets_an_answer_in_words(page, address, tmp_path):

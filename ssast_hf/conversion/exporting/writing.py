@@ -19,6 +19,8 @@ from .graph import FeatureGraph, Graph, exported_features, exporting
 
 # PyTorch writes operators of this version of ONNX, and onnxruntime has read the format of such files since then.
 OLDEST_OPSET, OLDEST_ONNXRUNTIME, OLDEST_TORCH = 18, "1.18", "2.9"
+# The first one with an operator for GELU.
+WITH_GELU = 20
 # As in the extra `onnx`.
 OLDEST_ONNX, OLDEST_ONNXSCRIPT = "1.17", "0.5"
 # Files of ONNX hold 2 GB; what is more lies in a second file.
@@ -70,8 +72,10 @@ def save_onnx(program: ExportedProgram, module: nn.Module, inputs: dict[str, tor
         names = list(module(**inputs))
     size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     with quiet(), exporting(path.name):
+        if opset < WITH_GELU:
+            program = program.run_decompositions({torch.ops.aten.gelu.default: fusible_gelu})
         written = torch.onnx.export(
-            program.run_decompositions({torch.ops.aten.gelu.default: fusible_gelu}),
+            program,
             dynamo=True,
             opset_version=opset,
             input_names=list(inputs),

@@ -1,14 +1,8 @@
 """Characters of texts, and which of them a model can write. Does without PyTorch and transformers."""
 
-import json
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from ...audio.labelled import LabelledData
-from ...storage.guards import reading
-
-
-VOCABULARY = "vocab.json"
 
 
 def spaced(text: str) -> str:
@@ -19,15 +13,6 @@ def spaced(text: str) -> str:
 def characters_of(texts: Iterable[str]) -> set[str]:
     """All characters but the space."""
     return {character for text in texts for character in text} - {" "}
-
-
-def vocabulary_beside(folder: Path) -> set[str] | None:
-    """What a model in a folder can write, with its signs for the gap and for nothing; `None` if it writes no text."""
-    path = folder / VOCABULARY
-    if not path.exists():
-        return None
-    with reading(path, "the vocabulary of a tokenizer"):
-        return set(json.loads(path.read_bytes()))
 
 
 def check_characters(data: LabelledData, known: Collection[str]):

@@ -10,7 +10,7 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from ...audio.labelled import LabelledData
 from ...storage.guards import reading
-from .characters import VOCABULARY, characters_of, check_characters, spaced
+from .characters import characters_of, check_characters, spaced
 
 
 # Between words; and those that stand for nothing, and for anything else.
@@ -27,10 +27,10 @@ def check_jiwer():
 
 def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
     """The tokenizer of a model, in a folder or on the Hub; `None` if it comes without, so that it writes no text."""
-    has_one = (Path(start) / VOCABULARY).exists()
+    has_one = (Path(start) / "vocab.json").exists()
     if not has_one and (Path(start).is_dir() or "SSASTForCTC" not in (config.architectures or [])):
         return None
-    with reading(f"{start}/{VOCABULARY}", "the vocabulary of a tokenizer"):
+    with reading(f"{start}/vocab.json", "the vocabulary of a tokenizer"):
         tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(start)
     # transformers 5 reads what stands between words into this map, and goes on with "|". To be removed when that is
     # mended.

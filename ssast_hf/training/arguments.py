@@ -81,7 +81,7 @@ class DataArguments:
 
 
 # Options whose defaults depend on the model, the data or each other; see `defaults.py`.
-DEPENDENT = "learning_rate lr_scheduler_type warmup_steps num_train_epochs metric_for_best_model".split()
+DEPENDENT = "learning_rate lr_scheduler_type warmup_steps num_train_epochs metric_for_best_model max_grad_norm".split()
 # Steps of a run that only its minutes end.
 ENDLESS = 10**9
 
@@ -97,7 +97,7 @@ class RunArguments(TrainingArguments):
     adam_beta1: float = option("beta1 of Adam", 0.95)
     adam_beta2: float = option("beta2 of Adam", 0.999)
     weight_decay: float = option("weight decay", 5e-7)
-    max_grad_norm: float = option("clip gradients at this norm; 0 for not at all", 0.0)
+    max_grad_norm: float | None = option("clip gradients at this norm; 0 for not at all", 0.0)
     num_train_epochs: float | None = option("passes over the data (default: 3, unless something else ends the run)")
     max_minutes: float | None = option(
         "end the run after so many minutes with its result, interruptions not counted; more of them go on later"
@@ -165,6 +165,7 @@ class RunArguments(TrainingArguments):
         self.learning_rate = 1e-4 if self.learning_rate is None else self.learning_rate
         self.lr_scheduler_type = self.lr_scheduler_type or "constant_with_warmup"
         self.num_train_epochs = 3.0 if self.num_train_epochs is None else self.num_train_epochs
+        self.max_grad_norm = 0.0 if self.max_grad_norm is None else self.max_grad_norm
         self.warmup_steps = 0
         # `Trainer` would want checkpoints at the steps of validations; see `outcome.py`.
         self.load_best_model_at_end = False

@@ -208,9 +208,8 @@ def resolve_options(arguments: FinetuningArguments, task: Task, config: SSASTCon
         asked["learning_rate"] = arguments.learning_rate = default_learning_rate(config)
     if asked["metric_for_best_model"] is None:
         asked["metric_for_best_model"] = arguments.metric_for_best_model = task.best
-    if arguments.max_grad_norm is None:
-        arguments.max_grad_norm = task.max_grad_norm
-        left_open.append("max_grad_norm")
+    if asked["max_grad_norm"] is None:
+        asked["max_grad_norm"] = arguments.max_grad_norm = task.max_grad_norm
     if arguments.lr_step_decay is not None:
         asked["lr_scheduler_type"] = arguments.lr_scheduler_type = "constant_with_warmup"
     resolve_defaults(arguments, config, is_continued=True, clips=clips)

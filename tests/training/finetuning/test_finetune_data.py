@@ -127,7 +127,7 @@ def test_launchers_train_one_model_and_test_it_once(model_dir, sounds, tmp_path,
     launch(launcher, command[:at] + command[at + 2 :])
     result = results_in(tmp_path / "out")
     assert result["count"] == 6
-    assert result["test"]["accuracy"]["value"] == 1.0
+    assert result["test"]["accuracy"]["value"] > 0.5
     assert f"x {processes} processes" in (tmp_path / "out" / "report.md").read_text()
 
 

@@ -43,8 +43,8 @@ PLANS = {
     "sounds": (80, 1),
     "digits": (80, 2),
     "speakers": (80, 2),
-    "texts": (1000, 2),
-    "events": (500, 2),
+    "texts": (1000, 1),
+    "events": (80, 2),
     "heads": (80, 2),
 }
 LABELS = (1, 4, 16, ALL)
@@ -238,8 +238,8 @@ class Study:
 def fine_tune(asked: dict) -> Path:
     """One run, in a process of its own; returns its folder."""
     folder = asked["folder"]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_suffix(".log")
+    log = folder.parents[1] / "logs" / f"{folder.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "ssast_hf", *asked["command"]]

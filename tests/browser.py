@@ -117,8 +117,9 @@ class Browser:
     def press(self, key: str):
         """A key by its name, such as `ArrowDown`."""
         codes = {"Enter": 13, "ArrowDown": 40, "ArrowRight": 39, "Tab": 9}
-        for kind in ("rawKeyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
+        pressed = {"type": "keyDown", "text": "\r"} if key == "Enter" else {"type": "rawKeyDown"}
+        for kind in (pressed, {"type": "keyUp"}):
+            self.ask("Input.dispatchKeyEvent", **kind, key=key, code=key, windowsVirtualKeyCode=codes[key])
 
     def complaints(self) -> list[str]:
         """What it wrote into its console: violations of the page's policy, files that are missing, errors."""

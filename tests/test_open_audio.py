@@ -224,6 +224,26 @@ def test_folds_of_one_seed_are_no_runs(tmp_path):
     assert study.table()[-1] == "| s | accuracy | w | 1 | 0.500 | 0.400 to 0.700 | its test |"
 
 
+def test_what_is_finished_or_asked_for_twice_is_run_once(tmp_path, monkeypatch):
+    ran = []
+
+    def fine_tune(asked):
+        ran.append(asked["command"])
+        asked["folder"].mkdir(parents=True)
+        figures = {"test": {"accuracy": {"value": 0.5, "interval_95": [0.4, 0.6]}}}
+        (asked["folder"] / "metrics.json").write_text(json.dumps(figures))
+        return asked["folder"]
+
+    monkeypatch.setattr("downstream.fine_tune", fine_tune)
+    for _ in range(2):
+        study = Study(tmp_path, "nano", ["--max_steps", "1"])
+        for seed in (0, 1, 1):
+            study.ask("s", "w", 0, seed, "accuracy", ["--task", "classification"])
+        study.run()
+        assert [each["value"] for each in json.loads((tmp_path / "downstream.json").read_text())] == [0.5] * 3
+    assert sorted(command[command.index("--seed") + 1] for command in ran) == ["0", "1"]
+
+
 def test_other_weights_are_another_run(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"a")
     before = weights_of(str(tmp_path))

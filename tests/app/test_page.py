@@ -109,6 +109,32 @@ def test_tab_of_every_head(page, address, title):
     assert page.complaints() == []
 
 
+def test_everything_is_reached_by_the_keyboard(page, address):
+    page.open(f"{address}/")
+    shows(page, "Pretext accuracy of this clip")
+    source = "document.querySelector('#ranks img').src"
+    before = page.value(source)
+    page.value("document.querySelector('input[type=radio][value=random]').click()")
+    tabs = "[...document.querySelectorAll('button[role=tab][aria-selected=true]')]"
+    chosen = f"{tabs}.some(each => each.innerText.trim() == {{!r}})"
+    answers = {
+        "Hide it, and guess": f"{source} != {before!r}",
+        "Embed and compare": chosen.format("Embed and compare"),
+        "Compare": "document.body.innerText.includes('dog and rooster: ')",
+        "Look inside": chosen.format("Look inside"),
+        "Look": "document.body.innerText.includes('gives ')",
+    }
+    for text, answer in answers.items():
+        for _ in range(100):
+            page.press("Tab")
+            if page.value("document.activeElement.innerText.trim()") == text:
+                break
+        else:
+            pytest.fail(f"{text} is not reached by Tab")
+        page.press("Enter")
+        page.wait_for(answer)
+
+
 def test_whatever_is_dropped_gets_an_answer_in_words(page, address, tmp_path):
     random = np.random.default_rng(0)
     soundfile.write(tmp_path / "short.wav", 0.1 * random.standard_normal(1600), 16000)

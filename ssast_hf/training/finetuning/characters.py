@@ -5,6 +5,10 @@ from collections.abc import Collection, Iterable
 from ...audio.labelled import LabelledData
 
 
+# Between words.
+GAP = "|"
+
+
 def spaced(text: str) -> str:
     """A text with single spaces."""
     return " ".join(text.split())

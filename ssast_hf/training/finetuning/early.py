@@ -8,7 +8,7 @@ from pathlib import Path
 from ...assets import named_model
 from ...audio.labelled import TABLES
 from ...audio.splits import check_split
-from .characters import characters_of, check_characters
+from .characters import GAP, characters_of, check_characters
 from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 from .parts import make_splits, without_shared
 from .recipes import RECIPES, chosen_by, with_recipe
@@ -51,7 +51,7 @@ def check_labels(argv: list[str]):
         check_split(without_shared(split), data.min_per_class)
         # What a model that comes with a tokenizer can write, the command finds out.
         if kind == "text" and model.is_dir() and not (model / "vocab.json").exists():
-            known = characters_of(split.train.labels) | {" ", "|"}
+            known = characters_of(split.train.labels) | {" ", GAP}
             for part in split.parts.values():
                 check_characters(part, known)
 

@@ -10,11 +10,11 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from ...audio.labelled import LabelledData
 from ...storage.guards import reading
-from .characters import characters_of, check_characters, spaced
+from .characters import GAP, characters_of, check_characters, spaced
 
 
-# Between words; and those that stand for nothing, and for anything else.
-GAP, BLANK, OTHER = "|", "<pad>", "<unk>"
+# They stand for nothing, and for anything else.
+BLANK, OTHER = "<pad>", "<unk>"
 
 
 def check_jiwer():

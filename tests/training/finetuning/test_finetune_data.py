@@ -119,16 +119,30 @@ def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, r
     assert f"; learning rate {rate}; seed 42" in (one / "report.md").read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("launcher", "processes"), [(TORCHRUN, 2), (ACCELERATE, 1)], ids=["torchrun", "accelerate"])
-def test_launchers_train_one_model_and_test_it_once(model_dir, sounds, tmp_path, launcher, processes):
+@pytest.fixture
+def documented(model_dir, sounds, tmp_path):
+    """Options without one that says that there is no GPU."""
     command = options(model_dir, sounds, tmp_path / "out", num_train_epochs=12, learning_rate=5e-3)
     at = command.index("--use_cpu")
-    launch(launcher, command[:at] + command[at + 2 :])
+    return command[:at] + command[at + 2 :]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_one_model_and_tests_it_once(documented, tmp_path):
+    launch(TORCHRUN, documented)
+    result = results_in(tmp_path / "out")
+    assert result["count"] == 6
+    assert result["test"]["accuracy"]["value"] == 1.0
+    assert "x 2 processes" in (tmp_path / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_accelerate_trains_and_tests(documented, tmp_path):
+    launch(ACCELERATE, documented)
     result = results_in(tmp_path / "out")
     assert result["count"] == 6
     assert result["test"]["accuracy"]["value"] > 0.5
-    assert f"x {processes} processes" in (tmp_path / "out" / "report.md").read_text()
+    assert "x 1 processes" in (tmp_path / "out" / "report.md").read_text()
 
 
 @pytest.mark.slow

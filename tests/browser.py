@@ -104,8 +104,9 @@ class Browser:
     def click(self, text: str, role: str = "button"):
         """The button or tab that says so, as soon as it can be seen."""
         wanted = f"each.offsetParent && each.innerText.trim() == {text!r}"
-        self.wait_for(f"!![...document.querySelectorAll({role!r})].find(each => {wanted})")
-        self.value(f"[...document.querySelectorAll({role!r})].find(each => {wanted}).click()")
+        found = f"[...document.querySelectorAll({role!r})].find(each => {wanted})"
+        # In one go: the page may draw itself anew in between.
+        self.wait_for(f"(each => !!each && (each.click(), true))({found})")
 
     def upload(self, selector: str, path: Path):
         """Choose a file for an input, as a person does in the dialogue that it opens."""

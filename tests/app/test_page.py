@@ -153,6 +153,8 @@ def test_whatever_is_dropped_gets_an_answer_in_words(page, address, tmp_path):
     }.items():
         page.wait_for("!!document.querySelector('button[aria-label=Clear]')")
         page.value("document.querySelector('button[aria-label=Clear]').click()")
+        # Without the button of the file before, which would be taken for that of the next one.
+        page.wait_for("!document.querySelector('button[aria-label=Clear]')")
         page.wait_for("!!document.querySelector('input[type=file]')")
         page.upload("input[type=file]", tmp_path / name)
         page.wait_for("!!document.querySelector('button[aria-label=Clear]')")  # it has arrived

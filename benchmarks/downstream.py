@@ -44,7 +44,7 @@ PLANS = {
     "digits": (80, 2),
     "speakers": (80, 2),
     "texts": (1000, 1),
-    "events": (80, 2),
+    "events": (400, 1),
     "heads": (80, 2),
 }
 LABELS = (1, 4, 16, ALL)

@@ -8,10 +8,11 @@ From waveform to label: this package's classifier in several forms against stock
 
 All forms of a size have the same weights, at random but for nano, and take turns in one run. A ratio is how often a
 form answers while stock AST answers once. `stock 10x10` is stock AST with the patches that it has by default, and that
-its published checkpoints have: they overlap, so there are more than twice as many. `int8` needs torchao, and is left
-out without it. Of ONNX, the filter banks are in the graph. With `--shortest`, eight clips, their lengths evenly spread
-from that to `--seconds`, come one at a time: stock AST pads them to its input, since it knows no mask, and the others
-take them as they are, under a mask.
+its published checkpoints have: they overlap, so there are more than twice as many. `stock, 1 BLAS thread` is stock AST
+with numpy, in which its extractor computes, kept to one thread: numpy's threads and PyTorch's get into each other's
+way in one process. The second ratio is to that. `int8` needs torchao, and is left out without it. Of ONNX, the filter
+banks are in the graph. With `--shortest`, eight clips, their lengths evenly spread from that to `--seconds`, come one
+at a time: stock AST pads them to its input, since it knows no mask; the others take them as they are, under a mask.
 
 With `--models`, fine-tuned classifiers, and `--manifests`, the test clips of each, a table with the columns `path` and
 `category`, the accuracy over all of them is measured in each form as well; not of stock AST, which pools otherwise.
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+from threadpoolctl import threadpool_limits
 from timing import interleaved_medians, report
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 from transformers.utils import logging
@@ -42,7 +44,8 @@ MIXED, SHORTEST = 8, 0.2
 # Width, layers, heads.
 SIZES = {"base": (768, 12, 12), "tiny": (192, 12, 3), "nano": None}
 FORMS = "eager,sdpa,compiled,bf16,compiled bf16,int8,onnx float32,onnx float16,onnx int8".split(",")
-ALWAYS = ("stock", "stock 10x10", "eager")
+ONE_THREAD = "stock, 1 BLAS thread"
+ALWAYS = ("stock", ONE_THREAD, "stock 10x10", "eager")
 
 
 def main():
@@ -124,9 +127,19 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
         return SSASTForAudioClassification.from_pretrained(folder, attn_implementation=attention, dtype=dtype).eval()
 
     def stock():
-        convert_hf_to_ast(folder, scratch / "stock")
+        if not (scratch / "stock").exists():
+            convert_hf_to_ast(folder, scratch / "stock")
         model = ASTForAudioClassification.from_pretrained(scratch / "stock", dtype=torch.float32).eval()
         return in_pytorch(model, ASTFeatureExtractor.from_pretrained(scratch / "stock"))
+
+    def stock_with_one_thread():
+        classify = stock()
+
+        def limited(clips: list[np.ndarray]) -> np.ndarray:
+            with threadpool_limits(1, user_api="blas"):
+                return classify(clips)
+
+        return limited
 
     def stock_by_default():
         config = ASTConfig.from_pretrained(scratch / "stock", frequency_stride=10, time_stride=10)
@@ -148,6 +161,7 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
 
     makers = {
         "stock": stock,
+        ONE_THREAD: stock_with_one_thread,
         "stock 10x10": stock_by_default,
         "eager": lambda: in_pytorch(load("eager"), extractor),
         "sdpa": lambda: in_pytorch(load("sdpa"), extractor),
@@ -160,7 +174,7 @@ def forms_of(folder: Path, only: list[str] | None, threads: int | None, with_sto
         "onnx int8": lambda: exported("int8"),
     }
     if not with_stock:
-        del makers["stock"], makers["stock 10x10"]
+        del makers["stock"], makers[ONE_THREAD], makers["stock 10x10"]
     if importlib.util.find_spec("torchao") is None:
         del makers["int8"]
     return {name: make() for name, make in makers.items() if only is None or name in (*only, *ALWAYS)}
@@ -204,6 +218,7 @@ def rates(size: str, forms: dict, batches: list[list[np.ndarray]], repeats: int)
             "form": name,
             "ms/clip": 1000 * seconds / count,
             "x stock": medians["stock"] / seconds,
+            "x with 1 BLAS thread": medians[ONE_THREAD] / seconds,
         }
         for name, seconds in medians.items()
     ]

@@ -66,6 +66,7 @@ RANGES = {
     "am_softmax_margin": (0, 2),
     "am_softmax_warmup_steps": (0, float("inf")),
     "final_dropout": (0, 1),
+    "event_threshold": (0, 1),
 }
 
 
@@ -139,6 +140,8 @@ class SSASTConfig(PretrainedConfig):
             their whole loss.
         ctc_zero_infinity (`bool`, defaults to `True`): Whether a label that is too long for its clip adds nothing to
             the loss; otherwise it makes it infinite. There is a warning in any case.
+        event_threshold (`float`, defaults to 0.5): Above which probability [`SSASTForAudioFrameClassification`] is
+            taken to say that an event is there, if several may be at once. `ssast-hf finetune` chooses it.
 
     Raises:
         ValueError: If a value is out of range; the message names the field and the value.
@@ -192,6 +195,7 @@ class SSASTConfig(PretrainedConfig):
         final_dropout=0.0,
         ctc_loss_reduction="mean",
         ctc_zero_infinity=True,
+        event_threshold=0.5,
         **kwargs,
     ):
         # First, because in transformers 4.57 it resets `max_length` to a text generation default.
@@ -235,6 +239,7 @@ class SSASTConfig(PretrainedConfig):
         self.final_dropout = final_dropout
         self.ctc_loss_reduction = ctc_loss_reduction
         self.ctc_zero_infinity = ctc_zero_infinity
+        self.event_threshold = event_threshold
         self.check_shapes()
         if num_masked_patches is None:
             num_masked_patches = same_share(*RELEASED_MASK, self.num_patches)

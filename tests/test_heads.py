@@ -474,6 +474,7 @@ def test_fields_of_heads_change_no_encoder(config, input_values):
         ("vocab_size", "many"),
         ("pad_token_id", -1),
         ("final_dropout", 1.0),
+        ("event_threshold", 1.5),
         ("ctc_loss_reduction", "none"),
         ("use_weighted_layer_sum", "last"),
     ],

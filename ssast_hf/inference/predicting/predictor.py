@@ -19,7 +19,7 @@ from .heads import EVENTS, LABELS, NUMBERS, SPEAKERS, TEXT, load_head
 UNITS = ("word", "char", "clip")
 # Which answers an option is for, by its name.
 MEANT_FOR = {"top_k": (LABELS, SPEAKERS), "threshold": (LABELS, SPEAKERS, EVENTS), "timestamps": (TEXT,)}
-# Of labels of which there may be several.
+# Of clips' labels of which there may be several.
 USUAL_THRESHOLD = 0.5
 
 
@@ -38,8 +38,9 @@ class Predictor(WindowedModel):
             [`SSASTForAudioFrameClassification`], or of a stock `ASTForAudioClassification`.
         top_k (`int`, *optional*): How many classes or speakers of a window, the best first: by default the best one,
             and of a model for several labels at once all above the threshold.
-        threshold (`float`, *optional*): Answers with a higher score alone. By default 0.5 for models for several
-            labels at once (`problem_type="multi_label_classification"`) unless `top_k` is given, else none.
+        threshold (`float`, *optional*): Answers with a higher score alone. By default, for models for several labels
+            at once (`problem_type="multi_label_classification"`), 0.5 unless `top_k` is given, and of events the
+            model's own `config.event_threshold`; else none.
         timestamps (`str`, *optional*): Of text: a row for each `"word"` (the default), `"char"`, or `"clip"`.
         window, hop (`float`, *optional*): Seconds that are heard together, by default what the model was trained on,
             and from one window to the next, by default three quarters of it.
@@ -82,7 +83,7 @@ class Predictor(WindowedModel):
         self.names = [config.id2label[i] for i in range(config.num_labels)]
         self.is_multilabel = self.kind in (LABELS, EVENTS) and config.problem_type == "multi_label_classification"
         if self.is_multilabel and top_k is None and threshold is None:
-            threshold = USUAL_THRESHOLD
+            threshold = config.event_threshold if self.kind == EVENTS else USUAL_THRESHOLD
         elif self.kind in (LABELS, SPEAKERS) and top_k is None and threshold is None:
             top_k = 1
         self.top_k, self.threshold = top_k, threshold

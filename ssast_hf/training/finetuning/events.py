@@ -7,8 +7,9 @@ import numpy as np
 
 
 Event = tuple[float, float, str]
-# Above this probability a class is there.
-THRESHOLD = 0.5
+# Above which probability a class may be taken to be there. Which is best depends on how rare events are, and on how
+# sure a model is.
+THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
 # Seconds of a segment; by how many seconds begins may differ, and ends, or by which share of the event.
 SEGMENT, COLLAR, END_SHARE = 1.0, 0.2, 0.2
 
@@ -80,7 +81,10 @@ def counts_of(said: list[Event], true: list[Event], names: list[str]) -> np.ndar
     missed by segments of a second, then the same by events.
     """
     counts = np.zeros((len(names), 6), dtype=np.int64)
+    present = {event[2] for events in (said, true) for event in events}
     for i, name in enumerate(names):
+        if name not in present:
+            continue
         pair = [[event for event in events if event[2] == name] for events in (said, true)]
         length = max((event[1] for events in pair for event in events), default=0.0)
         here, there = (segments(events, length) for events in pair)

@@ -144,7 +144,7 @@ def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) ->
         f"- steps: {trainer.state.global_step}, of {args.train_batch_size} clips x {args.gradient_accumulation_steps} "
         f"accumulated x {max(args.world_size, 1)} processes; learning rate {args.learning_rate:g}; seed {args.seed}",
         f"- features: mean {trainer.processing_class.mean:.6g}, standard deviation {trainer.processing_class.std:.6g}",
-        *(f"- {note}" for note in [*notes, *trainer.notes]),
+        *(f"- {note}" for note in [*notes, *trainer.notes, *trainer.task.notes()]),
         f"- computed with ssast_hf {__version__}, transformers {transformers.__version__}, torch {torch.__version__}, "
         f"Python {platform.python_version()}, on {args.device.type}",
         "",

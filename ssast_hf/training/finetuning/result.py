@@ -25,11 +25,14 @@ def keep_result(trainer, outcome: Outcome, job):
         model.load_state_dict(trainer.average.mean)
     elif outcome.checkpoint is not None:
         model.load_state_dict(read_weights(outcome.checkpoint))
+    # In a checkpoint is the configuration as it was then.
+    is_settled = trainer.task.settle(outcome.result)
     result = None
     if job.task.lora_rank is not None and trainer.is_world_process_zero():
         plain = make_model(job.start, job.config, job.task, trainer.task, is_again=True)
         result = merge(model, plain, job.task.lora_rank, job.start, folder / FOLDER)
-    chosen = outcome.checkpoint if trainer.average is None and job.task.lora_rank is None else None
+    is_changed = trainer.average is not None or job.task.lora_rank is not None or is_settled
+    chosen = None if is_changed else outcome.checkpoint
     if trainer.average is not None and result is None and trainer.is_world_process_zero():
         result = model
     save_result(trainer, chosen, result)

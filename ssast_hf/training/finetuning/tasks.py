@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from ...audio.intervals import Measure
 from ...audio.labelled import LabelledData
 from .clips import NONE, WholeLabels
-from .events import Clock, Event, StepLabels, counts_of, f1_of
+from .events import THRESHOLDS, Clock, Event, StepLabels, counts_of, f1_of
 from .figures import of_classes, of_numbers, of_several
 from .texts import check_jiwer, encode, errors_of, make_tokenizer, rates_of, read_tokenizer, spaced
 
@@ -67,6 +67,17 @@ class Task:
         """Fields of the model's configuration."""
         names = dict(enumerate(self.names or ["value"]))
         return {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+
+    def settle(self, validation: dict | None) -> bool:
+        """
+        Learn what the validation of the chosen weights has found, an entry of `log_history`, or `None` without one.
+        Returns whether the model's configuration has changed by that.
+        """
+        return False
+
+    def notes(self) -> list[str]:
+        """What else a report should say."""
+        return []
 
     def labels(self, data: LabelledData, feature_extractor) -> Callable[[int, float, int], np.ndarray]:
         """From a recording, the second where a clip begins and its samples to its label."""
@@ -248,13 +259,29 @@ class Transcription(Task):
 
 
 class Frames(Task):
-    """When something sounds, and what."""
+    """
+    When something sounds, and what. Events are rare, and a model is seldom sure of them, so each validation chooses
+    above which probability one is taken to be there, for the best F1 of segments.
+    """
 
     head = "SSASTForAudioFrameClassification"
     figures, best = ("segment_f1", "event_f1"), "segment_f1"
+    threshold = 0.5
 
     def fields(self) -> dict:
-        return super().fields() | {"problem_type": "multi_label_classification"}  # classes may sound at once
+        # Classes may sound at once.
+        return super().fields() | {"problem_type": "multi_label_classification", "event_threshold": self.threshold}
+
+    def settle(self, validation):
+        before = self.threshold
+        if validation is not None:
+            self.threshold = self.config.event_threshold = validation.get("eval_event_threshold", before)
+        return self.threshold != before
+
+    def notes(self):
+        return [
+            f"events are taken to be there above a probability of {self.threshold:g} (event_threshold of the model)"
+        ]
 
     @property
     def clock(self) -> Clock:
@@ -265,14 +292,24 @@ class Frames(Task):
         return StepLabels(self.clock, data.events, self.config, feature_extractor)
 
     def measure(self, scores, targets) -> Measure:
+        everything = np.arange(len(targets))
         true = [self.heard(labels, labels, 0.5) for labels in targets]
-        return self.compare([self.heard(*pair) for pair in zip(scores, targets, strict=True)], true)
+        measures = {each: self.compare(self.heard_in_all(scores, targets, each), true) for each in THRESHOLDS}
+        found = {each: np.nan_to_num(measure(everything)["segment_f1"]) for each, measure in measures.items()}
+        # Of equals the one in the middle: 0.5, if the model finds nothing yet.
+        chosen = max(THRESHOLDS, key=lambda threshold: (found[threshold], -abs(threshold - 0.5)))
+        return lambda clips: measures[chosen](clips) | {"event_threshold": chosen}
 
     def measure_test(self, scores, targets, test) -> Measure:
-        return self.compare([self.heard(*pair) for pair in zip(scores, targets, strict=True)], test.events)
+        return self.compare(self.heard_in_all(scores, targets, self.threshold), test.events)
 
-    def heard(self, scores: np.ndarray, targets: np.ndarray, limit: float = 0.0) -> list[Event]:
-        """The events in a clip's logits (steps, classes), where its labels say that there is audio."""
+    def heard_in_all(self, scores: np.ndarray, targets: np.ndarray, threshold: float) -> list[list[Event]]:
+        """The events that are taken to be in each clip, of logits (clips, steps, classes)."""
+        limit = float(np.log(threshold / (1 - threshold)))
+        return [self.heard(*pair, limit) for pair in zip(scores, targets, strict=True)]
+
+    def heard(self, scores: np.ndarray, targets: np.ndarray, limit: float) -> list[Event]:
+        """The events where a clip's scores (steps, classes) are above a limit, and labels say that there is audio."""
         return self.clock.events(scores[targets[:, 0] != NONE] > limit)
 
     def compare(self, said: list[list[Event]], true: list[list[Event]]) -> Measure:
@@ -281,14 +318,13 @@ class Frames(Task):
 
     def mistakes(self, scores, targets, test) -> list[Mistake | None]:
         found: list[Mistake | None] = []
-        for row, labels, true in zip(scores, targets, test.events, strict=True):
-            said = self.heard(row, labels)
+        for said, true in zip(self.heard_in_all(scores, targets, self.threshold), test.events, strict=True):
             wrong = int(counts_of(said, true, self.names)[:, 1:3].sum())
             found.append((float(wrong), told(true), told(said)) if wrong else None)
         return found
 
     def by_class(self, scores, targets, test) -> list[list[str]]:
-        said = [self.heard(*pair) for pair in zip(scores, targets, strict=True)]
+        said = self.heard_in_all(scores, targets, self.threshold)
         counts = np.sum([counts_of(*pair, self.names) for pair in zip(said, test.events, strict=True)], axis=0)
         events = [sum(event[2] == name for each in test.events for event in each) for name in self.names]
         figures = [f1_of(row) for row in counts]

@@ -208,6 +208,24 @@ def test_what_is_easy_to_tell_is_learned(model_dir, sounds, tmp_path, task, colu
     assert reached[0] <= value <= reached[1]
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"lora_rank": 2}, {"average_last_epochs": 1}], ids=["best", "low rank", "mean"]
+)
+def test_the_threshold_of_events_is_that_of_the_chosen_weights(model_dir, sounds, tmp_path, changes):
+    data = table(sounds, "onset,offset,label", lambda i: ["0,0.3,a", "0,0.3,b"][i // 12])
+    start = tmp_path / "start"
+    assert main(options(model_dir, data, start, task="frames", num_train_epochs=1, min_per_class=1)) == 0
+    out = tmp_path / "out"
+    changes = {"task": "frames", "num_train_epochs": 3, "min_per_class": 1} | changes
+    assert main(options(start, data, out, **changes)) == 0
+    result = results_in(out)
+    (chosen,) = (entry for entry in result["validation"] if entry["step"] == result["step"])
+    model = AutoModelForAudioFrameClassification.from_pretrained(out)
+    assert model.config.event_threshold == chosen["event_threshold"]
+    assert Predictor(out).threshold == chosen["event_threshold"]
+    assert f"above a probability of {chosen['event_threshold']:g} " in (out / "report.md").read_text()
+
+
 def test_no_test_is_drawn_from_what_was_trained_on(model_dir, sounds, tmp_path, capsys):
     changes = {"max_steps": 1, "mean": -4, "std": 4}
     assert main(options(model_dir, sounds, tmp_path / "out", **changes)) == 0

@@ -182,6 +182,30 @@ def test_f1_of_events():
     assert f1_of(counts[0]) == {"segment_f1": pytest.approx(4 / 7), "event_f1": pytest.approx(0.5)}
 
 
+def test_events_of_which_a_model_is_unsure_are_found_above_a_low_threshold(config):
+    task = Frames()
+    task.names, task.config = ["a", "b"], config
+    targets = np.zeros((2, 8, 2), dtype=np.float32)
+    targets[0, 2:6, 0] = targets[1, 4:, 1] = 1
+    targets[1, 7] = -100  # no audio
+    probabilities = np.where(targets == 1, 0.3, 0.12)
+    figures = task.measure(np.log(probabilities / (1 - probabilities)), targets)(np.arange(2))
+    assert figures == {"segment_f1": 1, "event_f1": 1, "event_threshold": 0.25}  # the nearest to 0.5 that does
+    nothing = task.measure(np.full(targets.shape, -9.0), targets)(np.arange(2))
+    assert nothing == {"segment_f1": 0, "event_f1": 0, "event_threshold": 0.5}
+    # The test has that of the chosen weights, not one of its own.
+    data = labelled([["a"], ["b"]], ["a", "b"])
+    data = replace(data, events=[task.heard(label, label, 0.5) for label in targets])
+    logits = np.where(targets == 1, -1.0, -2.0)
+    for threshold, found in ((0.5, 0), (0.25, 1)):
+        task.settle({"eval_event_threshold": threshold})
+        assert task.measure_test(logits, targets, data)(np.arange(2))["segment_f1"] == found
+        assert task.mistakes(logits, targets, data).count(None) == 2 * found
+    assert task.fields()["event_threshold"] == config.event_threshold == 0.25
+    task.settle(None)  # without validation nothing is learned
+    assert task.threshold == 0.25
+
+
 def test_equal_error_rate():
     is_same = np.repeat([True, False], 50)
     perfect = np.where(is_same, 1.0, 0.0) + np.linspace(0, 0.1, 100)

@@ -30,9 +30,13 @@ def find_column(
     for name in candidates:
         if name in columns:
             return name
+    remedy = (
+        f"Name the one that holds {content} with {option}."
+        if option.startswith("--")
+        else f"Call the one that holds {content}, {option!r}."
+    )
     raise UnreadableFile(
-        f"{source} has the columns {', '.join(map(repr, columns))}, none of them "
-        f"{' or '.join(candidates)}. Name the one that holds {content} with {option}."
+        f"{source} has the columns {', '.join(map(repr, columns))}, none of them {' or '.join(candidates)}. {remedy}"
     )
 
 

@@ -88,6 +88,9 @@ def load_events(source: str, options: LabelOptions, split: str = "train") -> Lab
             raise ValueError(
                 f"{source}, row {i + 1}: an event begins at {onset:g} s, and the recording has {samples / RATE:.4g} s."
             )
+        if samples > 0:  # annotators' clocks may go on a little longer
+            length = float(samples) / RATE
+            events[file] = [(begin, min(end, length), name) for begin, end, name in events[file]]
 
     def of_first_rows(column: str | None) -> list[str] | None:
         return None if column is None else [others[column][i] for i in numbers]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, Value
 from pyarrow import parquet
 
 from ..storage.guards import UnreadableFile, reading
@@ -17,6 +17,8 @@ from .tables import called_audio, load_tables, open_hub
 
 # What may lie beside recordings and have their labels.
 TABLES = (".csv", ".tsv", ".json", ".jsonl")
+# What sub-folders are called that are no classes.
+PARTS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval", "evaluation"}
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,14 @@ def of_folder(folder: Path, files: list[str], options: LabelOptions) -> Labelled
         tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
         remedy = f"For the labels in a table pass {tables[0]}." if tables else "Expected a sub-folder per class."
         raise ValueError(f"{folder} has all its recordings in the sub-folder {names[0]}: one class. {remedy}")
+    if PARTS.issuperset(map(str.lower, names)):
+        raise ValueError(
+            f"{folder} has the sub-folders {', '.join(names)}, which are parts and no classes: pass each by itself, "
+            f"such as --train_data {folder / names[-1]}."
+        )
+    others = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    if empty := [name for name in others if name not in names]:
+        raise ValueError(f"{folder / empty[0]} has no audio, so its class has no example. Fill it, or take it away.")
     rows = Dataset.from_dict({"path": files})
     return LabelledData(Recordings(rows, str(folder)), labels, names, str(folder), np.arange(1, len(labels) + 1))
 
@@ -229,6 +239,9 @@ def of_tables(source: str, files: list[str], options: LabelOptions):
     rows = load_tables(files, source, options.audio_column)
     if not len(rows):
         raise nothing_in(source)
+    if isinstance(rows.features["audio"], Value) and Path(files[0]).exists():
+        paths = [{"path": path} for path in rows["audio"]]
+        rows = Dataset.from_dict({"path": files_of_manifest(Path(files[0]), paths, "path", options.audio_dir)})
     return Recordings(rows, source), *columns_of(cells, label, names, others, source)
 
 

@@ -68,7 +68,7 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
         return [number_in(column, i) for i in range(len(column.cells))], []
     if kind == "text":
         return [single(column, i, text_of(cell)) for i, cell in enumerate(column.cells)], []
-    marks = SEPARATORS if separator is None else () if separator == "none" else (separator,)
+    marks = marks_in(column) if separator is None else tuple({separator} - {"none"})
     whole = None
     if separator is None and kind != "classes" and column.keys is None:
         # Names of classes may have commas; several of one recording have parts that are labels of others.
@@ -89,6 +89,12 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
     if column.names is not None:
         return labels, list(column.names)
     return labels, in_order({label for parts in several for label in parts})
+
+
+def marks_in(column: LabelColumn) -> tuple[str, ...]:
+    """The first of [`SEPARATORS`] that any cell has: one for the whole column, since names may have others in them."""
+    texts = [cell for cell in column.cells if isinstance(cell, str) and cell.strip() not in (column.keys or ())]
+    return next(((mark,) for mark in SEPARATORS if any(mark in text for text in texts)), ())
 
 
 def parts_of(column: LabelColumn, index: int, marks: tuple[str, ...], whole: set | None) -> list[str]:
@@ -148,7 +154,7 @@ def number_in(column: LabelColumn, index: int) -> float:
 def in_order(names: set[str]) -> list[str]:
     """Names of classes in an order that is always the same: whole numbers by size, else by their letters."""
     are_numbers = all(re.fullmatch(r"-?[0-9]{1,18}", name) for name in names)
-    return sorted(names, key=int) if are_numbers else sorted(names)
+    return sorted(names, key=lambda name: (int(name), name)) if are_numbers else sorted(names)
 
 
 def read_label_csv(path) -> tuple[list[str], dict[str, str]]:

@@ -25,6 +25,8 @@ from .tables import from_hub, load_tables, named, read_tables, table_pieces
 STREAM_PIECES = 1024
 # When so many files of a manifest are missing, its paths are wrong.
 FEW = 20
+# The cells of a row behind the last column.
+REST = "cells behind the last column"
 
 
 def load_recordings(
@@ -253,7 +255,7 @@ def read_manifest(path: Path) -> list[dict]:
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+            rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey=REST))
     if not isinstance(rows, list):
         raise UnreadableFile(f"{path} is no manifest: it is of type {type(rows).__name__}; expected {expected}.")
     if not rows:
@@ -261,7 +263,16 @@ def read_manifest(path: Path) -> list[dict]:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, (dict, str)):
             raise UnreadableFile(f"{path}: row {number} is of type {type(row).__name__}; expected {expected}.")
-    return [row if isinstance(row, dict) else {"path": row} for row in rows]
+    named = [row if isinstance(row, dict) else {"path": row} for row in rows]
+    for number, row in enumerate(named, start=1):
+        if any(map(str.strip, row.pop(REST, []))):
+            raise UnreadableFile(
+                f"{path}: row {number} has more cells than there are columns. Put a cell that has commas in it in "
+                "quotation marks."
+            )
+    columns = dict.fromkeys(name for row in named for name in row)
+    # The first row tells which columns there are.
+    return named if len(columns) == len(named[0]) else [dict.fromkeys(columns) | row for row in named]
 
 
 def files_of_manifest(path: Path, rows: list[dict], column: str | None, folder=None) -> list[str]:
@@ -286,9 +297,10 @@ def files_of_manifest(path: Path, rows: list[dict], column: str | None, folder=N
 
 def cells_of(rows: list[dict], column: str, source, option: str) -> list[str]:
     """What a column of a manifest says, as text; ValueError if it lacks anywhere."""
-    if without := [number for number, row in enumerate(rows, start=1) if row.get(column) is None]:
+    cells = [str("" if row.get(column) is None else row[column]) for row in rows]
+    if without := [number for number, cell in enumerate(cells, start=1) if not cell.strip()]:
         raise ValueError(f"{source}: row {without[0]} has no {column!r}, as {option} says.")
-    return [str(row[column]) for row in rows]
+    return cells
 
 
 def weights_of(rows: list[dict], column: str, source) -> list[float]:

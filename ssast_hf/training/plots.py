@@ -127,6 +127,12 @@ def plot_curves(history: list[dict], path, panels: dict[str, tuple[str, ...]] | 
     figure.savefig(Path(path), dpi=110)
 
 
+def as_written(axis):
+    """Let the names at the axes be text: dollars in them are no formulas."""
+    for label in [*axis.get_xticklabels(), *axis.get_yticklabels()]:
+        label.set_parse_math(False)
+
+
 def plot_confusion(counts: np.ndarray, names: list[str], path):
     """
     Draw which classes are taken for which.
@@ -147,6 +153,7 @@ def plot_confusion(counts: np.ndarray, names: list[str], path):
         places = np.arange(len(names))
         axis.set_xticks(places, names, rotation=90)
         axis.set_yticks(places, names)
+        as_written(axis)
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(counts[row, column])

@@ -17,9 +17,23 @@ def load(folder, *rows: str):
 
 def test_rows_are_events_of_recordings(tmp_path):
     data = load(tmp_path, "a.wav,0.1,9,dog,x", "b.wav,,,,y", "a.wav,0.49,0.5,cat,x")
-    assert data.events == [[(0.1, 9.0, "dog"), (0.49, 0.5, "cat")], []]
+    # What goes on behind the end of the recording ends there.
+    assert data.events == [[(0.1, 0.5, "dog"), (0.49, 0.5, "cat")], []]
     assert data.labels == [["cat", "dog"], []]
     assert (data.groups, data.rows.tolist()) == (["x", "y"], [1, 2])
+
+
+def test_the_first_line_need_not_have_all_columns(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(4000), 8000)
+    rows = ['{"path": "b.wav"}', '{"path": "a.wav", "onset": 0.1, "offset": 0.2, "label": "dog"}']
+    (tmp_path / "events.jsonl").write_text("\n".join(rows))
+    assert load_events(str(tmp_path / "events.jsonl"), LabelOptions("events")).events == [[], [(0.1, 0.2, "dog")]]
+
+
+def test_columns_that_have_no_option_are_to_be_called_otherwise(tmp_path):
+    (tmp_path / "events.csv").write_text("path,start_time,end_time,label\na.wav,0.1,0.2,dog\n")
+    with pytest.raises(ValueError, match="Call the one that holds the begin of events, in seconds, 'onset'"):
+        load_events(str(tmp_path / "events.csv"), LabelOptions("events"))
 
 
 @pytest.mark.parametrize(

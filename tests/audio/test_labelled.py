@@ -11,6 +11,7 @@ import soundfile
 from pyarrow import parquet
 
 from ssast_hf.audio.labelled import LabelOptions, load_labelled
+from ssast_hf.audio.labels import in_order
 
 
 LABELS = ["cow", "ant", "cow", "bee", "ant", "bee"]
@@ -114,6 +115,42 @@ def test_names_may_have_commas(tmp_path, files):
     assert load_labelled(path).names == ["Music, slow", "Rain", "Speech, male"]
 
 
+def test_a_column_has_one_separator(tmp_path, files):
+    labels = ['"Speech, male;Rain"', '"Speech, male"', "Rain", "Rain", '"Speech, male"', "Rain"]
+    path = write_csv(tmp_path / "t.csv", "path,label", files, labels)
+    data = load_labelled(path, LabelOptions("classes"))
+    assert data.names == ["Rain", "Speech, male"]
+    assert data.labels[1] == ["Speech, male"]
+
+
+def test_numbers_that_are_equal_have_an_order():
+    assert [in_order(set(names)) for names in (["1", "01", "0"], ["01", "0", "1"])] == [["0", "01", "1"]] * 2
+
+
+def test_paths_in_parquet_are_relative_to_the_table_or_to_a_folder(tmp_path, files):
+    (tmp_path / "tables").mkdir()
+    for folder, options in ((tmp_path, {}), (tmp_path / "tables", {"audio_dir": tmp_path / "audio"})):
+        parquet.write_table(
+            pyarrow.table({"path": [file.name for file in files], "label": LABELS}), folder / "t.parquet"
+        )
+        data = load_labelled(str(folder / "t.parquet"), LabelOptions(**options))
+        assert [data.recordings[i]["path"] for i in range(6)] == list(map(str, files))
+
+
+def test_sub_folders_that_are_no_classes(tmp_path, files):
+    source = Path(make_source("folder", tmp_path, files))
+    (source / "dog").mkdir()
+    with pytest.raises(ValueError, match=r"dog has no audio, so its class has no example"):
+        load_labelled(str(source))
+    (source / "dog").rmdir()
+    (tmp_path / "parts").mkdir()
+    source.rename(tmp_path / "parts" / "train")
+    (tmp_path / "parts" / "test" / "ant").mkdir(parents=True)
+    (tmp_path / "parts" / "train" / "ant" / "1.wav").rename(tmp_path / "parts" / "test" / "ant" / "1.wav")
+    with pytest.raises(ValueError, match=r"test, train, which are parts and no classes: .*--train_data .*parts/train"):
+        load_labelled(str(tmp_path / "parts"))
+
+
 def test_several_labels_in_a_list(tmp_path, files):
     table = pyarrow.table({"path": list(map(str, files)), "labels": [["x", "y"], ["x"], [], ["y"], ["x"], ["y"]]})
     parquet.write_table(table, tmp_path / "t.parquet")
@@ -154,6 +191,13 @@ def test_the_originals_json_and_its_label_csv(tmp_path, files):
         ("path,label", ["1", "2", "x", "4", "5", "6"], {"kind": "number"}, "row 3: 'x' is no number"),
         ("path,label", LABELS, {"fold_column": "fold"}, "--fold_column fold: .*t.csv has the columns"),
         ("path,label", LABELS, {"audio_dir": "elsewhere"}, "relative to elsewhere"),
+        ("path,label", ["ant", "cow, young", *LABELS[2:]], {}, "row 2 has more cells than there are columns"),
+        (
+            "path,label,fold",
+            ["a,1", "b,", *["a,2"] * 4],
+            {"fold_column": "fold"},
+            "row 2 has no 'fold', as --fold_column",
+        ),
     ],
 )
 def test_wrong_tables_are_told_with_row_or_column(header, labels, options, message, tmp_path, files):

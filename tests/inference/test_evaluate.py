@@ -218,6 +218,15 @@ def test_a_class_with_one_example_is_probed():
         probe(features, targets, fold, "logistic")
 
 
+def test_a_logistic_probe_of_two_examples_per_part():
+    targets = np.arange(20) % 2
+    features = np.stack([targets, -targets], axis=1)[:, None] + 0.1 * np.random.default_rng(0).standard_normal(
+        (20, 1, 2)
+    )
+    fold = Fold("fold 0", np.arange(8), np.arange(8, 20), np.arange(8) // 4)
+    assert (probe(features, targets, fold, "logistic").predictions == targets[8:]).all()
+
+
 def test_layer_is_chosen_on_the_training_folds_alone():
     """Of two layers one tells the classes apart when trained on, the other only in the test."""
     random = np.random.default_rng(0)

@@ -50,12 +50,16 @@ class Probed:
     layer_scores: np.ndarray
 
 
-def candidates(kind: str) -> list:
-    """Classifiers of one kind to choose from; linear ones choose how strongly they are regularised when fitted."""
+def candidates(kind: str, fewest: int) -> list:
+    """
+    Classifiers of one kind to choose from; linear ones choose how strongly they are regularised when fitted, to at
+    least `fewest` examples of each class.
+    """
     if kind == "ridge":
         return [RidgeClassifierCV(ALPHAS)]  # by leaving out one example
     if kind == "logistic":
-        return [GridSearchCV(LogisticRegression(max_iter=ITERATIONS), {"C": INVERSES}, cv=3)]
+        parts = 3 if fewest >= 3 else KFold(3, shuffle=True, random_state=0)
+        return [GridSearchCV(LogisticRegression(max_iter=ITERATIONS), {"C": INVERSES}, cv=parts)]
     return [KNeighborsClassifier(count, metric="cosine") for count in NEIGHBOURS]
 
 
@@ -94,7 +98,8 @@ def probe(features: np.ndarray, targets: np.ndarray, fold: Fold, kind: str) -> P
             raise ValueError(f"{fold.name}: a class has one example to train on; --probe logistic needs two.")
         kind_of_split, count = (StratifiedKFold, min(5, fewest)) if fewest > 1 else (KFold, min(5, len(y)))
         inner = kind_of_split(count, shuffle=True, random_state=0)
-    fitted, layer, scores = fit_best(candidates(kind), x, y, inner)
+    fewest = min(np.unique(y[train], return_counts=True)[1].min() for train, _ in inner.split(x[:, 0], y))
+    fitted, layer, scores = fit_best(candidates(kind, fewest), x, y, inner)
     return Probed(fitted.predict(features[fold.test, layer]), layer, strength_of(fitted[-1]), scores)
 
 

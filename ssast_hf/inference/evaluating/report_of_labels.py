@@ -92,6 +92,8 @@ def plot_labels(results: list[dict], names: list[str], path: Path):
         marker, colour = "o" if is_model(result) else "x", COLOURS[number % len(COLOURS)]
         axis.scatter(values, np.arange(len(order)), s=25, marker=marker, color=colour, label=result["name"])
     axis.set_yticks(np.arange(len(order)), [names[i] for i in order])
+    for label in axis.get_yticklabels():
+        label.set_parse_math(False)  # dollars in names are no formulas
     axis.set(xlabel="average precision of a linear probe", xlim=(0, 1.02))
     axis.set_title("Frozen encoders", fontsize="medium")
     axis.grid(alpha=0.3)

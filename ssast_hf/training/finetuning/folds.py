@@ -1,5 +1,6 @@
 """The runs on several folds together: mean and deviation."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
     }
     rows = [["", *map(said, values)]]
     for i, fold in enumerate(results):
-        link = f"[{fold}]({fold.replace(' ', '-')}/{REPORT})"
+        link = f"[{fold}]({folder_of(fold)}/{REPORT})"
         rows.append([link, *(f"{each[i]:.4g}" for each in values.values())])
     rows += [[name, *(f"{each[name]:.4g}" for each in means.values())] for name in ("mean", "deviation")]
     write(
@@ -57,6 +58,20 @@ def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
         for name, each in means.items()
     ]
     return [*lines, f"Written: {folder} ({REPORT}, {FIGURES}, and a folder per fold)"]
+
+
+def folder_of(fold: str) -> str:
+    """The name of the folder of a fold's run."""
+    return re.sub(r"[^\w.-]+", "-", fold)
+
+
+def check_folders(folds: list[str]):
+    """ValueError if two folds would have one folder."""
+    first: dict[str, str] = {}
+    for fold in folds:
+        name = folder_of(fold)
+        if (other := first.setdefault(name, fold)) != fold:
+            raise ValueError(f"{other!r} and {fold!r} would be written into one folder, {name}. Rename one of them.")
 
 
 def best_epoch(results: dict[str, dict], metric: str, greater: bool) -> tuple[float, dict[str, list[float]]]:

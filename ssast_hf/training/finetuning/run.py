@@ -29,7 +29,7 @@ from ..messages import quiet_libraries, say
 from ..processes import FolderLock, check_launcher, named_when_lost, told_when_alone
 from ..stopping import EXIT_STATUS, Stopped, StopRequest
 from .data_options import LABEL_KINDS, LabelledArguments
-from .folds import write_folds
+from .folds import check_folders, folder_of, write_folds
 from .lora import check_peft
 from .model import read_extractor, read_start, with_geometry_and_margin
 from .one_split import Job, finetune_split, prepare, steps_apart
@@ -120,6 +120,7 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
     with arguments.main_process_first(desc="listing the recordings"):
         by = chosen_by(task_arguments.recipe)
         splits, trials = make_splits(data_arguments, labels, arguments.seed, by)
+        check_folders([split.name for split in splits])
         check_learnable(task_arguments, start, config, splits)
         whole = [checked(split, trials, limits, data_arguments) for split in splits]
     trials = whole[0][1]
@@ -130,7 +131,7 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
         own = copy.copy(arguments)
         own.asked = dict(arguments.asked)
         if len(splits) > 1:
-            own.output_dir = str(Path(arguments.output_dir) / split.name.replace(" ", "-"))
+            own.output_dir = str(Path(arguments.output_dir) / folder_of(split.name))
             own.logging_dir = str(Path(own.output_dir) / "runs")
         runs.append(prepare(job, split, own, limits))
     results = {}

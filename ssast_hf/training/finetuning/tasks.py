@@ -9,12 +9,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from ...audio.intervals import Measure
 from ...audio.labelled import LabelledData
+from ..messages import say
 from .clips import NONE, WholeLabels
 from .events import THRESHOLDS, Clock, Event, StepLabels, counts_of, f1_of
 from .figures import of_classes, of_numbers, of_several
-from .texts import check_jiwer, encode, errors_of, make_tokenizer, rates_of, read_tokenizer, spaced
+from .texts import check_gaps, check_jiwer, encode, errors_of, make_tokenizer, rates_of, read_tokenizer, spaced
 
 
+# From where on numbers are too large for a new head.
+FAR = 5.0
 # A mistake: how bad it is, what is true, and what the model says; `None` of what is right.
 Mistake = tuple[float, str, str]
 
@@ -127,6 +130,9 @@ class Task:
         from sklearn.metrics import precision_recall_fscore_support  # here, as in figures.py
 
         said = scores > 0 if targets.ndim == 2 else scores.argmax(axis=1)
+        if targets.ndim == 2:
+            # With another column, always 0: of one alone, its two values would be taken for classes.
+            said, targets = (np.pad(each > 0, ((0, 0), (0, 1))) for each in (said, targets))
         columns = precision_recall_fscore_support(targets, said, labels=np.arange(len(self.names)), zero_division=0)
         rows = [
             [name, *(f"{value:.3f}" for value in values), str(count)]
@@ -181,6 +187,17 @@ class Regression(Task):
 
     figures, best = ("mean_absolute_error", "mean_squared_error", "r2"), "loss"
 
+    def begin(self, start, config, train):
+        self.train = train
+
+    def check(self, data):
+        mean, deviation = np.mean(data.labels), np.std(data.labels)
+        if data is self.train and max(abs(mean), deviation) > FAR:
+            say(
+                f"{data.source}: the numbers are {mean:.4g} in the mean, with a deviation of {deviation:.4g}. A new "
+                "head begins near 0 and learns numbers of about 1 best: subtract the mean, divide by the deviation."
+            )
+
     def fields(self) -> dict:
         return super().fields() | {"problem_type": "regression"}
 
@@ -219,6 +236,8 @@ class Transcription(Task):
     def begin(self, start, config, train):
         check_jiwer()
         self.known = read_tokenizer(start, config)
+        if self.known is None:
+            check_gaps(train)
         self.tokenizer = self.known or make_tokenizer(train.labels)
 
     def classes(self) -> list[str]:

@@ -39,12 +39,18 @@ def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
     return tokenizer
 
 
+def check_gaps(data: LabelledData):
+    """ValueError if a text has the character that stands for a gap in vocabularies; with its row."""
+    for i, text in enumerate(data.labels):
+        if GAP in text:
+            raise ValueError(
+                f"{data.place(i)}: the text has the character {GAP!r}, which stands for gaps of words. Replace it."
+            )
+
+
 def make_tokenizer(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:
     """A tokenizer of the characters of `texts`."""
-    characters = sorted(characters_of(texts))
-    if GAP in characters:
-        raise ValueError(f"The texts have the character {GAP!r}, which stands for the gap between words. Replace it.")
-    vocabulary = {name: i for i, name in enumerate([BLANK, GAP, OTHER, *characters])}
+    vocabulary = {name: i for i, name in enumerate([BLANK, GAP, OTHER, *sorted(characters_of(texts))])}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.json"
         path.write_text(json.dumps(vocabulary), encoding="utf-8")

@@ -16,8 +16,8 @@ from ...audio.recordings import Recordings, check_names, files_of_manifest, read
 FIRST = tuple("first path1 file1 filename1 audio1 enrolment enrollment".split())
 SECOND = tuple("second path2 file2 filename2 audio2 test".split())
 TARGET = ("label", "target", "same")
-ANSWERS = dict.fromkeys(("1", "true", "same", "target", "yes"), True)
-ANSWERS |= dict.fromkeys(("0", "false", "different", "nontarget", "no"), False)
+ANSWERS = dict.fromkeys(("1", "1.0", "true", "same", "target", "yes"), True)
+ANSWERS |= dict.fromkeys(("0", "0.0", "false", "different", "nontarget", "no"), False)
 # Of the detection cost: the share of pairs of one speaker that is expected. A miss costs as much as a false alarm.
 EXPECTED = 0.01
 

@@ -35,6 +35,7 @@ from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 pytestmark = pytest.mark.usefixtures("short")
 
 
+@pytest.mark.compatibility
 @pytest.mark.curves
 def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
     out = tmp_path / "out"
@@ -76,6 +77,7 @@ def die_after(step: int, monkeypatch):
     monkeypatch.setattr(FinetuningTrainer, "_save_checkpoint", save_and_die)
 
 
+@pytest.mark.compatibility
 def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypatch, capsys):
     """With all that draws random numbers, rates that differ, and a mean of weights that is kept in checkpoints."""
     changes = {

@@ -31,7 +31,7 @@ from ssast_hf.training.finetuning.clips import BalancedSampler, LabelledClips
 from ssast_hf.training.finetuning.data_options import LabelledArguments
 from ssast_hf.training.finetuning.events import Clock, counts_of, f1_of
 from ssast_hf.training.finetuning.figures import of_classes
-from ssast_hf.training.finetuning.folds import best_epoch
+from ssast_hf.training.finetuning.folds import best_epoch, check_folders, folder_of
 from ssast_hf.training.finetuning.model import make_model
 from ssast_hf.training.finetuning.one_split import steps_apart
 from ssast_hf.training.finetuning.options import FinetuningArguments, TaskArguments
@@ -39,11 +39,12 @@ from ssast_hf.training.finetuning.rates import parameter_groups, step_schedule
 from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, with_recipe
 from ssast_hf.training.finetuning.report import how_chosen
 from ssast_hf.training.finetuning.sameness import check_same_data, data_of
-from ssast_hf.training.finetuning.tasks import Classification, Frames, Speaker, Transcription
+from ssast_hf.training.finetuning.tasks import Classification, Frames, Multilabel, Regression, Speaker, Transcription
 from ssast_hf.training.finetuning.testing import joined
 from ssast_hf.training.finetuning.texts import encode, read_tokenizer
 from ssast_hf.training.finetuning.trials import verification
 from ssast_hf.training.outcome import Outcome
+from ssast_hf.training.plots import plot_confusion
 
 
 def augmentation(**changes) -> Augmentation:
@@ -171,6 +172,33 @@ def test_events_become_steps_and_events_again():
     first, second = clock.events(targets > 0)
     assert first[:2] == pytest.approx((0.4, 1.0))
     assert (first[2], second[2]) == ("a", "b")
+
+
+def test_of_one_label_the_table_counts_where_it_is():
+    task = Multilabel()
+    task.names = ["bird"]
+    rows = task.by_class(np.array([[2.0], [1.0], [-1.0], [-3.0], [-2.0]]), np.array([[1.0], [0], [1], [0], [0]]), None)
+    assert rows[1:] == [["bird", "0.500", "0.500", "0.500", "2"]]
+
+
+def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
+    plot_confusion(np.array([[2, 1], [0, 3]]), ["$_$", "US$ to A$"], tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").stat().st_size > 5000
+
+
+def test_numbers_far_from_those_of_a_new_head_are_told(capsys):
+    for ages, is_told in (([20.0, 80.0], True), ([-1.0, 1.0], False)):
+        task, data = Regression(), labelled(ages)
+        task.begin("", None, data)
+        task.check(data)
+        assert ("t.csv: the numbers are 50 in the mean, with a deviation of 30" in capsys.readouterr().err) == is_told
+
+
+def test_folds_have_folders_of_their_own():
+    assert folder_of("fold ../a b") == "fold-..-a-b"
+    check_folders(["fold 1", "fold 2"])
+    with pytest.raises(ValueError, match="'fold a b' and 'fold a-b' would be written into one folder, fold-a-b"):
+        check_folders(["fold a b", "fold a-b"])
 
 
 def test_f1_of_events():
@@ -410,6 +438,6 @@ def test_a_recording_of_three_windows_is_one_in_time(config, tmp_path):
         row[: len(label)] = label
     scores, targets = joined(targets - 0.5, targets, np.zeros(3, dtype=int), 1)
     assert sum(map(len, labels)) == scores.shape[1] == config.time_grid(extractor.num_frames(28000))
-    for event, said in zip(true, task.heard(scores[0], targets[0]), strict=True):
+    for event, said in zip(true, task.heard(scores[0], targets[0], 0.0), strict=True):
         assert said[:2] == pytest.approx(event[:2], abs=0.05)  # a step has 0.08 s
         assert said[2] == event[2]

@@ -1,6 +1,8 @@
 """Recordings in parquet files and in data sets on the Hub."""
 
+import glob
 from collections.abc import Iterator
+from pathlib import Path
 
 import datasets
 import fsspec
@@ -41,7 +43,8 @@ def load_tables(files: list[str], source: str, wanted: str | None) -> Dataset:
         try:
             rows = load_dataset(
                 "parquet",
-                data_files=files,
+                # It takes names for patterns.
+                data_files=[glob.escape(file) if Path(file).exists() else file for file in files],
                 split="train",
                 columns=[name],
                 features=Features({name: kind}),

@@ -128,8 +128,8 @@ def test_numbers_that_are_equal_have_an_order():
 
 
 def test_paths_in_parquet_are_relative_to_the_table_or_to_a_folder(tmp_path, files):
-    (tmp_path / "tables").mkdir()
-    for folder, options in ((tmp_path, {}), (tmp_path / "tables", {"audio_dir": tmp_path / "audio"})):
+    (tmp_path / "tables [v1]").mkdir()
+    for folder, options in ((tmp_path, {}), (tmp_path / "tables [v1]", {"audio_dir": tmp_path / "audio"})):
         parquet.write_table(
             pyarrow.table({"path": [file.name for file in files], "label": LABELS}), folder / "t.parquet"
         )

@@ -106,6 +106,7 @@ def test_what_lies_beside_the_model(classifier):
     assert json.loads((folder / "labels.json").read_text()) == list(LABELS.values())
     numbers = json.loads((folder / "preprocessor.json").read_text())
     assert (numbers["pad_to"], numbers["problem_type"]) == (96, "multi_label_classification")
+    assert numbers["event_threshold"] is None
     metrics = json.loads((folder / "metrics.json").read_text())
     assert len(metrics["batches"]) == 20
     assert metrics["differences"]["logits"] < 1e-4
@@ -246,7 +247,11 @@ def test_waveforms_in_bytes(tmp_path, monkeypatch):
     [
         (SSASTForXVector, {"xvector_output_dim": 16}, {"attention_mask": True}),
         (SSASTForCTC, {"vocab_size": 9, "time_stride": 4, "pad_token_id": 2}, {"opset": 20}),
-        (SSASTForAudioFrameClassification, {"use_weighted_layer_sum": True, "classifier_proj_size": 8}, {}),
+        (
+            SSASTForAudioFrameClassification,
+            {"use_weighted_layer_sum": True, "classifier_proj_size": 8, "event_threshold": 0.2},
+            {},
+        ),
         (SSASTForPretraining, {"decoder_num_hidden_layers": 1, "frequency_stride": 12}, {"attention_mask": True}),
         (SSASTForAudioClassification, {"pooling_mode": "statistics"}, {"dtype": "float16"}),
         (SSASTForAudioClassification, {}, {"waveform_input": True, "attention_mask": True}),
@@ -260,6 +265,8 @@ def test_every_class(model_class, fields, options, tmp_path):
     export_onnx(tmp_path / "model", tmp_path / "onnx", **options)
     differences = json.loads((tmp_path / "onnx" / "metrics.json").read_text())["differences"]
     assert max(differences.values()) < (0.1 if "dtype" in options else 1e-4)
+    numbers = json.loads((tmp_path / "onnx" / "preprocessor.json").read_text())
+    assert numbers["event_threshold"] == fields.get("event_threshold")
 
 
 def test_filter_banks_are_the_extractors():
@@ -276,6 +283,15 @@ def test_filter_banks_are_the_extractors():
     expected = extractor(arrays, sampling_rate=16000, return_tensors="pt", return_attention_mask=True)
     torch.testing.assert_close(features, expected["input_values"], rtol=0, atol=1e-3 / (2 * extractor.std))
     assert torch.equal(mask, expected["attention_mask"])
+
+
+def test_filter_banks_of_frames_of_an_odd_length():
+    extractor = SSASTFeatureExtractor(sampling_rate=11000, max_length=100)
+    numbers = preprocessing_of(extractor, SSASTConfig(max_length=100, num_masked_patches=20), True, False)
+    assert numbers.frame_length == 275
+    waveform = 0.1 * torch.randn(1, 9000, generator=torch.Generator().manual_seed(0))
+    expected = extractor(waveform[0].numpy(), sampling_rate=11000, return_tensors="pt")["input_values"]
+    torch.testing.assert_close(FilterBanks(numbers)(waveform)[0], expected, rtol=0, atol=1e-3 / (2 * extractor.std))
 
 
 def test_duplicates_are_found_without_looking_at_bits():

@@ -106,7 +106,7 @@ def export_onnx(
         if takes_recordings and not waveform_input:
             write_features(FeatureGraph(FilterBanks(numbers)), folder / "features.onnx", opset)
             graphs.insert(0, "features.onnx")
-        fields = asdict(numbers) | {"graphs": graphs, "problem_type": problem_type_of(model)}
+        fields = asdict(numbers) | {"graphs": graphs} | how_to_read(model)
         (folder / "preprocessor.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
         labels = labels_of(model_dir, model)
         (folder / "labels.json").write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -158,10 +158,14 @@ def load(model_dir) -> tuple[SSASTPreTrainedModel, SSASTFeatureExtractor]:
     return model.eval().requires_grad_(False), extractor
 
 
-def problem_type_of(model: SSASTPreTrainedModel) -> str | None:
-    """How the scores of a classifier, of clips or of time steps, are to be read; `None` of others."""
-    is_classifier = isinstance(model, (SSASTForAudioClassification, SSASTForAudioFrameClassification))
-    return model.config.problem_type if is_classifier else None
+def how_to_read(model: SSASTPreTrainedModel) -> dict:
+    """What the scores of a classifier, of clips or of time steps, mean; `None` of others."""
+    is_of_steps = isinstance(model, SSASTForAudioFrameClassification)
+    is_classifier = is_of_steps or isinstance(model, SSASTForAudioClassification)
+    return {
+        "problem_type": model.config.problem_type if is_classifier else None,
+        "event_threshold": model.config.event_threshold if is_of_steps else None,
+    }
 
 
 def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:

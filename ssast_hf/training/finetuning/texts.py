@@ -43,9 +43,7 @@ def check_gaps(data: LabelledData):
     """ValueError if a text has the character that stands for a gap in vocabularies; with its row."""
     for i, text in enumerate(data.labels):
         if GAP in text:
-            raise ValueError(
-                f"{data.place(i)}: the text has the character {GAP!r}, which stands for gaps of words. Replace it."
-            )
+            raise ValueError(f"{data.place(i)}: the text has {GAP!r}, the mark of a gap between words. Replace it.")
 
 
 def make_tokenizer(texts: Iterable[str]) -> Wav2Vec2CTCTokenizer:

@@ -41,7 +41,7 @@ from ssast_hf.training.finetuning.report import how_chosen
 from ssast_hf.training.finetuning.sameness import check_same_data, data_of
 from ssast_hf.training.finetuning.tasks import Classification, Frames, Multilabel, Regression, Speaker, Transcription
 from ssast_hf.training.finetuning.testing import joined
-from ssast_hf.training.finetuning.texts import encode, read_tokenizer
+from ssast_hf.training.finetuning.texts import check_gaps, encode, read_tokenizer
 from ssast_hf.training.finetuning.trials import verification
 from ssast_hf.training.outcome import Outcome
 from ssast_hf.training.plots import plot_confusion
@@ -179,6 +179,11 @@ def test_of_one_label_the_table_counts_where_it_is():
     task.names = ["bird"]
     rows = task.by_class(np.array([[2.0], [1.0], [-1.0], [-3.0], [-2.0]]), np.array([[1.0], [0], [1], [0], [0]]), None)
     assert rows[1:] == [["bird", "0.500", "0.500", "0.500", "2"]]
+
+
+def test_a_gap_in_a_text_is_told_with_its_row():
+    with pytest.raises(ValueError, match=r"t.csv, row 2 .*the text has '\|', the mark of a gap between words"):
+        check_gaps(labelled(["a b", "c|d"]))
 
 
 def test_names_with_dollars_are_drawn_as_they_are(tmp_path):

@@ -20,7 +20,7 @@ LAYER_WEIGHTS = "layer_weights"
 # Fields that change no embedding: who saved a model, and what its head says.
 NAMES = (
     "transformers_version dtype torch_dtype architectures auto_map feature_extractor_type id2label label2id "
-    "problem_type"
+    "problem_type event_threshold"
 ).split()
 
 

@@ -13,8 +13,9 @@ from datasets import Audio, Dataset
 from fresh import FreshProcess
 from pyarrow import parquet
 
-from ssast_hf import Embedder, SSASTFeatureExtractor
+from ssast_hf import Embedder, SSASTConfig, SSASTFeatureExtractor
 from ssast_hf.cli import main
+from ssast_hf.inference.encoders import sha256_of_settings
 from ssast_hf.storage.reading import sha256_of
 
 
@@ -174,6 +175,7 @@ def test_killed_run_goes_on_with_the_same_result(embed, model_dir, audio, tmp_pa
     code = """
 import os, signal, sys
 from ssast_hf.cli import main
+from ssast_hf.inference.encoders import sha256_of_settings
 from ssast_hf.inference import Embedder
 encode, calls = Embedder.encode, []
 def encode_or_die(self, pieces):
@@ -204,6 +206,12 @@ def test_recordings_at_the_end_are_added(embed, audio):
     embed()
     assert (output / "part-00001.parquet").stat().st_mtime_ns == first
     assert [Path(path).name for path in rows_of(output)["path"]] == [f"{number}.wav" for number in range(7)]
+
+
+@pytest.mark.parametrize(("field", "is_counted"), [("event_threshold", False), ("layer_norm_eps", True)])
+def test_only_fields_that_change_embeddings_make_parts_others(field, is_counted):
+    digests = {sha256_of_settings({"config": SSASTConfig(**{field: value}).to_dict()}) for value in (0.1, 0.2)}
+    assert len(digests) == 1 + is_counted
 
 
 def test_parts_of_something_else_are_refused(embed, model, model_dir, audio, tmp_path, capsys):

@@ -254,8 +254,7 @@ def read_manifest(path: Path) -> list[dict]:
         elif path.suffix.lower() == ".jsonl":
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey=REST))
+            rows = rows_of_table(text, path.suffix.lower() == ".tsv")
     if not isinstance(rows, list):
         raise UnreadableFile(f"{path} is no manifest: it is of type {type(rows).__name__}; expected {expected}.")
     if not rows:
@@ -273,6 +272,21 @@ def read_manifest(path: Path) -> list[dict]:
     columns = dict.fromkeys(name for row in named for name in row)
     # The first row tells which columns there are.
     return named if len(columns) == len(named[0]) else [dict.fromkeys(columns) | row for row in named]
+
+
+def rows_of_table(text: str, is_tsv: bool) -> list[dict]:
+    """The rows of CSV or TSV. In TSV quotation marks may be part of a text, if they make no sense otherwise."""
+
+    def read(**options) -> list[dict]:
+        delimiter = "\t" if is_tsv else ","
+        return list(csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey=REST, **options))
+
+    try:
+        return read(strict=True)  # or a quotation mark that is not closed would swallow rows
+    except csv.Error:
+        if not is_tsv:
+            raise
+        return read(quoting=csv.QUOTE_NONE)
 
 
 def files_of_manifest(path: Path, rows: list[dict], column: str | None, folder=None) -> list[str]:

@@ -115,6 +115,13 @@ def test_names_may_have_commas(tmp_path, files):
     assert load_labelled(path).names == ["Music, slow", "Rain", "Speech, male"]
 
 
+def test_quotation_marks_in_tsv_may_be_of_the_text(tmp_path, files):
+    (tmp_path / "t.tsv").write_text('path\ttext\n0.wav\t"Yes", he said\n1.wav\tNo\n2.wav\t"Why\n')
+    assert load_labelled(str(tmp_path / "t.tsv"), LabelOptions("text")).labels == ['"Yes", he said', "No", '"Why']
+    (tmp_path / "t.tsv").write_text('path\ttext\n0.wav\t"a\tb"\n1.wav\t"She said ""no"""\n')
+    assert load_labelled(str(tmp_path / "t.tsv"), LabelOptions("text")).labels == ["a\tb", 'She said "no"']
+
+
 def test_a_column_has_one_separator(tmp_path, files):
     labels = ['"Speech, male;Rain"', '"Speech, male"', "Rain", "Rain", '"Speech, male"', "Rain"]
     path = write_csv(tmp_path / "t.csv", "path,label", files, labels)

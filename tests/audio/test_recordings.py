@@ -246,6 +246,7 @@ def test_sampler_has_an_order_for_every_epoch():
         ("clips.jsonl", '{"path": "x.wav"}\nnull', "row 2 is of type NoneType"),
         ("clips.jsonl", '{"path": "x.wav"}\n' + "[" * 100_000, "is not a manifest"),
         ("clips.csv", "path\n" + "x" * 200_000, "is not a manifest"),
+        ("clips.csv", 'path,text\na.wav,"not closed\nb.wav,x\n', "is not a manifest.*unexpected end of data"),
         ("clips.xyz", "x", "is no data set"),
         ("clips.tar", "x", "not a whole tar archive without compression"),
     ],

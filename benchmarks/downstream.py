@@ -127,6 +127,23 @@ def scenes(rows: list[dict], folder: Path, count: int, seed: int) -> list[dict]:
     return made
 
 
+def few_scenes(rows: list[dict], count: int, seed: int) -> list[dict]:
+    """Scenes, drawn one after the other, until each class has at least so many events; or all."""
+    if count == ALL:
+        return rows
+    by_path: dict[str, list[dict]] = {}
+    for row in rows:
+        by_path.setdefault(row["path"], []).append(row)
+    found: Counter = Counter()
+    chosen = []
+    for i in np.random.default_rng(seed).permutation(len(by_path)):
+        scene = list(by_path.values())[i]
+        if any(found[row["event_label"]] < count for row in scene):
+            found.update(row["event_label"] for row in scene)
+            chosen += scene
+    return chosen
+
+
 def pairs(rows: list[dict], count: int, seed: int) -> list[dict]:
     """As many pairs of one speaker as of two."""
     random = np.random.default_rng(seed)
@@ -321,6 +338,7 @@ def speakers(study, data, tables, options):
 
 
 def heads(study, data, tables, options):
+    options.labels = [ALL]
     for way, arguments in HEADS.items():
         verify(study, "heads", way, arguments, data, tables, options)
     # Of the digits, whose speakers have many recordings each. Readers have one, whose pieces would be in training and
@@ -342,13 +360,27 @@ def verify(study, name: str, way: str, arguments: list[str], data, tables, optio
     held_out = set(held_out_speakers(data))
     train = [row for row in rows if row["speaker"] not in held_out]
     others = digits_of(data) if of == "digits" else [row for row in rows if row["speaker"] in held_out]
-    source = write(tables / "speakers.csv", train, ["path", "speaker"])
     counts = Counter(row["speaker"] for row in others)
     usable = [row for row in others if counts[row["speaker"]] > 1]
     trials = write(tables / f"trials-{of}.csv", pairs(usable, 1000, 0), ["first", "second", "label"])
-    for seed in range(options.seeds):
-        fixed = ["--task", "speaker", "--train_data", source, "--trials", trials, "--min_per_class", "0"]
-        study.ask(name, way, ALL, seed, "equal_error_rate", [*fixed, *arguments, *options.length])
+    for labels in options.labels:
+        for seed in range(options.seeds):
+            fixed = ["--task", "speaker", *speaker_data(train, labels, seed, tables), "--trials", trials]
+            fixed += ["--min_per_class", "0"]
+            study.ask(name, way, labels, seed, "equal_error_rate", [*fixed, *arguments, *options.length])
+
+
+def speaker_data(rows: list[dict], labels: int, seed: int, tables: Path) -> list[str]:
+    """Pieces of readers to train on: all, or a few of each, with another piece of each for validation."""
+    if labels == ALL:
+        return ["--train_data", write(tables / "speakers.csv", rows, ["path", "speaker"])]
+    counts = Counter(row["speaker"] for row in rows)
+    several = [row for row in rows if counts[row["speaker"]] > 1]
+    validation = few(several, "speaker", 1, 0)
+    rest = [row for row in several if row not in validation]
+    train = write(tables / f"speakers-{labels}-{seed}.csv", few(rest, "speaker", labels, seed), ["path", "speaker"])
+    of_validation = write(tables / "speakers-validation.csv", validation, ["path", "speaker"])
+    return ["--train_data", train, "--validation_data", of_validation]
 
 
 def texts(study, data, tables, options):
@@ -377,16 +409,22 @@ def texts(study, data, tables, options):
 def events(study, data, tables, options):
     rows = rows_of(data, "esc10")
     train, validation, test = parts_by(rows, "fold", "1", "2")
-    arguments = ["--task", "frames", "--min_per_class", "0"]
+    others = []
     parts = (("train", train, 300), ("validation", validation, 60), ("test", test, 100))
+    columns = ["path", "onset", "offset", "event_label"]
+    made = {}
     for i, (part, chosen, count) in enumerate(parts):
-        count //= options.divide
-        made = scenes(chosen, tables / f"scenes-{part}", count, i)
-        columns = ["path", "onset", "offset", "event_label"]
-        arguments += [f"--{part}_data", write(tables / f"scenes-{part}.csv", made, columns)]
-    for seed in range(options.seeds):
-        for way in options.ways:
-            study.ask("events", way, ALL, seed, "segment_f1", [*arguments, *WAYS[way], *options.length])
+        made[part] = scenes(chosen, tables / f"scenes-{part}", count // options.divide, i)
+        if part != "train":
+            others += [f"--{part}_data", write(tables / f"scenes-{part}.csv", made[part], columns)]
+    for labels in options.labels:
+        for seed in range(options.seeds):
+            name = "scenes-train.csv" if labels == ALL else f"scenes-train-{labels}-{seed}.csv"
+            source = write(tables / name, few_scenes(made["train"], labels, seed), columns)
+            for way in options.ways:
+                given = ["--task", "frames", "--min_per_class", "0", "--train_data", source, *others, *WAYS[way]]
+                given += options.length
+                study.ask("events", way, labels, seed, "segment_f1", given)
 
 
 STUDIES = {"sounds": sounds, "digits": digits, "speakers": speakers, "texts": texts, "events": events, "heads": heads}

@@ -86,19 +86,21 @@ def candidates(
     grid_shape: tuple[int, int],
     patch_shape: tuple[int, int],
     frame_shift: float,
+    begin: float,
     count: int = 5,
 ) -> list[list]:
     """
     The patches that the head holds for likeliest in a hidden place, as rows for people: rank, seconds from the
-    beginning, mel bins, probability, and whether it is the right one. `frame_shift` is in seconds.
+    beginning of the recording, mel bins, probability, and whether it is the right one. `frame_shift`, and `begin`,
+    where the spectrogram begins, are in seconds.
     """
     others = np.arange(len(found.places)) != number  # of equal ones, the right one first, as in its rank
     order = np.lexsort((others, -found.probabilities[number]))[:count]
     rows = []
     for rank, candidate in enumerate(order.tolist(), start=1):
         frequency, time = divmod(int(found.places[candidate]), grid_shape[1])
-        begin, low = time * patch_shape[1] * frame_shift, frequency * patch_shape[0]
+        second, low = begin + time * patch_shape[1] * frame_shift, frequency * patch_shape[0]
         mels = f"{low} to {low + patch_shape[0] - 1}"
         share = f"{found.probabilities[number, candidate]:.1%}"
-        rows.append([rank, f"{begin:.2f}", mels, share, "yes" if candidate == number else ""])
+        rows.append([rank, f"{second:.2f}", mels, share, "yes" if candidate == number else ""])
     return rows

@@ -37,7 +37,9 @@ def look() -> dict:
     ).set(
         # White on it is read by more people than on the theme's own.
         button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
     )
     return {"theme": theme, "css": STYLE}
 

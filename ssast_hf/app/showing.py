@@ -128,7 +128,7 @@ def show_place(shown: Shown, number: int) -> tuple[np.ndarray, list[list]]:
     over = (values, "plasma", (0.0, float(row.max())))
     options: dict = dict(colours="gray", over=over, marks=marks, is_even=False)
     image = draw_spectrogram(shown.found.original, shown.frame_shift, shown.begin, **options)
-    return image, candidates(shown.found, number, shown.grid_shape, shown.patch_shape, shown.frame_shift)
+    return image, candidates(shown.found, number, shown.grid_shape, shown.patch_shape, shown.frame_shift, shown.begin)
 
 
 def number_at(shown: Shown, picture_xy) -> int | None:

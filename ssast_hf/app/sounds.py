@@ -77,7 +77,8 @@ def read_part(path: str | None, extractor: SSASTFeatureExtractor, fewest: int, m
             f"{clip.name} is {clip.num_samples / rate:.2f} s long, too short for this model, which needs "
             f"{shortest / rate:.2f} s. Take a longer clip."
         )
-    first = min(max(round(begin * rate), 0), max(clip.num_samples - longest, 0))
+    begin = min(max(begin, 0.0), clip.num_samples / rate)
+    first = min(round(begin * rate), max(clip.num_samples - longest, 0))
     last = min(first + longest, clip.num_samples)
     samples = clip.read(first, last)
     total = clip.num_samples / rate

@@ -25,7 +25,8 @@ def draw_answers(answers: list[Answer], seconds: float, kind: str) -> tuple[np.n
         return draw_values(answers, seconds), 0
     is_of_all = all(each.start == 0 and each.end >= seconds - ROUNDED for each in answers)
     if is_of_all and kind != TEXT:
-        return draw_bars(answers[:MOST_ROWS]), max(len(answers) - MOST_ROWS, 0)
+        best = sorted(answers, key=lambda each: -each.score)[:MOST_ROWS]
+        return draw_bars(best), max(len(answers) - MOST_ROWS, 0)
     rows = [(each.label, [each]) for each in answers] if kind == TEXT else by_label(answers)
     shown = rows[:MOST_ROWS]
     if kind == TEXT:

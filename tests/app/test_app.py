@@ -17,7 +17,7 @@ from ssast_hf import (
     SSASTForPretraining,
     modeling_ssast,
 )
-from ssast_hf.app import serving
+from ssast_hf.app import serving, time_line
 from ssast_hf.app.answering import TITLES, as_csv, show_answers
 from ssast_hf.app.asking import ask
 from ssast_hf.app.attending import attention_from
@@ -236,6 +236,23 @@ def test_labels_may_be_called_anything():
     """Two dollars would begin and end a formula, and this one is none."""
     answers = [Answer(0, 1, r"$\frac{$", 0.6), Answer(0, 1, "b", 0.4)]
     assert draw_answers(answers, 1, LABELS)[1] == 0
+
+
+def test_bars_are_of_the_highest_scores(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(time_line, "draw_bars", drawn.append)
+    draw_answers([Answer(0, 1, str(i), i / 20) for i in range(12)], 1, EVENTS)
+    assert [each.label for each in drawn[0]] == [str(i) for i in range(11, 1, -1)]
+
+
+def test_seconds_are_those_of_the_recording(nano, tmp_path):
+    soundfile.write(tmp_path / "long.wav", 0.1 * np.random.default_rng(0).standard_normal(16000 * 30), 16000)
+    for begin in (20.0, 1e308):  # there, the last part
+        part = read_part(str(tmp_path / "long.wav"), nano.pretraining[1], 16, 512, begin)
+        assert part.begin == pytest.approx(min(begin, 30 - len(part.samples) / 16000))
+    shown = show_guess(*nano.pretraining, str(tmp_path / "long.wav"), 20.0, RANDOM, 0.4, 3)
+    seconds = [float(cells[1]) for cells in show_place(shown, 0)[1]]
+    assert 20 <= min(seconds) <= max(seconds) <= 26
 
 
 def test_picture_of_many_answers_says_what_it_leaves_out():

@@ -258,13 +258,18 @@ def test_waveforms_in_bytes(tmp_path, monkeypatch):
         (SSASTModel, {"pooling_mode": "cls"}, {"waveform_input": True}),
         (SSASTModel, {"patch_size": [128, 2]}, {"pt2": True}),
         (SSASTForPretraining, {"patch_size": [128, 2]}, {}),
+        (SSASTForPretraining, {}, {"waveform_input": True}),
+        (SSASTForXVector, {"xvector_output_dim": 16}, {"waveform_input": True}),
     ],
 )
 def test_every_class(model_class, fields, options, tmp_path):
     saved(tmp_path / "model", model_class, **fields)
     export_onnx(tmp_path / "model", tmp_path / "onnx", **options)
-    differences = json.loads((tmp_path / "onnx" / "metrics.json").read_text())["differences"]
-    assert max(differences.values()) < (0.1 if "dtype" in options else 1e-4)
+    metrics = json.loads((tmp_path / "onnx" / "metrics.json").read_text())
+    assert max(metrics["differences"].values()) < (0.1 if "dtype" in options else 1e-4)
+    takes_audio = model_class is not SSASTForPretraining or "waveform_input" in options
+    assert (metrics["filter_bank_difference"] is not None) == takes_audio
+    assert (tmp_path / "onnx" / "features.onnx").exists() == (takes_audio and "waveform_input" not in options)
     numbers = json.loads((tmp_path / "onnx" / "preprocessor.json").read_text())
     assert numbers["event_threshold"] == fields.get("event_threshold")
 
@@ -337,7 +342,7 @@ def test_sizes_that_were_frozen_are_told(tmp_path):
     import onnx
 
     tensor = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT)
-    for shape, is_open in ((["batch", "frames", 128], True), ([2, "frames", 128], False)):
+    for shape, is_open in ((["batch", "frames", 128], True), ([2, "frames", 128], False), (["batch", 96, 128], False)):
         values = [tensor(name, shape=shape) for name in ("input_values", "logits")]
         node = onnx.helper.make_node("Identity", ["input_values"], ["logits"])
         graph = onnx.helper.make_graph([node], "graph", values[:1], values[1:])

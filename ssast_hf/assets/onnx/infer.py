@@ -22,7 +22,7 @@ values = (np.fft.irfft(np.fft.rfft(samples.mean(axis=1)), count) * (count / len(
 for session in [onnxruntime.InferenceSession(Path(__file__).with_name(name)) for name in info["graphs"]]:
     mask, names = np.ones(values.shape[:2], dtype=np.int64), [each.name for each in session.get_inputs()]
     values, *others = session.run(None, {name: mask if name == "attention_mask" else values for name in names})
-if "" in labels:  # of a model for text, that of the blank; what is said twice in a row is one
+if values.ndim == 3 and "" in labels:  # of a model for text, that of the blank; what is said twice in a row is one
     best = values[0].argmax(axis=1)
     print("".join(labels[i] for i in best[np.diff(best, prepend=-1) != 0]))
 elif labels:

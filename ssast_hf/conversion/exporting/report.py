@@ -149,7 +149,7 @@ class Report:
             *(f"| {name} | {difference:.1e} |" for name, difference in self.differences.items()),
         ]
         if self.filter_banks is not None:
-            whose = "the graph, in PyTorch," if self.waveform_input else "features.onnx, in onnxruntime,"
+            whose = "the graph, written alone," if self.waveform_input else "features.onnx"
             lines += ["", f"Log-mel filter banks of {whose} are within {self.filter_banks:.1e} of the extractor's."]
         if self.clips:
             lines += [

@@ -103,8 +103,9 @@ def export_onnx(
         del program, written  # their memory
         takes_recordings = not isinstance(model, SSASTForPretraining)  # which asks for a mask, too
         graphs = ["model.onnx"]
-        if takes_recordings and not waveform_input:
+        if takes_recordings or waveform_input:
             write_features(FeatureGraph(FilterBanks(numbers)), folder / "features.onnx", opset)
+        if takes_recordings and not waveform_input:
             graphs.insert(0, "features.onnx")
         fields = asdict(numbers) | {"graphs": graphs} | how_to_read(model)
         (folder / "preprocessor.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
@@ -115,6 +116,8 @@ def export_onnx(
         report = Report(type(model).__name__, dtype, opset, folder, waveform_input)
         compare(graph, folder / "model.onnx", report)
         compare_clips(graph, extractor, numbers, folder, report)
+        if waveform_input:  # it was to be compared alone
+            (folder / "features.onnx").unlink()
         if pt2:
             compare_program(graph, folder / "model.pt2", report)
         report.refuse()

@@ -15,6 +15,8 @@ from .windows import Progress, encoded
 # Moments of a recording in a picture, at most.
 MOST_MOMENTS = 400
 MOST_NEAREST = 3
+# With how many others the first one is drawn.
+MOST_DRAWN = 4
 # From this cosine on, two clips are the same: a bundled clip is no neighbour of itself.
 SAME = 0.9999
 
@@ -96,6 +98,13 @@ def directions(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
+def draw_over_time(maker: Comparison, one: Heard, other: Heard) -> np.ndarray:
+    """How alike the moments of two recordings are, as a picture; of a size that is always the same."""
+    (ours, our_times), (theirs, their_times) = one.moments(), other.moments()
+    alike, to_whole = maker.similarity(ours, theirs), maker.similarity(ours, other.whole[None])[:, 0]
+    return draw_pair(our_times, their_times, alike, to_whole, (one.name, other.name))
+
+
 def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, np.ndarray, dict, list[list]]:
     """
     What the tab shows of some recordings.
@@ -106,8 +115,8 @@ def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, n
         progress (`Progress`): Told how much is done.
 
     Returns:
-        A sentence; the picture of the first two over time; the table of all of them, as columns; and for each its
-        name, its seconds and the bundled clips that are nearest.
+        A sentence; pictures of the first one with each of the next few over time, one below the other; the table of
+        all of them, as columns; and for each its name, its seconds and the bundled clips that are nearest.
 
     Raises:
         ValueError: If there are fewer than two, or if one is no audio or too short.
@@ -121,14 +130,7 @@ def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, n
     for number, (name, path) in enumerate(named):
         share = lambda done, number=number: progress((number + done) / len(named))  # noqa: E731
         heard.append(hear(maker.embedder, path, name, share))
-    (ours, our_times), (theirs, their_times) = heard[0].moments(), heard[1].moments()
-    picture = draw_pair(
-        our_times,
-        their_times,
-        maker.similarity(ours, theirs),
-        maker.similarity(ours, heard[1].whole[None])[:, 0],
-        (heard[0].name, heard[1].name),
-    )
+    picture = np.concatenate([draw_over_time(maker, heard[0], each) for each in heard[1 : MOST_DRAWN + 1]])
     alike = maker.table(heard)
     names = [each.name for each in heard]
     table = {

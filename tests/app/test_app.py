@@ -286,7 +286,8 @@ def test_clip_is_most_like_itself(nano, clip):
     assert picture.shape[2] == 4
     assert notice.startswith("dog and rain: ")
     stereo = clip(np.zeros((8000, 2)), 8000, "stereo.wav")
-    notice = show_comparison(lambda: nano.comparison, [louder, stereo], told.append)[0]
+    notice, smaller, *_ = show_comparison(lambda: nano.comparison, [louder, stereo], told.append)
+    assert picture.shape[0] == 2 * smaller.shape[0]  # of the first with each of two others
     assert "stereo.wav: Its 2 channels were mixed down to one. It was resampled from 8,000 to 16,000 Hz." in notice
     assert "This is silence, or nearly." in notice
     with pytest.raises(ValueError, match="two clips or more"):

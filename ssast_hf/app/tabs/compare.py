@@ -26,7 +26,7 @@ def add_comparison(shared: Shared, page: gr.Blocks):
     button = gr.Button("Compare", variant="primary")
     notice = gr.Markdown(elem_classes="plain")
     with gr.Row():
-        over_time = picture("The first two, moment by moment", elem_id="over-time")
+        over_time = picture("The first with each of the next, moment by moment", elem_id="over-time")
         table = gr.Dataframe(label="How alike they are as a whole", interactive=False, wrap=True, min_width=NARROW)
     nearest = gr.Dataframe(headers=HEADERS, label="Nearest", interactive=False, wrap=True)
 

@@ -35,7 +35,6 @@ from ssast_hf.training.finetuning.trainer import FinetuningTrainer
 pytestmark = pytest.mark.usefixtures("short")
 
 
-@pytest.mark.compatibility
 @pytest.mark.curves
 def test_from_a_folder_of_sounds_to_a_tested_classifier(model_dir, sounds, tmp_path, capsys):
     out = tmp_path / "out"

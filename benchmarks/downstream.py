@@ -127,8 +127,11 @@ def scenes(rows: list[dict], folder: Path, count: int, seed: int) -> list[dict]:
     return made
 
 
-def few_scenes(rows: list[dict], count: int, seed: int) -> list[dict]:
-    """Scenes, drawn one after the other, until each class has at least so many events; or all."""
+def few_recordings(rows: list[dict], column: str, count: int, seed: int) -> list[dict]:
+    """
+    Of recordings of several things each, drawn one after the other until each thing that a column names is heard at
+    least so often: their rows; or all. What a recording has enough of already comes with it.
+    """
     if count == ALL:
         return rows
     by_path: dict[str, list[dict]] = {}
@@ -137,10 +140,11 @@ def few_scenes(rows: list[dict], count: int, seed: int) -> list[dict]:
     found: Counter = Counter()
     chosen = []
     for i in np.random.default_rng(seed).permutation(len(by_path)):
-        scene = list(by_path.values())[i]
-        if any(found[row["event_label"]] < count for row in scene):
-            found.update(row["event_label"] for row in scene)
-            chosen += scene
+        recording = list(by_path.values())[i]
+        heard = [name for row in recording for name in (row[column] if column == "text" else [row[column]])]
+        if any(found[name] < count for name in heard):
+            found.update(heard)
+            chosen += recording
     return chosen
 
 
@@ -394,16 +398,23 @@ def texts(study, data, tables, options):
     rows = rows_of(data, "digits")
     takes = sorted({row["take"] for row in rows}, key=int)
     of_test, of_validation = takes[:8], takes[8:12]
-    arguments = ["--task", "ctc", "--metric_for_best_model", "character_error_rate"]
     parts = (("train", takes[12:], 600), ("validation", of_validation, 60), ("test", of_test, 120))
+    columns = ["path", "text"]
+    others = []
+    made = {}
     for i, (part, of_part, count) in enumerate(parts):
         chosen = [row for row in rows if row["take"] in of_part]
-        made = digit_strings(chosen, tables / f"digits-{part}", count // options.divide, i)
-        arguments += [f"--{part}_data", write(tables / f"digits-{part}.csv", made, ["path", "text"])]
-    for seed in range(options.seeds):
-        for way in options.ways:
-            given = [*arguments, *WAYS[way], *options.length]
-            study.ask("digit strings", way, ALL, seed, "character_error_rate", given, options.frame_model)
+        made[part] = digit_strings(chosen, tables / f"digits-{part}", count // options.divide, i)
+        if part != "train":
+            others += [f"--{part}_data", write(tables / f"digits-{part}.csv", made[part], columns)]
+    for labels in options.labels:
+        for seed in range(options.seeds):
+            name = "digits-train.csv" if labels == ALL else f"digits-train-{labels}-{seed}.csv"
+            source = write(tables / name, few_recordings(made["train"], "text", labels, seed), columns)
+            for way in options.ways:
+                given = ["--task", "ctc", "--metric_for_best_model", "character_error_rate"]
+                given += ["--train_data", source, *others, *WAYS[way], *options.length]
+                study.ask("digit strings", way, labels, seed, "character_error_rate", given, options.frame_model)
 
 
 def events(study, data, tables, options):
@@ -420,7 +431,7 @@ def events(study, data, tables, options):
     for labels in options.labels:
         for seed in range(options.seeds):
             name = "scenes-train.csv" if labels == ALL else f"scenes-train-{labels}-{seed}.csv"
-            source = write(tables / name, few_scenes(made["train"], labels, seed), columns)
+            source = write(tables / name, few_recordings(made["train"], "event_label", labels, seed), columns)
             for way in options.ways:
                 given = ["--task", "frames", "--min_per_class", "0", "--train_data", source, *others, *WAYS[way]]
                 given += options.length

@@ -8,7 +8,6 @@ and answers on these: it shows the page, and no quality of the model.
 """
 
 import argparse
-import base64
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from playwright.sync_api import Locator, Page
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.app.serving import serve
@@ -26,7 +26,7 @@ from ssast_hf.hub.fresh_space import free_port
 
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from browser import CHROMIUM, Browser
+from browser import CHROMIUM, browser_page, choose, complaints_of, press, shows, turn_to
 
 
 RATE = 16000
@@ -51,11 +51,10 @@ def main():
         port = free_port()
         lines = serve(["nano", str(model)], port=port)
         next(lines)
-        browser = Browser(Path(scratch, "browser"))
         try:
-            draw(Page(browser, f"http://127.0.0.1:{port}/"), folder, recording)
+            with browser_page(device_scale_factor=SCALE) as page:
+                draw(page, f"http://127.0.0.1:{port}/", folder, recording)
         finally:
-            browser.close()
             lines.close()
 
 
@@ -76,85 +75,62 @@ def train(clips: dict[str, np.ndarray], folder: Path):
     extractor.save_pretrained(folder)
 
 
-class Page:
-    """The page in a browser."""
-
-    def __init__(self, browser: Browser, address: str):
-        self.browser, self.address = browser, address
-
-    def open(self, size: tuple[int, int], scheme: str = "light") -> float:
-        """Open it in a window of that size; returns after how many seconds it had its first guess."""
-        width, height = size
-        options = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self.browser.ask("Emulation.setDeviceMetricsOverride", **options)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.browser.ask("Emulation.setEmulatedMedia", features=features)
-        begin = time.monotonic()
-        self.browser.open(self.address)
-        self.browser.wait_for("document.body.innerText.includes('Pretext accuracy of this clip')")
-        seconds = time.monotonic() - begin
-        wide = self.browser.value("document.documentElement.scrollWidth")
-        if wide > width:
-            raise SystemExit(f"The page is {wide} pixels wide in a window of {width}.")
-        return seconds
-
-    def wait_for(self, text: str):
-        self.browser.wait_for(f"document.body.innerText.includes({text!r})")
-        time.sleep(2)  # for what moves
-
-    def save(self, path: Path, first: str | None = None, last: str | None = None, height: int | None = None):
-        """From above the element that JavaScript gives, or the top, to below another one, or so many pixels."""
-        top = 0 if first is None else self.browser.value(f"scrollY + {first}.getBoundingClientRect().top") - 8
-        if height is None:
-            height = self.browser.value(f"scrollY + {last}.getBoundingClientRect().bottom") + 8 - top
-        width = self.browser.value("innerWidth")
-        clip = {"x": 0, "y": max(top, 0), "width": width, "height": height, "scale": SCALE}
-        found = self.browser.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(found["data"]))
-        print(path)
+def open_page(page: Page, address: str, size: tuple[int, int], scheme: str = "light") -> float:
+    """Open it in a window of that size; returns after how many seconds it had its first guess."""
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    page.emulate_media(color_scheme=scheme)
+    begin = time.monotonic()
+    page.goto(address)
+    shows(page, "Pretext accuracy of this clip")
+    seconds = time.monotonic() - begin
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > size[0]:
+        raise SystemExit(f"The page is {wide} pixels wide in a window of {size[0]}.")
+    return seconds
 
 
-def labelled(text: str) -> str:
-    """JavaScript of the box with that label, the last one that can be seen."""
-    wanted = f"each.offsetParent && each.innerText.trim().startsWith({text!r})"
-    return f"[...document.querySelectorAll('.block')].filter(each => {wanted}).pop()"
+def save(page: Page, path: Path, first: Locator | None = None, last: Locator | None = None, height: int | None = None):
+    """From above an element, or the top, to below another one, or so many pixels."""
+    page.wait_for_timeout(2000)  # for what moves
+    scrolled = page.evaluate("scrollY")
+    top = 0 if first is None else max(scrolled + first.bounding_box()["y"] - 8, 0)
+    if height is None:
+        box = last.bounding_box()
+        height = scrolled + box["y"] + box["height"] + 8 - top
+    clip = {"x": 0, "y": top, "width": page.viewport_size["width"], "height": height}
+    page.screenshot(path=path, clip=clip, full_page=True)
+    print(path)
 
 
-def draw(page: Page, folder: Path, recording: Path):
-    seconds = [page.open(WIDE) for _ in range(2)]
+def draw(page: Page, address: str, folder: Path, recording: Path):
+    complaints = complaints_of(page)
+    main = page.locator("main")
+    seconds = [open_page(page, address, WIDE) for _ in range(2)]
     print(f"until the first guess is there: {seconds[0]:.1f} s, when it is opened again {seconds[1]:.1f} s")
-    time.sleep(2)
-    page.save(folder / "app-hide.png", last=labelled("The model's as sound"))
-    heading = "[...document.querySelectorAll('h3')].find(each => each.innerText.startsWith('Which patch'))"
-    page.save(folder / "app-ranks.png", first=heading, last="document.querySelector('main')")
-    page.browser.click("Embed and compare", "button[role=tab]")
-    page.browser.click("Compare")
-    page.wait_for("dog and rooster: ")
-    page.save(folder / "app-compare.png", last="document.querySelector('main')")
-    page.browser.click("Look inside", "button[role=tab]")
-    page.browser.click("Look")
-    page.wait_for("gives ")
-    page.save(folder / "app-look.png", last="document.querySelector('main')")
+    block = page.locator(".block").filter(visible=True)
+    save(page, folder / "app-hide.png", last=block.filter(has_text="The model's as sound").last)
+    save(page, folder / "app-ranks.png", first=page.get_by_role("heading", name="Which patch"), last=main)
+    turn_to(page, "Embed and compare")
+    press(page, "Compare")
+    shows(page, "dog and rooster: ")
+    save(page, folder / "app-compare.png", last=main)
+    turn_to(page, "Look inside")
+    press(page, "Look")
+    shows(page, "gives ")
+    save(page, folder / "app-look.png", last=main)
     for name, size, scheme in (("app-phone.png", PHONE, "light"), ("app-dark.png", DARK, "dark")):
-        page.open(size, scheme)
-        time.sleep(2)
-        page.save(folder / name, height=size[1])
-    page.open(WIDE)
-    page.browser.value("document.querySelector('input[aria-label=Model]').focus()")
-    page.browser.wait_for("!!document.querySelector('ul[role=listbox] li.active')")
-    page.browser.press("ArrowDown")
-    page.browser.press("Enter")
-    page.browser.value("document.querySelector('button[aria-label=Clear]').click()")
-    field = "document.querySelector('input[type=file][accept*=audio]')"
-    page.browser.wait_for(f"!!{field}")
-    found = page.browser.ask("Runtime.evaluate", expression=field)["result"]
-    page.browser.ask("DOM.setFileInputFiles", files=[str(recording)], objectId=found["objectId"])
-    page.browser.wait_for("document.body.innerText.includes('1:12')")
-    page.browser.click("Classify", "button[role=tab]")
-    page.browser.click("Ask")
-    page.wait_for("for 1 min 12 s")
-    page.save(folder / "app-answer.png", last="document.querySelector('main')")
-    if complaints := page.browser.complaints():
+        open_page(page, address, size, scheme)
+        save(page, folder / name, height=size[1])
+    open_page(page, address, WIDE)
+    choose(page, 1)
+    page.get_by_label("Clear").first.click()
+    page.locator("input[type=file][accept*=audio]").set_input_files(recording)
+    shows(page, "1:12")
+    turn_to(page, "Classify")
+    press(page, "Ask")
+    shows(page, "for 1 min 12 s")
+    save(page, folder / "app-answer.png", last=main)
+    if complaints:
         raise SystemExit(f"In the console: {complaints}")
 
 

@@ -72,7 +72,7 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
             )
         notice = gr.Markdown(models[first].problem or "", elem_classes="plain", elem_id="notice")
         shared = Shared(models, model, clip, second)
-        with gr.Tabs():
+        with gr.Tabs() as all_tabs:
             tabs = {}
             for ability, (label, fill) in {
                 HIDE: ("Listen and hide", add_hiding),
@@ -81,18 +81,29 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
                 LOOK: ("Look inside", add_attention),
             }.items():
                 if any(ability in each.abilities for each in models.values()):
-                    with gr.Tab(label, visible=ability in models[first].abilities) as tabs[ability]:
+                    visible = shown_if(ability in models[first].abilities)
+                    with gr.Tab(label, id=ability, visible=visible) as tabs[ability]:
                         fill(shared, page)
 
-        def choose(title: str) -> list:
+        opened = gr.State(next((each for each in tabs if each in models[first].abilities), None))
+
+        def remember(event: gr.SelectData) -> str:
+            return list(tabs)[event.index]
+
+        def choose(title: str, opened: str | None) -> list:
             chosen = models[title]
-            shown: dict[str, dict] = {ability: {"visible": ability in chosen.abilities} for ability in tabs}
+            shown: dict[str, dict] = {ability: {"visible": shown_if(ability in chosen.abilities)} for ability in tabs}
             if ANSWER in shown:
                 shown[ANSWER]["label"] = answer_title(chosen)
-            return [chosen.problem or "", *(gr.Tab(**fields) for fields in shown.values())]
+            # What is open stays open if this model has it.
+            order = sorted(tabs, key=lambda ability: ability != opened)
+            opened = next((each for each in order if each in chosen.abilities), None)
+            updates = [gr.Tab(**fields) for fields in shown.values()]
+            return [chosen.problem or "", opened, gr.Tabs(selected=opened), *updates]
 
         private = dict(api_visibility="private")
-        model.change(choose, model, [notice, *tabs.values()], **private)
+        all_tabs.select(remember, None, opened, **private)
+        model.change(choose, [model, opened], [notice, opened, all_tabs, *tabs.values()], **private)
         picked.input(lambda title: (clips[title], 0), picked, [clip, second], **private)
 
         def asked() -> dict:
@@ -100,6 +111,11 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
 
         gr.api(asked, api_name="ask", **{name: value for name, value in ONE_AT_A_TIME.items() if "api" not in name})
     return page
+
+
+def shown_if(wanted: bool) -> bool | str:
+    """Of a tab: with `False`, gradio would show its title again."""
+    return True if wanted else "hidden"
 
 
 def answer_title(model: Model) -> str:

@@ -1,13 +1,15 @@
-"""The page itself: what it is wired to, and each tab once in a browser."""
+"""The page itself: what it is wired to, and what people do with it, in a browser."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from browser import CHROMIUM, Browser
+from browser import CHROMIUM, browser_page, choose, complaints_of, press, shows, turn_to
 from headed import HEADS, save_headed
+from playwright.sync_api import expect
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.app.serving import serve
@@ -18,11 +20,12 @@ from ssast_hf.hub.fresh_space import ask_page, free_port
 pytest.importorskip(
     "gradio", reason="gradio is in the extra `app`, beside the newest transformers: make test EXTRAS=dev,app"
 )
+GUESSED = "Pretext accuracy of this clip"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Of the page of the bundled model and of one of each head, which have learned nothing."""
+    """Of the page of the bundled model, of one of each head, which have learned nothing, and of one with own code."""
     torch.manual_seed(0)
     folders = tmp_path_factory.mktemp("models")
     animals = folders / "animals"
@@ -30,36 +33,57 @@ def address(tmp_path_factory):
     SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(animals)
     for title in HEADS:
         save_headed(title, folders / title)
+    stranger = folders / "stranger"
+    stranger.mkdir()
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForAudioClassification": "own.OwnClassifier"}
+    (stranger / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto_map}))
     port = free_port()
-    lines = serve(["nano", str(animals), *(str(folders / title) for title in HEADS)], port=port)
-    assert next(lines) == f"nano, animals, {', '.join(HEADS)}: http://127.0.0.1:{port}/ (Ctrl-C ends it)"
+    lines = serve(["nano", str(animals), *(str(folders / title) for title in HEADS), str(stranger)], port=port)
+    assert "--trust_remote_code" in next(lines)
+    assert next(lines) == f"nano, animals, {', '.join(HEADS)}, stranger: http://127.0.0.1:{port}/ (Ctrl-C ends it)"
     yield f"http://127.0.0.1:{port}"
     lines.close()
 
 
 @pytest.fixture(scope="module")
-def page(address, tmp_path_factory):
+def page(address):
     if CHROMIUM is None:
         pytest.skip("needs Chromium: no package of Python")
-    browser = Browser(tmp_path_factory.mktemp("browser"))
-    browser.open(f"{address}/")
-    browser.wait_for("!!document.querySelector('button[role=tab]')")
-    yield browser
-    browser.close()
+    with browser_page(viewport={"width": 1100, "height": 900}) as page:
+        yield page
 
 
-def shows(page, text: str):
-    """Wait until the page says something that can be seen."""
-    page.wait_for(f"document.body.innerText.includes({text!r})")
+@pytest.fixture
+def opened(page, address):
+    """The page as it is when it opens."""
+    page.goto(address)
+    shows(page, GUESSED)  # before anything is pressed
+    return page
 
 
-def choose(page, number: int):
-    """Another model, by the keyboard: so many further down the list."""
-    page.value("document.querySelector('input[aria-label=Model]').focus()")
-    page.wait_for("!!document.querySelector('ul[role=listbox] li.active')")
-    for _ in range(number):
-        page.press("ArrowDown")
-    page.press("Enter")
+def reach(page, there):
+    """Press Tab until something has the focus."""
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if there.count() and there.evaluate("each => each === document.activeElement"):
+            return
+    pytest.fail(f"{there} is not reached by Tab")
+
+
+def picture(page, name: str):
+    return page.locator(f"#{name} img")
+
+
+def clear(page):
+    """Take the clip away."""
+    page.get_by_label("Clear").first.click()
+    expect(page.get_by_label("Clear")).to_have_count(0)
+
+
+def hidden(page) -> int:
+    """How many patches the page says were hidden."""
+    said = page.get_by_text("patches were hidden").inner_text()
+    return int(said.split()[0])
 
 
 def test_page_answers_the_question_that_a_space_is_asked(address):
@@ -67,112 +91,191 @@ def test_page_answers_the_question_that_a_space_is_asked(address):
     assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 160)
 
 
-def test_each_tab_once(page):
-    shows(page, "Pretext accuracy of this clip")  # before anything is pressed
-    source = "document.querySelector('#ranks img').src"
-    before = page.value(source)
-    page.value("document.querySelector('input[type=radio][value=random]').click()")
-    page.click("Hide it, and guess")
-    page.wait_for(f"{source} != {before!r}")
-    page.click("Embed and compare", "button[role=tab]")
-    page.click("Compare")
+def test_each_tab_once(page, address):
+    complaints = complaints_of(page)
+    page.goto(address)
+    shows(page, GUESSED)
+    before = picture(page, "ranks").get_attribute("src")
+    page.get_by_label("random").check()
+    press(page, "Hide it, and guess")
+    expect(picture(page, "ranks")).not_to_have_attribute("src", before)
+    turn_to(page, "Embed and compare")
+    press(page, "Compare")
     shows(page, "dog and rooster: ")
-    page.click("Look inside", "button[role=tab]")
-    page.click("Look")
+    turn_to(page, "Look inside")
+    press(page, "Look")
     shows(page, "gives ")
     choose(page, 1)  # it has a head, and none of pretraining
-    page.click("Classify", "button[role=tab]")
-    page.click("Ask")
+    turn_to(page, "Classify")
+    press(page, "Ask")
     shows(page, "2 answers for 1.8 s.")
-    page.value("HTMLAnchorElement.prototype.click = function () { window.taken = this.href }")  # no file is kept
-    page.wait_for("!document.querySelector('#csv').disabled")
-    page.click("Download as CSV")
-    page.wait_for("!!window.taken")
-    table = page.value("fetch(window.taken).then(reply => reply.text())")
-    assert table.splitlines()[0] == "path,start,end,label,score"
-    assert len(table.splitlines()) == 3
-    assert page.complaints() == []
+    with page.expect_download() as download:
+        press(page, "Download as CSV")
+    table = download.value.path().read_text().splitlines()
+    assert table[0] == "path,start,end,label,score"
+    assert len(table) == 3
+    assert complaints == []
     # Nothing was asked of anybody else.
-    names = page.value("performance.getEntriesByType('resource').map(each => each.name)")
-    assert {name.split("/")[2] for name in names if name.startswith("http")} == {page.value("location.host")}
+    names = page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+    assert {name.split("/")[2] for name in names if name.startswith("http")} == {address.split("/")[2]}
 
 
 @pytest.mark.parametrize("title", HEADS)
-def test_tab_of_every_head(page, address, title):
-    page.open(f"{address}/")
-    shows(page, "Pretext accuracy of this clip")
-    choose(page, 2 + list(HEADS).index(title))
-    page.click(title, "button[role=tab]")
-    page.click("Ask")
-    page.wait_for("!!document.querySelector('#csv') && !document.querySelector('#csv').disabled")
-    shows(page, " for 1.8 s.")
-    assert page.complaints() == []
+def test_tab_of_every_head(opened, title):
+    complaints = complaints_of(opened)
+    choose(opened, 2 + list(HEADS).index(title))
+    turn_to(opened, title)
+    press(opened, "Ask")
+    expect(opened.locator("#csv")).to_be_enabled()
+    shows(opened, " for 1.8 s.")
+    assert complaints == []
 
 
-def test_everything_is_reached_by_the_keyboard(page, address):
-    page.open(f"{address}/")
-    shows(page, "Pretext accuracy of this clip")
-    source = "document.querySelector('#ranks img').src"
-    before = page.value(source)
-    page.value("document.querySelector('input[type=radio][value=random]').click()")
-    tabs = "[...document.querySelectorAll('button[role=tab][aria-selected=true]')]"
-    chosen = f"{tabs}.some(each => each.innerText.trim() == {{!r}})"
-    answers = {
-        "Hide it, and guess": f"{source} != {before!r}",
-        "Embed and compare": chosen.format("Embed and compare"),
-        "Compare": "document.body.innerText.includes('dog and rooster: ')",
-        "Look inside": chosen.format("Look inside"),
-        "Look": "document.body.innerText.includes('gives ')",
-    }
-    for text, answer in answers.items():
-        for _ in range(100):
-            page.press("Tab")
-            if page.value("document.activeElement.innerText.trim()") == text:
-                break
-        else:
-            pytest.fail(f"{text} is not reached by Tab")
-        page.press("Enter")
-        page.wait_for(answer)
+def test_tab_that_is_open_stays_open_if_the_model_has_it(opened):
+    tabs = opened.get_by_role("tab").filter(visible=True)
+    selected = opened.get_by_role("tab", selected=True)
+    choose(opened, 1)
+    expect(tabs).to_have_text(["Embed and compare", "Classify", "Look inside"])
+    expect(selected).to_have_text("Embed and compare")
+    turn_to(opened, "Look inside")
+    choose(opened, -1)
+    expect(tabs).to_have_text(["Listen and hide", "Embed and compare", "Look inside"])
+    expect(selected).to_have_text("Look inside")
 
 
-def test_whatever_is_dropped_gets_an_answer_in_words(page, address, tmp_path):
-    random = np.random.default_rng(0)
-    soundfile.write(tmp_path / "short.wav", 0.1 * random.standard_normal(1600), 16000)
-    soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
-    soundfile.write(tmp_path / "stereo.wav", 0.1 * random.standard_normal((96000, 2)), 96000)
-    soundfile.write(tmp_path / "long.wav", (1000 * random.standard_normal(16000 * 600)).astype(np.int16), 16000)
-    (tmp_path / "text.wav").write_text("no sound at all")
-    page.open(f"{address}/")
-    shows(page, "Pretext accuracy of this clip")
-    for name, answer in {
-        "short.wav": "is 0.10 s long, too short for this model",
-        "silence.wav": "This is silence, or nearly",
-        "stereo.wav": "Its 2 channels were mixed down to one. It was resampled from 96,000 to 16,000 Hz.",
-        "long.wav": "It is 10 min 0 s long; this is from 0.0 to 5.1 s.",
-        "text.wav": "text.wav is no readable audio file",
+def test_model_with_code_of_its_own_says_what_would_run(opened):
+    choose(opened, 2 + len(HEADS))
+    shows(opened, "OwnClassifier in own.py, OwnConfig in own.py")
+    shows(opened, "--trust_remote_code")
+    tabs = opened.get_by_role("tab").filter(visible=True)
+    expect(tabs).to_have_count(0)
+    choose(opened, -1)
+    expect(tabs).to_have_text(["Embed and compare", "Events", "Look inside"])
+
+
+def test_clips_and_hiding_by_the_keyboard(opened):
+    """Every setting of the first tab, each reached by Tab alone."""
+    first = picture(opened, "ranks").get_attribute("src")
+    reach(opened, opened.get_by_label("Pick a clip"))
+    opened.get_by_role("option", name="rooster").wait_for()
+    opened.keyboard.press("ArrowDown")
+    opened.keyboard.press("Enter")
+    expect(opened.get_by_label("Pick a clip")).not_to_have_value("rooster")
+    reach(opened, opened.get_by_label("random"))
+    opened.keyboard.press("Space")
+    expect(opened.get_by_label("random")).to_be_checked()
+    reach(opened, opened.get_by_label("range slider for How much, in percent"))
+    opened.keyboard.press("ArrowRight")
+    reach(opened, opened.get_by_label("Seed"))
+    opened.keyboard.type("7")
+    reach(opened, opened.get_by_role("button", name="Hide it, and guess"))
+    opened.keyboard.press("Enter")
+    expect(picture(opened, "ranks")).not_to_have_attribute("src", first)
+    shows(opened, "patches were hidden (45%)")
+    place = picture(opened, "place").get_attribute("src")
+    reach(opened, opened.get_by_label("range slider for Hidden place, by its number"))
+    opened.keyboard.press("ArrowRight")
+    expect(picture(opened, "place")).not_to_have_attribute("src", place)
+
+
+def test_other_tabs_by_the_keyboard(opened):
+    reach(opened, opened.get_by_role("tab", name="Embed and compare"))
+    opened.keyboard.press("Enter")
+    reach(opened, opened.get_by_label("dog", exact=True))
+    opened.keyboard.press("Space")  # not this one
+    expect(opened.get_by_label("dog", exact=True)).not_to_be_checked()
+    reach(opened, opened.get_by_label("The clip above, too"))
+    opened.keyboard.press("Space")
+    reach(opened, opened.get_by_role("button", name="Compare", exact=True))
+    opened.keyboard.press("Enter")
+    shows(opened, "rooster and rooster_16k_mono.flac: ")
+    reach(opened, opened.get_by_role("tab", name="Look inside"))
+    opened.keyboard.press("Enter")
+    reach(opened, opened.get_by_role("button", name="Look", exact=True))
+    opened.keyboard.press("Enter")
+    shows(opened, "gives ")
+    for name, key in {
+        "Layer": "ArrowLeft",
+        "Second of the patch in the part": "End",
+        "Mel bin of the patch": "End",
     }.items():
-        page.wait_for("!!document.querySelector('button[aria-label=Clear]')")
-        page.value("document.querySelector('button[aria-label=Clear]').click()")
-        # Without the button of the file before, which would be taken for that of the next one.
-        page.wait_for("!document.querySelector('button[aria-label=Clear]')")
-        page.wait_for("!!document.querySelector('input[type=file]')")
-        page.upload("input[type=file]", tmp_path / name)
-        page.wait_for("!!document.querySelector('button[aria-label=Clear]')")  # it has arrived
-        page.click("Hide it, and guess")
-        shows(page, answer)
+        before = picture(opened, "attention").get_attribute("src")
+        reach(opened, opened.get_by_label(f"range slider for {name}"))
+        opened.keyboard.press(key)
+        reach(opened, opened.get_by_role("button", name="Look", exact=True))
+        opened.keyboard.press("Enter")
+        expect(picture(opened, "attention")).not_to_have_attribute("src", before)
+
+
+def test_what_is_painted_is_hidden(opened):
+    by_share = hidden(opened)
+    opened.get_by_label("painted by hand").check()
+    canvas = opened.locator("#paint canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    across = [box["x"] + box["width"] * share for share in (0.3, 0.4, 0.5)]
+    opened.mouse.move(across[0], box["y"] + box["height"] / 2)
+    opened.mouse.down()
+    for x in across[1:]:
+        opened.mouse.move(x, box["y"] + box["height"] / 2, steps=5)
+    opened.mouse.up()
+    press(opened, "Hide it, and guess")
+    expect(opened.get_by_text("patches were hidden")).not_to_contain_text(f"{by_share} of")
+    assert 0 < hidden(opened) < by_share / 2
+
+
+def test_what_is_recorded_is_heard(opened):
+    before = picture(opened, "ranks").get_attribute("src")
+    clear(opened)
+    opened.get_by_label("Record audio").click()
+    press(opened, "Record")
+    opened.wait_for_timeout(1500)  # of what the browser has for a microphone, which beeps
+    press(opened, "Stop")
+    opened.get_by_label("Clear").first.wait_for()  # it has arrived
+    press(opened, "Hide it, and guess")
+    expect(picture(opened, "ranks")).not_to_have_attribute("src", before)
+    shows(opened, GUESSED)
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "rate", "answer"),
+    [
+        ("short.wav", 1600, 16000, "is 0.10 s long, too short for this model"),
+        ("silence.wav", 16000, 16000, "This is silence, or nearly"),
+        (
+            "stereo.wav",
+            (96000, 2),
+            96000,
+            "Its 2 channels were mixed down to one. It was resampled from 96,000 to 16,000 Hz.",
+        ),
+        ("long.wav", 16000 * 600, 16000, "It is 10 min 0 s long; this is from 0.0 to 5.1 s."),
+        ("text.wav", None, None, "text.wav is no readable audio file"),
+    ],
+)
+def test_whatever_is_dropped_gets_an_answer_in_words(opened, tmp_path, name, samples, rate, answer):
+    if samples is None:
+        (tmp_path / name).write_text("no sound at all")
+    else:
+        loudness = 0 if name == "silence.wav" else 0.1
+        soundfile.write(tmp_path / name, loudness * np.random.default_rng(0).standard_normal(samples), rate)
+    clear(opened)
+    opened.locator("input[type=file]").first.set_input_files(tmp_path / name)
+    opened.get_by_label("Clear").first.wait_for()  # it has arrived
+    press(opened, "Hide it, and guess")
+    shows(opened, answer)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_fits_a_phone(page, address, scheme):
-    page.ask("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
-    page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.emulate_media(color_scheme=scheme)
     try:
-        page.open(f"{address}/")
-        shows(page, "Pretext accuracy of this clip")
-        assert page.value("document.documentElement.scrollWidth") <= 400
+        page.goto(address)
+        shows(page, GUESSED)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
         colours = "getComputedStyle(document.body).{}.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0)"
-        background, text = (page.value(colours.format(name)) for name in ("backgroundColor", "color"))
+        background, text = (page.evaluate(colours.format(name)) for name in ("backgroundColor", "color"))
         assert (background < text) == (scheme == "dark")
     finally:
-        page.ask("Emulation.clearDeviceMetricsOverride")
-        page.ask("Emulation.setEmulatedMedia", features=[])
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.emulate_media(color_scheme="null")

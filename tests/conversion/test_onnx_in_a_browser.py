@@ -6,15 +6,15 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
 import torch
-from browser import CHROMIUM, Browser
+from browser import CHROMIUM, browser_page, complaints_of
 from exported import needs_exporter, saved
+from playwright.sync_api import expect
 
 import ssast_hf
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
@@ -46,7 +46,7 @@ def runtime() -> Path:
 
 @pytest.mark.slow
 @needs_exporter
-@pytest.mark.skipif(CHROMIUM is None or sys.platform != "linux", reason="needs Chromium, on Linux: no package")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: no package of Python")
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs npm: no package of Python")
 def test_page_says_what_python_says(runtime, tmp_path):
     model = saved(tmp_path / "model", SSASTForAudioClassification, id2label={i: f"class {i}" for i in range(3)})
@@ -71,24 +71,22 @@ def test_page_says_what_python_says(runtime, tmp_path):
     handler = functools.partial(Quiet, directory=site)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = Browser(tmp_path / "profile")
     try:
-        browser.ask("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/")
-        browser.wait_for("document.readyState == 'complete' && typeof classify == 'function'")
-        document = browser.ask("DOM.getDocument")["root"]["nodeId"]
-        file = browser.ask("DOM.querySelector", nodeId=document, selector="#file")["nodeId"]
-        for clip, expected in zip(clips, best, strict=True):
-            browser.value("document.getElementById('answer').textContent = ''")
-            browser.ask("DOM.setFileInputFiles", nodeId=file, files=[str(clip)])
-            browser.wait_for("document.getElementById('answer').textContent")
-            answer = browser.value("document.getElementById('answer').textContent")
-            assert answer == model.config.id2label[expected], clip.name
-        (tmp_path / "text.wav").write_text("no sound at all")
-        browser.ask("DOM.setFileInputFiles", nodeId=file, files=[str(tmp_path / "text.wav")])
-        browser.wait_for("document.getElementById('answer').textContent.startsWith('This cannot be classified: ')")
-        assert browser.complaints() == []
+        with browser_page() as page:
+            complaints = complaints_of(page)
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            page.wait_for_function("typeof classify == 'function'")
+            answer = page.locator("#answer")
+            for clip, expected in zip(clips, best, strict=True):
+                page.evaluate("document.getElementById('answer').textContent = ''")
+                page.locator("#file").set_input_files(clip)
+                expect(answer).not_to_be_empty()
+                assert answer.inner_text() == model.config.id2label[expected], clip.name
+            (tmp_path / "text.wav").write_text("no sound at all")
+            page.locator("#file").set_input_files(tmp_path / "text.wav")
+            expect(answer).to_contain_text("This cannot be classified: ")
+            assert complaints == []
     finally:
-        browser.close()
         server.shutdown()
 
 

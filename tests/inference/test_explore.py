@@ -11,13 +11,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from browser import CHROMIUM, Browser
+from browser import CHROMIUM, browser_page, complaints_of
+from playwright.sync_api import expect
 from stored_parts import write_part
 
 from ssast_hf.assets import bundled_clips
 from ssast_hf.cli import main
 from ssast_hf.inference.exploring.mapping import place_on_map
 from ssast_hf.inference.exploring.run import explore
+
+
+# Waits until it does.
+PLAYS = "player.ended || new Promise(answer => player.ontimeupdate = () => player.currentTime > 0 && answer(true))"
 
 
 def clip_rows(folder) -> list[tuple]:
@@ -100,38 +105,37 @@ def test_page_needs_nothing_but_linked_sounds(explored):
     assert clips[12]["nearest"][0] == ["clip 13.flac", 1.0]
 
 
-@pytest.mark.skipif(CHROMIUM is None or sys.platform != "linux", reason="needs Chromium, on Linux: no package")
-def test_page_in_a_browser(explored, tmp_path):
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: no package of Python")
+def test_page_in_a_browser(explored):
     """Points are there, the pointer over one names it, and a click plays it: sound in the page as well as linked."""
     folder, _ = explored
-    browser = Browser(tmp_path)
-    try:
-        browser.open(folder / "page" / "index.html")
-        assert browser.value("document.querySelectorAll('svg circle').length") == 24
-        sounds = browser.value("clips.map(clip => clip.sound)")
+    with browser_page() as page:
+        complaints = complaints_of(page)
+        page.goto((folder / "page" / "index.html").resolve().as_uri())
+        expect(page.locator("svg circle")).to_have_count(24)
+        sounds = page.evaluate("clips.map(clip => clip.sound)")
         embedded = next(i for i, sound in enumerate(sounds) if sound and sound.startswith("data:"))
         linked = next(i for i, sound in enumerate(sounds) if sound and sound.startswith("../"))
+        tip = page.locator("#tip")
         for number in (embedded, linked):
-            point = f"circle[data-clip='{number}']"
-            browser.value(f'document.querySelector("{point}").parentNode.append(document.querySelector("{point}"))')
-            assert browser.value("tip.hidden")
-            browser.point_at(point)
+            point = page.locator(f"circle[data-clip='{number}']")
+            point.evaluate("each => each.parentNode.append(each)")
+            expect(tip).to_be_hidden()
+            point.hover()
             label = "dog" if number < 12 else "cat"
-            browser.wait_for("!tip.hidden")
-            assert browser.value("tip.textContent") == f"clip {number}.flac: {label}"
-            browser.point_at(point, click=True)
-            browser.wait_for("!player.paused && player.currentTime > 0 || player.ended")
-            assert browser.value("player.error") is None
-            assert browser.value("document.getElementById('label').textContent") == label
-            assert browser.value("document.querySelectorAll('#nearest li').length") == 5
-            browser.point_at("h1")
-            browser.wait_for("tip.hidden")
-        browser.point_at("button[data-clip='23']", click=True)  # of the outliers; there is no such file
-        browser.wait_for("player.hidden")
-        assert browser.value("document.getElementById('name').textContent") == "script><b>odd.flac"
-        assert browser.complaints() == []
-    finally:
-        browser.close()
+            expect(tip).to_have_text(f"clip {number}.flac: {label}")
+            expect(tip).to_be_visible()
+            point.click()
+            assert page.evaluate(PLAYS)
+            assert page.evaluate("player.error") is None
+            expect(page.locator("#label")).to_have_text(label)
+            expect(page.locator("#nearest li")).to_have_count(5)
+            page.locator("h1").hover()
+            expect(tip).to_be_hidden()
+        page.locator("button[data-clip='23']").click()  # of the outliers; there is no such file
+        expect(page.locator("#player")).to_be_hidden()
+        expect(page.locator("#name")).to_have_text("script><b>odd.flac")
+        assert complaints == []
 
 
 def test_map_is_the_same_every_time_and_keeps_like_together():

@@ -54,7 +54,7 @@ def add_hiding(shared: Shared, page: gr.Blocks):
     facts = gr.Markdown(elem_classes="plain")
     with gr.Row():
         ranks = picture("Rank of the right patch (click one)", elem_id="ranks")
-        where = picture("What it expects in the outlined place")
+        where = picture("What it expects in the outlined place", elem_id="place")
     place = gr.Slider(1, 2, value=1, step=1, label="Hidden place, by its number")
     table = gr.Dataframe(headers=HEADERS, label="Its candidates, the likeliest first", interactive=False, wrap=True)
     state = gr.State()

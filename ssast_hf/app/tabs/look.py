@@ -48,9 +48,11 @@ def add_attention(shared: Shared, page: gr.Blocks):
 def ranges(model) -> list[dict]:
     """What can be chosen of a model: layers, heads, seconds, mel bins."""
     config, shift = model.embedder.config, frame_shift(model.embedder.feature_extractor)
+    layers = config.num_hidden_layers
     heads = [ALL_HEADS, *(str(number) for number in range(1, config.num_attention_heads + 1))]
     return [
-        dict(maximum=config.num_hidden_layers, value=config.num_hidden_layers),
+        # A slider has two ends at least.
+        dict(maximum=max(layers, 2), value=layers, visible=layers > 1),
         dict(choices=heads, value=ALL_HEADS),
         dict(maximum=round(config.max_length * shift, 2), value=0.4),
         dict(maximum=config.num_mel_bins - 1, value=config.num_mel_bins // 4),

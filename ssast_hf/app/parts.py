@@ -37,7 +37,7 @@ class Shared:
 
     def tie(self, events: list, function, inputs: list, outputs: list, **options):
         """Call a function with the title of the model and inputs on any of these events; errors are told in words."""
-        gr.on(
+        return gr.on(
             events,
             in_words(function, len(outputs) - 1),
             [self.model, *inputs],

@@ -265,6 +265,21 @@ def test_whatever_is_dropped_gets_an_answer_in_words(opened, tmp_path, name, sam
     shows(opened, answer)
 
 
+def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
+    choose(opened, 1)
+    turn_to(opened, "Classify")
+    expect(opened.locator("#csv")).to_be_disabled()
+    press(opened, "Ask")
+    expect(opened.locator("#csv")).to_be_enabled()
+    (tmp_path / "text.wav").write_text("no sound at all")
+    clear(opened)
+    opened.locator("input[type=file]").first.set_input_files(tmp_path / "text.wav")
+    opened.get_by_label("Clear").first.wait_for()
+    press(opened, "Ask")
+    shows(opened, "text.wav is no readable audio file")
+    expect(opened.locator("#csv")).to_be_disabled()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_fits_a_phone(page, address, scheme):
     page.set_viewport_size({"width": 400, "height": 800})

@@ -33,7 +33,12 @@ def add_answers(shared: Shared, page: gr.Blocks):
             earlier.unlink()
         file = Path(scratch.name, f"{Path(path).stem}.csv")
         file.write_text(text, encoding="utf-8")
-        return [sentence, drawn, rows, gr.update(value=str(file), interactive=True)]
+        return [sentence, drawn, rows, str(file)]
 
     outputs = [notice, image, table, download]
-    shared.tie([button.click], respond, [shared.clip], outputs, show_progress_on=image)
+    answered = shared.tie([button.click], respond, [shared.clip], outputs, show_progress_on=image)
+
+    def offer(path: str | None):
+        return gr.update(interactive=path is not None)
+
+    answered.then(offer, download, download, show_progress="hidden", api_visibility="private")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ...assets import bundled_clips
+from ...configuration_ssast import SSASTConfig
 from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ...heads_ssast import SSASTHeadModel
 from ...modeling_ssast import SSASTForPretraining
@@ -36,19 +37,13 @@ def compare(graph: Graph, path: Path, report: Report):
     """
     session = open_session(path)
     config = graph.model.config
-    shortest, longest = config.patch_shape[1], 2 * config.max_length
-    generator = torch.Generator().manual_seed(0)
-    lengths = torch.randint(shortest, longest + 1, (NUM_BATCHES,), generator=generator).tolist()
-    sizes = torch.randint(1, LARGEST_BATCH + 1, (NUM_BATCHES,), generator=generator).tolist()
-    lengths[:3], sizes[:3] = [shortest, config.max_length, longest], [1, 2, 1]
-    for seed, (size, length) in enumerate(zip(sizes, lengths, strict=True)):
+    for seed, (size, length) in enumerate(batches_of(config, config.patch_shape[1])):
+        report.batches.append(f"{size} x {length}")
         inputs = graph.example(size, length, seed)
-        expected = graph(**inputs)
         found = run(session, inputs)
-        for name, value in expected.items():
+        for name, value in graph(**inputs).items():
             if name not in COUNTED:
                 report.add_difference(name, difference_of(found[name], value.numpy()))
-    report.batches = [f"{size} x {length}" for size, length in zip(sizes, lengths, strict=True)]
     inputs = graph.example(1, config.max_length)
     report.seconds["PyTorch"] = seconds_of(lambda: graph(**inputs))
     report.seconds["onnxruntime"] = seconds_of(lambda: run(session, inputs))
@@ -56,15 +51,24 @@ def compare(graph: Graph, path: Path, report: Report):
 
 @torch.no_grad()
 def compare_program(graph: Graph, path: Path, report: Report):
-    """Differences of the exported program, as it is on disk, on batches of two patches and more."""
+    """Differences of the exported program, as it is on disk, on as many such batches, but of two patches and more."""
     program, config = torch.export.load(path).module(), graph.model.config
-    shortest = config.patch_shape[1] + config.time_stride
-    for seed, (size, length) in enumerate([(1, shortest), (2, config.max_length), (3, 2 * config.max_length)]):
-        inputs = graph.example(size, length, seed)
+    for seed, shape in enumerate(batches_of(config, config.patch_shape[1] + config.time_stride)):
+        inputs = graph.example(*shape, seed)
         found = program(**inputs)
         for name, value in graph(**inputs).items():
             if name not in COUNTED:
                 report.add_difference(f"{name} of {path.name}", difference_of(found[name].numpy(), value.numpy()))
+
+
+def batches_of(config: SSASTConfig, shortest: int) -> list[tuple[int, int]]:
+    """Clips and frames: of the shortest length, of a whole clip, of twice that, and of lengths between."""
+    longest = 2 * config.max_length
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(shortest, longest + 1, (NUM_BATCHES,), generator=generator).tolist()
+    sizes = torch.randint(1, LARGEST_BATCH + 1, (NUM_BATCHES,), generator=generator).tolist()
+    lengths[:3], sizes[:3] = [shortest, config.max_length, longest], [1, 2, 1]
+    return list(zip(sizes, lengths, strict=True))
 
 
 @torch.no_grad()

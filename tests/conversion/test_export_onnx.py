@@ -34,6 +34,7 @@ from ssast_hf.conversion.exporting.filter_banks import FilterBanks
 from ssast_hf.conversion.exporting.graph import exporting
 from ssast_hf.conversion.exporting.numbers import preprocessing_of
 from ssast_hf.conversion.exporting.report import Report
+from ssast_hf.conversion.exporting.run import labels_of
 from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
 
 
@@ -169,6 +170,14 @@ def test_infer_is_short_enough_to_copy(classifier):
     _, _, folder, _ = classifier
     lines = (folder / "infer.py").read_text().splitlines()[1:]
     assert sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines) <= 25
+
+
+@pytest.mark.parametrize("stored", ["_", {"content": "_", "special": False}])
+def test_words_end_where_the_tokenizer_says(tmp_path, stored):
+    model = saved(tmp_path / "model", SSASTForCTC, vocab_size=4, pad_token_id=0, time_stride=4)
+    (tmp_path / "model" / "vocab.json").write_text(json.dumps({"<pad>": 0, "_": 1, "|": 2, "a": 3}))
+    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps({"word_delimiter_token": stored}))
+    assert labels_of(tmp_path / "model", model) == ["", " ", "|", "a"]
 
 
 @needs_exporter

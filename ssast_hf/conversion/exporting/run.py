@@ -35,7 +35,7 @@ WRITTEN = (
     "model.onnx", "model.onnx.data", "model.pt2", "features.onnx", "infer.py", "labels.json", "preprocessor.json",
     "report.md", "metrics.json",
 )  # fmt: skip
-# Between words in vocabularies of Wav2Vec2CTCTokenizer.
+# Between words in vocabularies of Wav2Vec2CTCTokenizer, unless its configuration has another one.
 WORD_DELIMITER = "|"
 
 
@@ -185,7 +185,13 @@ def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:
         }
         characters |= {model.blank: ""}
         texts = [str(characters.get(number, number)) for number in range(config.vocab_size)]
-        return [" " if text == WORD_DELIMITER else text for text in texts]
+        delimiter = WORD_DELIMITER
+        if find_file(model_dir, "tokenizer_config.json") is not None:
+            fields = read_json(Path(model_dir, "tokenizer_config.json"), "a tokenizer's configuration")
+            delimiter = fields.get("word_delimiter_token", delimiter)
+            if isinstance(delimiter, dict):  # with how it is to be stripped
+                delimiter = delimiter.get("content")
+        return [" " if text == delimiter else text for text in texts]
     if isinstance(model, SSASTHeadModel):
         return [str(config.id2label.get(number, number)) for number in range(config.num_labels)]
     return []

@@ -185,7 +185,7 @@ def labels_of(model_dir, model: SSASTPreTrainedModel) -> list[str]:
         }
         characters |= {model.blank: ""}
         texts = [str(characters.get(number, number)) for number in range(config.vocab_size)]
-        delimiter = WORD_DELIMITER
+        delimiter: str | None = WORD_DELIMITER
         if find_file(model_dir, "tokenizer_config.json") is not None:
             fields = read_json(Path(model_dir, "tokenizer_config.json"), "a tokenizer's configuration")
             delimiter = fields.get("word_delimiter_token", delimiter)

@@ -24,16 +24,17 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from matplotlib.figure import Figure
 from timing import report
+from transformers import set_seed
 
-from ssast_hf import Embedder, SSASTConfig, SSASTFeatureExtractor, SSASTForPretraining
+from ssast_hf import Embedder, SSASTFeatureExtractor
 from ssast_hf.assets import nano_model
 from ssast_hf.audio import load_audio
 from ssast_hf.cli import main as run_command
 from ssast_hf.inference.evaluating.intervals import t_interval
 from ssast_hf.inference.evaluating.probing import Fold, probe
+from ssast_hf.training.models import ModelArguments, make_model
 
 
 FOLDS = 5
@@ -74,7 +75,7 @@ def main():
     results = arguments.output_dir / "continuing.jsonl"
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     rows = []
-    random_weights = random_model(arguments.output_dir / "random")
+    random_weights = random_model(arguments.output_dir / "random", arguments.max_length, arguments.seed)
     grid = itertools.product(
         arguments.starts, arguments.steps, arguments.learning_rates, arguments.warmups, arguments.schedules
     )
@@ -139,16 +140,19 @@ def numbers(values: list[str]) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 
 
-def random_model(folder: Path) -> Path:
-    """A folder of the bundled network with random weights."""
-    torch.manual_seed(0)
-    SSASTForPretraining(SSASTConfig.from_pretrained(nano_model())).save_pretrained(folder)
-    SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(folder)
+def random_model(folder: Path, max_length: int, seed: int) -> Path:
+    """A folder of the bundled network with the random weights that the command begins from."""
+    set_seed(seed)
+    model, feature_extractor = make_model(ModelArguments(config_name=str(nano_model()), max_length=max_length))
+    model.save_pretrained(folder)
+    of_nano = SSASTFeatureExtractor.from_pretrained(nano_model())
+    feature_extractor.mean, feature_extractor.std = of_nano.mean, of_nano.std
+    feature_extractor.save_pretrained(folder)
     return folder
 
 
 def continue_pretraining(paths: list[Path], held_out, setting: dict, output: Path) -> dict[str, float]:
-    """Run the command; returns the validation losses of the untouched weights and of the result."""
+    """Run the command; returns the validation losses of the untouched weights and at the end."""
     options = {"output_dir": output, "max_steps": setting["steps"]}
     if setting["start"] == "nano":
         options["model_name_or_path"] = nano_model()

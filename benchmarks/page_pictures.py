@@ -3,7 +3,7 @@ Pictures of the page of `ssast-hf app` by a headless Chromium, for docs/app.md, 
 
     python benchmarks/page_pictures.py --output_dir docs/images
 
-Needs Chromium and `pip install "ssast_hf[app]"`. The classifier on the pictures learned from the bundled clips alone,
+Needs Chromium and `pip install -e ".[app,dev]"`. The classifier on the pictures learned from the bundled clips alone,
 and answers on these: it shows the page, and no quality of the model.
 """
 

@@ -375,8 +375,10 @@ class SSASTForCTC(SSASTHeadModel):
             vocab_size)`, which under an attention mask say blank on padding.
 
         Raises:
-            ValueError: If a label is beyond the vocabulary.
+            ValueError: If the labels are no numbers of this shape, or one is beyond the vocabulary.
         """
+        if labels is not None:
+            self.check_labels(labels)
         reading = self.read_encoder(input_values, attention_mask, output_attentions, output_hidden_states)
         logits = self.ctc_head(self.dropout(reading.frames))
         nothing = logits.new_full((logits.shape[2],), torch.finfo(logits.dtype).min)
@@ -389,14 +391,28 @@ class SSASTForCTC(SSASTHeadModel):
             attentions=reading.attentions,
         )
 
+    def check_labels(self, labels: torch.Tensor):
+        if not isinstance(labels, torch.Tensor):
+            raise ValueError(
+                f"labels must be a tensor of characters, got {type(labels).__name__}: pass "
+                'tokenizer(texts, padding=True, return_tensors="pt").input_ids.'
+            )
+        if labels.ndim != 2 or labels.is_floating_point():
+            raise ValueError(
+                f"labels must be characters of shape (batch_size, num_characters), got {tuple(labels.shape)} "
+                f"{labels.dtype}."
+            )
+
     def align(self, logits: torch.Tensor, labels: torch.Tensor, is_audio: torch.Tensor) -> torch.Tensor:
         """The loss of logits (B, T, vocabulary) and labels (B, characters), of so many tokens of audio, (B, T)."""
         if labels.numel() and labels.max() >= self.config.vocab_size:
             raise ValueError(f"labels holds {labels.max().item()}, but vocab_size={self.config.vocab_size}.")
         is_character = (labels >= 0) & (labels != self.blank)
         num_tokens, num_characters = is_audio.sum(dim=1), is_character.sum(dim=1)
-        # Between two equal characters there has to be a blank.
-        is_double = (labels[:, 1:] == labels[:, :-1]) & is_character[:, 1:]
+        # Between two equal characters there has to be a blank, whatever padding is between them here.
+        characters = labels.gather(1, is_character.int().argsort(dim=1, descending=True, stable=True))
+        is_there = torch.arange(labels.shape[1], device=labels.device) < num_characters.unsqueeze(1)
+        is_double = (characters[:, 1:] == characters[:, :-1]) & is_there[:, 1:]
         self._warn_of_long_labels(num_characters + is_double.sum(dim=1), num_tokens)
         # cuDNN's own loss is not deterministic, and takes no long labels.
         with torch.backends.cudnn.flags(enabled=False):
@@ -490,7 +506,12 @@ class SSASTForAudioFrameClassification(SSASTHeadModel):
                 f"labels must have the shape (batch_size, grid_time) = {tuple(logits.shape[:2])} or (batch_size, "
                 f"grid_time, num_labels) = {tuple(logits.shape)}, got {tuple(labels.shape)}."
             )
+        if self.config.problem_type is None:  # so that whoever loads the model knows what its logits are for
+            kind = "single_label_classification" if labels.ndim == 2 else "multi_label_classification"
+            self.config.problem_type = kind
         if labels.ndim == 2:
+            if labels.is_floating_point():
+                raise ValueError(f"labels of shape (batch_size, grid_time) must be class indices, got {labels.dtype}.")
             known = is_audio & (labels != -100)
             losses = cross_entropy(logits.transpose(1, 2), labels, reduction="none")
         else:

@@ -394,6 +394,26 @@ def test_labels_that_are_longer_than_their_tokens_are_named_and_counted(config, 
     assert "2 so far" in caplog.messages[1]
 
 
+def test_padding_between_equal_characters_is_no_blank(config, caplog):
+    model = build(SSASTForCTC, config)
+    run(model, torch.randn(2, 4, 32), labels=torch.tensor([[1, model.blank, 1], [1, 2, -100]]))  # two tokens each
+    (message,) = caplog.messages
+    assert "clip 0 (3 for 2); 1 so far" in message
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["abc"], r"labels must be a tensor of characters, got list: pass tokenizer\("),
+        (torch.tensor([1, 2]), r"labels must be characters of shape .*got \(2,\) torch.int64"),
+        (torch.ones(1, 3), r"got \(1, 3\) torch.float32"),
+    ],
+)
+def test_labels_that_are_no_characters(config, labels, message):
+    with pytest.raises(ValueError, match=message):
+        build(SSASTForCTC, config)(torch.randn(1, 64, 32), labels=labels)
+
+
 def test_ctc_tokens_and_samples(config):
     model = build(SSASTForCTC, config, time_stride=1, patch_size=[32, 2])
     assert model.config.inputs_to_logits_ratio == 160
@@ -440,11 +460,26 @@ def test_events_that_overlap(config, input_values, attention_mask):
 
 
 @pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (LABELS[SSASTForAudioFrameClassification], "single_label_classification"),
+        (torch.ones(3, 32, 5), "multi_label_classification"),
+    ],
+)
+def test_what_events_were_trained_as_is_remembered(config, input_values, labels, kind):
+    model = build(SSASTForAudioFrameClassification, config)
+    assert model.config.problem_type is None
+    run(model, input_values, labels=labels)
+    assert model.config.problem_type == kind
+
+
+@pytest.mark.parametrize(
     ("labels", "message"),
     [
         (torch.zeros(3, 31, dtype=torch.long), r"\(3, 32\) or .* = \(3, 32, 5\), got \(3, 31\)"),
         (torch.zeros(3, 32, 4), r"got \(3, 32, 4\)"),
         (torch.full((3, 32), 5), "labels holds 5, but the model has 5 classes"),
+        (torch.ones(3, 32), "must be class indices, got torch.float32"),
     ],
 )
 def test_labels_that_fit_no_steps(config, input_values, labels, message):

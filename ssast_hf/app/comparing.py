@@ -142,5 +142,7 @@ def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, n
         for each in heard
     ]
     first = f"{names[0]} and {names[1]}: {alike[0, 1]:+.2f} as a whole."
+    if (left_out := len(heard) - 1 - MOST_DRAWN) > 0:
+        first += f" Of {left_out} more there is no picture."
     formats = [f"{each.name}: {' '.join(each.notes)}" for each in heard if each.notes]
     return " ".join([first, f"{heard[0].vectors.shape[1]} numbers each.", *formats]), picture, table, rows

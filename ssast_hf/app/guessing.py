@@ -20,8 +20,9 @@ class Guess:
         hidden (`np.ndarray` of shape `(num_mel_bins, num_frames)`, bool): True = hidden.
         places (`np.ndarray` of shape `(M,)`): The numbers of the hidden patches, frequency-major.
         probabilities (`np.ndarray` of shape `(M, M)`): For each hidden place (row), how likely the discriminative head
-            holds each of the hidden patches (column) to be the one that belongs there.
-        ranks (`np.ndarray` of shape `(M,)`): At which place of that list the right patch is, 1 for the best.
+            holds each of the hidden patches (column) to belong there, and in none of the other places: columns add up
+            to 1.
+        ranks (`np.ndarray` of shape `(M,)`): At which place of that row the right patch is, 1 for the likeliest.
         accuracy (`float`): Share of hidden patches that are told apart from all others, as in pretraining.
         error (`float`): Mean squared error of the hidden patches.
         duplicates (`float`): Share of hidden patches that have an equal one, and cannot be told apart.
@@ -63,7 +64,9 @@ def guess(model: SSASTForPretraining, input_values: torch.Tensor, bool_masked_po
     targets = model.patchify(input_values)[0].cpu()
     # Those that are hidden come first, in their order, as in the targets; on an accelerator others follow.
     scores = said[0][0, : int(mask.sum())].float().cpu() @ targets[mask].T
-    right = scores.diagonal().unsqueeze(1)
+    # For each patch, in which place it was: as accuracy is measured, so that its first ranks are what that counts.
+    probabilities = scores.softmax(dim=0)
+    right = probabilities.diagonal().unsqueeze(1)
     picture = patches_to_spectrogram(targets, model.config).numpy()
     hidden = patches_to_spectrogram(mask[:, None].expand_as(targets), model.config).numpy()
     predicted = patches_to_spectrogram(outputs.reconstruction[0].float().cpu(), model.config).numpy()
@@ -72,8 +75,8 @@ def guess(model: SSASTForPretraining, input_values: torch.Tensor, bool_masked_po
         reconstructed=np.where(hidden, predicted, picture),
         hidden=hidden,
         places=mask.nonzero().flatten().numpy(),
-        probabilities=scores.softmax(dim=1).numpy(),
-        ranks=(1 + (scores > right).sum(dim=1)).numpy(),
+        probabilities=probabilities.numpy(),
+        ranks=(1 + (probabilities > right).sum(dim=1)).numpy(),
         accuracy=float(outputs.accuracy),
         error=float(outputs.generative_loss),
         duplicates=float(outputs.duplicate_fraction),

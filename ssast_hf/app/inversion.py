@@ -58,7 +58,7 @@ def griffin_lim(magnitude: torch.Tensor, fft_length: int, length: int, shift: in
     num_samples = shift * (magnitude.shape[1] - 1)
     for _ in range(rounds):
         wave = torch.istft(spectrum, length=num_samples, **options)
-        rebuilt = torch.stft(wave, return_complex=True, **options)
+        rebuilt = torch.stft(wave, return_complex=True, pad_mode="constant", **options)  # of any length
         ahead = rebuilt + MOMENTUM * (rebuilt - before)
         spectrum, before = torch.polar(magnitude, ahead.angle()), rebuilt
     return torch.istft(spectrum, length=num_samples, **options)

@@ -46,6 +46,10 @@ class Shared:
             **options,
         )
 
+    def empty(self, events: list, outputs: list):
+        """On any of these events, take away what was said of another clip or by another model."""
+        gr.on(events, lambda: [None] * len(outputs), None, outputs, show_progress="hidden", api_visibility="private")
+
 
 def picture(label: str, **options) -> gr.Image:
     """A place for a picture."""

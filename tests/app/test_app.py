@@ -167,7 +167,9 @@ def test_guess_says_what_the_model_says(nano, shown):
         likelier = sum(row > found.probabilities[number, number] for row in found.probabilities[number])
         assert found.ranks[number] == 1 + likelier
     assert found.probabilities.shape == (len(targets), len(targets))
-    assert found.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-4)
+    assert found.probabilities.sum(axis=0) == pytest.approx(1, abs=1e-4)
+    # What pretraining calls accuracy is the share of first ranks.
+    assert np.mean(found.ranks == 1) == pytest.approx(found.accuracy)
 
 
 def test_guess_is_the_same_where_masks_are_not_looked_at(nano, shown, monkeypatch):

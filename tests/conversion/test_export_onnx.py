@@ -1,5 +1,6 @@
 """`ssast-hf export-onnx`: any batch, any length, what lies beside the model, and what is refused."""
 
+import csv
 import importlib.metadata
 import json
 import os
@@ -35,6 +36,7 @@ from ssast_hf.conversion.exporting.graph import exporting
 from ssast_hf.conversion.exporting.numbers import preprocessing_of
 from ssast_hf.conversion.exporting.report import Report
 from ssast_hf.conversion.exporting.run import labels_of
+from ssast_hf.inference.predicting.run import predict
 from ssast_hf.masking_ssast import first_alike, first_alike_in_graph
 
 
@@ -283,25 +285,47 @@ def test_every_class(model_class, fields, options, tmp_path):
     assert numbers["event_threshold"] == fields.get("event_threshold")
 
 
-def test_filter_banks_are_the_extractors():
-    """Also of padded batches, cut and padded."""
-    extractor = SSASTFeatureExtractor(max_length=100)
+@pytest.mark.parametrize("has_mask", [True, False], ids=["trained with a mask", "trained on padding"])
+def test_filter_banks_are_the_extractors(has_mask):
+    """Also of padded batches, cut and padded. Padding that the model was trained on counts as audio."""
+    extractor = SSASTFeatureExtractor(max_length=100, return_attention_mask=has_mask)
     config = SSASTConfig(max_length=100, num_masked_patches=20)
     clips = [path for path in bundled_clips() if "16k" in path.name][:3]
     waveforms = [read_clip(path, 16000)[: 8000 + 9000 * i] for i, path in enumerate(clips)]
     padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
     is_audio = torch.arange(padded.shape[1]) < torch.tensor([[len(each)] for each in waveforms])
-    banks = FilterBanks(preprocessing_of(extractor, config, has_head=True, has_mask=False))
+    banks = FilterBanks(preprocessing_of(extractor, config, has_head=True))
     features, mask = banks(padded, is_audio)
     arrays = [each.numpy() for each in waveforms]
-    expected = extractor(arrays, sampling_rate=16000, return_tensors="pt", return_attention_mask=True)
+    padding = "longest" if has_mask else "max_length"
+    options = {"padding": padding, "return_tensors": "pt", "return_attention_mask": True}
+    expected = extractor(arrays, sampling_rate=16000, **options)
     torch.testing.assert_close(features, expected["input_values"], rtol=0, atol=1e-3 / (2 * extractor.std))
-    assert torch.equal(mask, expected["attention_mask"])
+    assert torch.equal(mask, expected["attention_mask"] if has_mask else torch.ones(3, 100, dtype=torch.int64))
+
+
+@pytest.mark.slow
+@needs_exporter
+@pytest.mark.parametrize("waveform_input", [False, True])
+def test_mask_changes_nothing_for_models_that_were_trained_on_padding(tmp_path, waveform_input):
+    """A short clip with a mask gives what `predict` gives, which pads as in training."""
+    import soundfile
+
+    saved(tmp_path / "model", SSASTForAudioClassification, id2label={0: "a", 1: "b", 2: "c"})
+    soundfile.write(tmp_path / "short.wav", 0.1 * np.random.default_rng(0).standard_normal(6000), 16000)
+    predict(str(tmp_path / "model"), [str(tmp_path / "short.wav")], str(tmp_path / "out.csv"))
+    (row,) = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    export_onnx(tmp_path / "model", tmp_path / "onnx", attention_mask=True, waveform_input=waveform_input)
+    said = infer(tmp_path / "onnx", tmp_path / "short.wav").stdout.split()
+    logits = dict(zip(said[0:6:2], map(float, said[1:6:2]), strict=True))
+    scores = np.exp([logits[name] for name in "abc"])
+    assert said[0] == row["label"]
+    assert scores.max() / scores.sum() == pytest.approx(float(row["score"]), abs=2e-3)
 
 
 def test_filter_banks_of_frames_of_an_odd_length():
     extractor = SSASTFeatureExtractor(sampling_rate=11000, max_length=100)
-    numbers = preprocessing_of(extractor, SSASTConfig(max_length=100, num_masked_patches=20), True, False)
+    numbers = preprocessing_of(extractor, SSASTConfig(max_length=100, num_masked_patches=20), has_head=True)
     assert numbers.frame_length == 275
     waveform = 0.1 * torch.randn(1, 9000, generator=torch.Generator().manual_seed(0))
     expected = extractor(waveform[0].numpy(), sampling_rate=11000, return_tensors="pt")["input_values"]

@@ -17,7 +17,7 @@ def add_answers(shared: Shared, page: gr.Blocks):
     gr.Markdown("What the model's head says of the clip above, all of it, however long it is.", elem_classes="plain")
     button = gr.Button("Ask", variant="primary")
     notice = gr.Markdown(elem_classes="plain")
-    image = picture("The brighter, the surer", elem_id="answers")
+    image = picture("The answers", elem_id="answers")
     table = gr.Dataframe(headers=HEADERS, label="All answers", interactive=False, wrap=True, max_height=400)
     download = gr.DownloadButton("Download as CSV", interactive=False, elem_id="csv")
 
@@ -41,4 +41,7 @@ def add_answers(shared: Shared, page: gr.Blocks):
     def offer(path: str | None):
         return gr.update(interactive=path is not None)
 
+    changes = [shared.model.change, shared.clip.change]
+    shared.empty(changes, outputs)
+    gr.on(changes, lambda: offer(None), None, download, show_progress="hidden", api_visibility="private")
     answered.then(offer, download, download, show_progress="hidden", api_visibility="private")

@@ -36,5 +36,6 @@ def add_comparison(shared: Shared, page: gr.Blocks):
         model = shared.models[title]
         return list(show_comparison(lambda: model.comparison, [*chosen, *paths], told(progress, "listening")))
 
-    inputs = [ticked, with_clip, shared.clip, dropped]
-    shared.tie([button.click], compare, inputs, [notice, over_time, table, nearest], show_progress_on=over_time)
+    inputs, outputs = [ticked, with_clip, shared.clip, dropped], [notice, over_time, table, nearest]
+    shared.tie([button.click], compare, inputs, outputs, show_progress_on=over_time)
+    shared.empty([shared.model.change], outputs)

@@ -75,6 +75,8 @@ def add_hiding(shared: Shared, page: gr.Blocks):
     inputs = [shared.clip, shared.second, strategy, share, seed, editor]
     outputs = [notice, *pictures, *sounds, facts, ranks, place, state, where, table]
     shared.tie([button.click, page.load], hide, inputs, outputs, show_progress_on=pictures)
+    changes = [shared.model.change, shared.clip.change, shared.second.change]
+    shared.empty(changes, [each for each in outputs if each is not place])
 
     def offer(title: str, path, second, strategy) -> list:
         is_painted = strategy == PAINTED
@@ -83,7 +85,7 @@ def add_hiding(shared: Shared, page: gr.Blocks):
         return ["", gr.update(visible=is_painted, value=drawn)]
 
     # Whatever decides which patches there are to paint on.
-    events = [strategy.input, shared.model.change, shared.clip.change, shared.second.change]
+    events = [strategy.input, *changes]
     shared.tie(events, offer, [shared.clip, shared.second, strategy], [notice, editor])
 
     def turn(shown: Shown | None, number) -> list:

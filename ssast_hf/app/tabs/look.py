@@ -26,6 +26,7 @@ def add_attention(shared: Shared, page: gr.Blocks):
         return list(show_attention(shared.models[title].embedder, path, begin or 0, int(layer), number, second, mel))
 
     inputs = [shared.clip, shared.second, layer, head, second, mel]
+    shared.empty([shared.model.change, shared.clip.change, shared.second.change], [notice, image])
     shared.tie([button.click, layer.release, head.input, second.release, mel.release], show, inputs, [notice, image])
 
     def click(title: str, path, begin, layer, head, event: gr.SelectData) -> list:

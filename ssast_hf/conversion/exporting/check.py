@@ -45,7 +45,7 @@ def compare(graph: Graph, path: Path, report: Report):
             if name not in COUNTED:
                 report.add_difference(name, difference_of(found[name], value.numpy()))
     inputs = graph.example(1, config.max_length)
-    report.seconds["PyTorch"] = seconds_of(lambda: graph(**inputs))
+    report.seconds["PyTorch in float32"] = seconds_of(lambda: graph(**inputs))
     report.seconds["onnxruntime"] = seconds_of(lambda: run(session, inputs))
 
 

@@ -63,9 +63,10 @@ class FilterBanks(nn.Module):
             padding = features.new_full((1, numbers.pad_to, features.shape[2]), numbers.padding_value)
             length = numbers.pad_to if numbers.cut_to is not None else torch.sym_max(count, numbers.pad_to)
             features = torch.cat((features, padding.expand(features.shape[0], -1, -1)), dim=1)[:, :length]
-            if mask is not None:
+            if mask is not None:  # padding that the model was trained on counts
                 nothing = mask.new_zeros(1, numbers.pad_to).expand(mask.shape[0], -1)
                 mask = torch.cat((mask, nothing), dim=1)[:, :length]
+                mask = torch.where(torch.arange(length, device=mask.device) < numbers.pad_to, 1, mask)
         return (features - numbers.mean) / (2 * numbers.std), mask
 
     def log_mel(self, frames: torch.Tensor) -> torch.Tensor:

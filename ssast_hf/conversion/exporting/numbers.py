@@ -54,17 +54,14 @@ class Preprocessing:
         return (num_frames - 1) * self.frame_shift + self.frame_length
 
 
-def preprocessing_of(
-    extractor: SSASTFeatureExtractor, config: SSASTConfig, has_head: bool, has_mask: bool
-) -> Preprocessing:
+def preprocessing_of(extractor: SSASTFeatureExtractor, config: SSASTConfig, has_head: bool) -> Preprocessing:
     """
     Clips of a model with a head are padded and cut as it was trained; not padded if that was with an attention mask,
     which leaves padding out again. Those of an encoder alone are of any length, as in [`Embedder`].
     """
     length = extractor.num_samples(1)
     shift = extractor.num_samples(2) - length
-    leaves_out = has_mask or extractor.return_attention_mask
-    is_padded = has_head and extractor.padding == "max_length" and not leaves_out
+    is_padded = has_head and extractor.padding == "max_length" and not extractor.return_attention_mask
     cut_to = extractor.max_length if has_head and extractor.truncation else None
     # What is not normalised is (x - 0) / (2 * 0.5).
     mean, std = (extractor.mean, extractor.std) if extractor.do_normalize else (0.0, 0.5)

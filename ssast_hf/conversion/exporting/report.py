@@ -36,6 +36,8 @@ class Report:
         self.seconds: dict[str, float] = {}
         self.clips: dict[str, bool] = {}  # whether the best labels are the same
         self.flips: list[str] = []  # the clips where more than rounding made them differ
+        # The largest accepted difference of outputs on clips.
+        self.clip_tolerance = CLIP_TOLERANCE if waveform_input else TOLERANCE
 
     def add_difference(self, name: str, difference: float):
         """Of an output, in one of the batches."""
@@ -53,7 +55,7 @@ class Report:
         """Logits (..., num_labels) in PyTorch and in onnxruntime, of a bundled clip."""
         self.clips[name] = bool((expected.argmax(axis=-1) == found.argmax(axis=-1)).all())
         chosen = np.take_along_axis(expected, found.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-        if (expected.max(axis=-1) - chosen > 2 * TOLERANCE).any():
+        if (expected.max(axis=-1) - chosen > 2 * self.clip_tolerance).any():
             self.flips.append(name)
 
     @property
@@ -66,7 +68,7 @@ class Report:
         """ConversionError if anything is not finite, or in float32 differs by more than rounding."""
         for differences, tolerance, where in (
             (self.differences, TOLERANCE, ""),
-            (self.clip_differences, CLIP_TOLERANCE if self.waveform_input else TOLERANCE, " on bundled clips"),
+            (self.clip_differences, self.clip_tolerance, " on bundled clips"),
         ):
             for name, difference in differences.items():
                 if not math.isfinite(difference):
@@ -85,7 +87,10 @@ class Report:
                 f"{FILTER_BANK_TOLERANCE:.0e}; nothing was written."
             )
         if self.flips and self.dtype == "float32":
-            raise ConversionError(f"The best label of {self.flips[0]} is not PyTorch's; nothing was written.")
+            raise ConversionError(
+                f"The best label of {self.flips[0]} is not PyTorch's, in onnxruntime {version('onnxruntime')}; "
+                "nothing was written. Update it, or choose another --opset."
+            )
 
     def lines(self) -> list[str]:
         """For the terminal."""

@@ -62,7 +62,8 @@ def export_onnx(
     Args:
         model_dir (`str` or `Path`): A folder of any class of this package.
         output_dir (`str` or `Path`): The folder to write.
-        attention_mask (`bool`, defaults to `False`): Whether padding can be told from audio.
+        attention_mask (`bool`, defaults to `False`): Whether padding can be told from audio. What the filter banks
+            pad as in training, of a model that was trained without a mask, counts as audio, as it did there.
         waveform_input (`bool`, defaults to `False`): Whether the graph computes the filter banks. Those of a model
             with a head are padded and cut as its feature extractor does; of an encoder, they are of any length.
         dtype (`str`, defaults to `"float32"`): Or `"float16"`; or `"int8"`, linear layers that onnxruntime quantises,
@@ -89,7 +90,7 @@ def export_onnx(
     check_no_model(output_dir)
     model, extractor = load(model_dir)
     has_head = isinstance(model, SSASTHeadModel)
-    numbers = preprocessing_of(extractor, model.config, has_head, attention_mask)
+    numbers = preprocessing_of(extractor, model.config, has_head)
     graph = Graph(model, FilterBanks(numbers) if waveform_input else None, attention_mask).eval()
     written = graph
     if dtype == "float16":  # but for the filter banks

@@ -111,6 +111,9 @@ def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settin
         more["shares"] = [float(share) for share in targets.mean(axis=0)]
         # What a ranking by chance comes to.
         more["chance"] = float(np.mean([targets[fold.test].mean() for fold in folds]))
+    else:
+        tested = targets[np.concatenate([fold.test for fold in folds])]
+        more["most_frequent"] = float(np.bincount(tested).max() / len(tested))
     return more | {
         "task": settings["task"],
         "sources": [part.source for part in parts],

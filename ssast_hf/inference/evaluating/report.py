@@ -58,7 +58,10 @@ def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -
 def head(command: str, facts: dict, versions: dict[str, str]) -> list[str]:
     """The first lines of the report: what was compared on."""
     count = len(facts["classes"])
-    chance = f"mean average precision {facts['chance']:.3f}" if "chance" in facts else f"{1 / count:.3f}"
+    if "chance" in facts:
+        chance = f"mean average precision {facts['chance']:.3f}"
+    else:
+        chance = f"{1 / count:.3f}; who always says the most frequent class is right in {facts['most_frequent']:.3f}"
     return [
         "# Evaluation of frozen encoders",
         "",

@@ -15,6 +15,9 @@ LABEL_KINDS = {
     "frames": "events",
 }
 
+# Those whose labels have names.
+NAMED = ("classification", "multilabel", "speaker")
+
 
 @dataclass
 class LabelledArguments:
@@ -61,6 +64,8 @@ def contradiction(data: LabelledArguments, task: str) -> str | None:
         return "--fold_column says what is tested on; leave out --validation_data, --test_data and --trials"
     if data.folds is not None and data.fold_column is None:
         return "--folds needs --fold_column"
+    if data.label_csv is not None and task not in NAMED:
+        return f"--label_csv names classes, of --task {', '.join(NAMED)}"
     if data.trials is not None and (task != "speaker" or data.test_data):
         return "--trials is for --task speaker, and takes the place of --test_data"
     return None

@@ -27,6 +27,7 @@ WIDE_LEARNING_RATE = 1e-4
 # A mask is drawn in pretraining alone, and the number that is stored may not fit to other lengths.
 WITHOUT_MASK = {"num_masked_patches": None}
 GEOMETRY = ("max_length", "frequency_stride", "time_stride")
+OF_HEADS = ("pooling_mode", "use_weighted_layer_sum", "classifier_proj_size")
 # How tensors begin that belong to the classes; the rest of a head is for any.
 OF_CLASSES = {
     "SSASTForAudioClassification": "classifier.dense.",
@@ -79,13 +80,8 @@ def make_model(
         task ([`Task`]): What for.
         is_again (`bool`, defaults to `False`): Whether what is new was told before.
     """
-    fields = task.fields() | given(arguments, MARGIN)
-    fields |= {
-        "pooling_mode": arguments.pooling_mode or config.pooling_mode,
-        "use_weighted_layer_sum": arguments.use_weighted_layer_sum or config.use_weighted_layer_sum,
-        "classifier_proj_size": arguments.classifier_proj_size or config.classifier_proj_size,
-    }
-    if leaves_as_stock(task, fields["pooling_mode"]):
+    fields = task.fields() | given(arguments, MARGIN + OF_HEADS)
+    if leaves_as_stock(task, fields.get("pooling_mode", config.pooling_mode)):
         fields["classifier_layer_norm_eps"] = config.layer_norm_eps  # stock AST has one for both
     attention = {} if arguments.attn_implementation is None else {"attn_implementation": arguments.attn_implementation}
     geometry = given(arguments, GEOMETRY)

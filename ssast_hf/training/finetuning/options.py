@@ -36,8 +36,8 @@ class TaskArguments:
         "mean)",
         choices=["mean", "cls", "attentive", "statistics"],
     )
-    use_weighted_layer_sum: bool = option("let the head see a weighted sum of all layers", False)
-    classifier_proj_size: int | None = option("project to this width before pooling (default: not at all)")
+    use_weighted_layer_sum: bool | None = option("let the head see a weighted sum of layers (default: the model's)")
+    classifier_proj_size: int | None = option("project to this width before pooling (default: the model's; none)")
     loss: str = option(
         "of classification: cross_entropy, or binary_cross_entropy, a yes or no for each class",
         "cross_entropy",
@@ -96,7 +96,7 @@ def check_options(
         parser.error("--model_name_or_path and --train_data are required")
     if text := contradiction(data, task.task):
         parser.error(text)
-    for name, values in {"max_bad_fraction": data, "mixup": arguments}.items():
+    for name, values in {"max_bad_fraction": data, "mixup": arguments, "label_smoothing_factor": arguments}.items():
         if not 0 <= getattr(values, name) <= 1:
             parser.error(f"--{name} is a share from 0 to 1, got {getattr(values, name):g}")
     for name in ("head_lr_factor", "layer_decay", "lr_step_decay", "learning_rate", "max_minutes"):
@@ -115,8 +115,9 @@ def check_options(
     }.items():
         if getattr(arguments, name) < least:
             parser.error(f"--{name} must be at least {least}, got {getattr(arguments, name)}")
-    if task.lora_rank is not None and task.lora_rank < 1:
-        parser.error(f"--lora_rank must be at least 1, got {task.lora_rank}")
+    for name in ("lora_rank", "classifier_proj_size"):
+        if (value := getattr(task, name)) is not None and value < 1:
+            parser.error(f"--{name} must be at least 1, got {value}")
     if task.std is not None and not task.std > 0:
         parser.error(f"--std must be above 0, got {task.std:g}")
     check_data(parser, task, data, arguments)
@@ -145,8 +146,12 @@ def check_training(parser, task: TaskArguments, arguments: FinetuningArguments):
     for name in MARGIN:
         if getattr(task, name) is not None and task.task != "speaker":
             parser.error(f"--{name} is for --task speaker")
-    if task.task == "frames" and arguments.noise_and_roll:
-        parser.error("--noise_and_roll moves the sound away from its events; leave it out with --task frames")
+    if task.task in ("ctc", "frames") and arguments.noise_and_roll:
+        parser.error(f"--noise_and_roll moves sounds to where others were; leave it out with --task {task.task}")
+    if task.task in ("ctc", "frames") and task.pooling_mode is not None:
+        parser.error(f"--pooling_mode is for heads that pool; that of --task {task.task} hears every time step")
+    if task.freeze_encoder and arguments.layer_decay != 1:
+        parser.error("--layer_decay is of the encoder's layers, which --freeze_encoder leaves as they are")
     if task.lora_rank is not None and (task.freeze_encoder or task.init_from_scratch or task.use_weighted_layer_sum):
         parser.error("--lora_rank adds to a trained encoder that stays as it is: leave out --freeze_encoder, "
                      "--init_from_scratch and --use_weighted_layer_sum")  # fmt: skip

@@ -102,13 +102,23 @@ RECIPES = {
         rate_of_frames=5e-5,
     ),
 }
-# What is asked for -> what a recipe then does not set, since both are about the same.
+# What is asked for -> what a recipe then does not set, since the two do not go together.
 RIVALS = {
     "lr_scheduler_type": ("lr_step_decay",),
     "lr_step_decay": ("lr_scheduler_type",),
     "num_train_epochs": ("max_steps",),
     "max_steps": ("num_train_epochs", "average_last_epochs"),
     "max_minutes": ("average_last_epochs",),
+    "lora_rank": ("use_weighted_layer_sum",),
+}
+# The same for tasks: what recipes set that a task does not know.
+OF_CLASSES = ("loss", "mixup", "pooling_mode")
+UNKNOWN = {
+    "multilabel": ("loss",),
+    "regression": ("loss",),
+    "speaker": ("loss", "mixup"),
+    "ctc": (*OF_CLASSES, "noise_and_roll"),
+    "frames": (*OF_CLASSES, "noise_and_roll"),
 }
 # Steps between patches, in mel bins and frames, by the patches; those of all recipes.
 STRIDES = {(16, 16): (10, 10), (128, 2): (128, 1)}
@@ -135,13 +145,20 @@ def with_recipe(argv: list[str]) -> list[str]:
 
 def options_beside(name: str, argv: list[str]) -> dict:
     """The options of a recipe but for those that contradict a command line; others may be there, too, and win."""
-    ousted = {rival for option in asked_in(argv) for rival in RIVALS.get(option, ())}
+    asked = asked_in(argv)
+    ousted = {rival for option in asked for rival in RIVALS.get(option, ())}
+    ousted |= {*UNKNOWN.get(asked.get("task", ""), ())}
     return {option: value for option, value in RECIPES[name].options.items() if option not in ousted}
 
 
-def asked_in(argv: list[str]) -> set[str]:
-    """Names of the options in a command line."""
-    return {word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
+def asked_in(argv: list[str]) -> dict[str, str]:
+    """The options in a command line, by their names."""
+    asked = {}
+    for i, word in enumerate(argv):
+        if word.startswith("--"):
+            name, has_value, value = word[2:].partition("=")
+            asked[name.replace("-", "_")] = value if has_value else next(iter(argv[i + 1 :]), "")
+    return asked
 
 
 def apply_to_model(task_arguments, config: Any, argv: list[str]) -> float | None:

@@ -10,6 +10,7 @@ import torch
 from command import weights
 from datasets import Dataset
 from finetune_command import options, results_in, table
+from safetensors.torch import load_file
 from transformers import (
     ASTForAudioClassification,
     AutoFeatureExtractor,
@@ -187,6 +188,12 @@ def test_other_labels(model_dir, sounds, tmp_path, columns, labels, changes, nam
     report = (tmp_path / "out" / "report.md").read_text()
     assert "## The worst mistakes\n\n| recording |" in report
     assert ("## Classes" in report) == (changes["task"] != "regression")
+    encoder, trained = (
+        {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if ".layer." in name}
+        for folder in (model_dir, tmp_path / "out")
+    )
+    stays = [torch.equal(tensor, trained[name]) for name, tensor in encoder.items() if "key.bias" not in name]
+    assert all(stays) if "freeze_encoder" in changes else not any(stays)
 
 
 @pytest.mark.parametrize(

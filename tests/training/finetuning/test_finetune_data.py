@@ -83,6 +83,24 @@ def test_no_speaker_is_in_two_parts_and_one_fold_is_asked_for(model_dir, sounds,
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_smoothing_factor": 1.5}, "--label_smoothing_factor is a share from 0 to 1, got 1.5"),
+        ({"classifier_proj_size": 0}, "--classifier_proj_size must be at least 1, got 0"),
+        ({"task": "ctc", "noise_and_roll": True}, "leave it out with --task ctc"),
+        ({"task": "frames", "pooling_mode": "mean"}, "that of --task frames hears every time step"),
+        ({"freeze_encoder": True, "layer_decay": 0.5}, "which --freeze_encoder leaves as they are"),
+        ({"task": "regression", "label_csv": "labels.csv"}, "--label_csv names classes"),
+    ],
+    ids=str,
+)
+def test_options_that_do_nothing_are_refused(model_dir, sounds, tmp_path, capsys, changes, message):
+    with pytest.raises(SystemExit):
+        main(options(model_dir, sounds, tmp_path / "out", **changes))
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("recipe", "changes", "rate", "chosen"),
     [
         ("esc50", {"fold_column": "fold"}, "0.0001", "the mean accuracy over the folds that are tested on is best"),

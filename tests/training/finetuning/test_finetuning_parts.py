@@ -36,7 +36,7 @@ from ssast_hf.training.finetuning.model import make_model
 from ssast_hf.training.finetuning.one_split import steps_apart
 from ssast_hf.training.finetuning.options import FinetuningArguments, TaskArguments
 from ssast_hf.training.finetuning.rates import parameter_groups, step_schedule
-from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, with_recipe
+from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, apply_to_model, with_recipe
 from ssast_hf.training.finetuning.report import how_chosen
 from ssast_hf.training.finetuning.sameness import check_same_data, data_of
 from ssast_hf.training.finetuning.tasks import Classification, Frames, Multilabel, Regression, Speaker, Transcription
@@ -263,9 +263,32 @@ def test_recipes_name_options_and_others_win():
         (["superb", "--lr-step-decay=0.5"], "--lr_scheduler_type"),
         (["superb", "--num_train_epochs", "3"], "--max_steps"),
         (["audioset", "--max_steps", "3"], "--average_last_epochs"),
+        (["superb", "--lora_rank", "8"], "--use_weighted_layer_sum"),
+        (["speechcommands", "--task", "multilabel"], "--loss"),
+        (["speechcommands", "--task=frames"], "--mixup"),
+        (["esc50", "--task", "ctc"], "--noise_and_roll"),
     ):
         assert ousted in with_recipe(["--recipe", asked[0]])
         assert ousted not in with_recipe(["--recipe", *asked])
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "argv", "strides", "rate"),
+    [
+        (16, [], (10, 10), None),
+        ([128, 2], [], (128, 1), 5e-5),
+        ([128, 2], ["--learning_rate", "1"], (128, 1), None),
+        (16, ["--time_stride", "16"], (10, 16), None),
+        (8, [], (None, None), None),
+    ],
+    ids=str,
+)
+def test_recipes_set_strides_and_the_rate_of_frames(patch_size, argv, strides, rate):
+    arguments = TaskArguments(recipe="superb")
+    if argv[:1] == ["--time_stride"]:
+        arguments.time_stride = int(argv[1])
+    assert apply_to_model(arguments, SSASTConfig(patch_size=patch_size, num_masked_patches=20), argv) == rate
+    assert (arguments.frequency_stride, arguments.time_stride) == strides
 
 
 def test_recipes_are_the_released_scripts():

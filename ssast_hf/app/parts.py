@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -46,9 +47,15 @@ class Shared:
             **options,
         )
 
-    def empty(self, events: list, outputs: list):
-        """On any of these events, take away what was said of another clip or by another model."""
-        gr.on(events, lambda: [None] * len(outputs), None, outputs, show_progress="hidden", api_visibility="private")
+    def empty(self, outputs: list):
+        """Take away what another model said; returns the event."""
+        nothing = [None] * len(outputs)
+        return gr.on(self.model.change, lambda: nothing, None, outputs, show_progress="hidden", **ONE_AT_A_TIME)
+
+
+def whose(title: str, path) -> str:
+    """How an answer begins: by which model, and of which recording, since another one may have been chosen since."""
+    return f"*{title}, {Path(path).name}:* "
 
 
 def picture(label: str, **options) -> gr.Image:

@@ -1,6 +1,7 @@
 """The page itself: what it is wired to, and what people do with it, in a browser."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,7 +84,7 @@ def clear(page):
 def hidden(page) -> int:
     """How many patches the page says were hidden."""
     said = page.get_by_text("patches were hidden").inner_text()
-    return int(said.split()[0])
+    return int(re.search(r"(\d+) of \d+ patches", said)[1])
 
 
 def test_page_answers_the_question_that_a_space_is_asked(address):
@@ -278,6 +279,19 @@ def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
     press(opened, "Ask")
     shows(opened, "text.wav is no readable audio file")
     expect(opened.locator("#csv")).to_be_disabled()
+
+
+def test_answers_say_whose_they_are(opened):
+    """So that those of another clip or model are not taken for those of the one that is chosen now."""
+    shows(opened, "nano, rooster_16k_mono.flac:")
+    choose(opened, 1)
+    turn_to(opened, "Classify")
+    press(opened, "Ask")
+    shows(opened, "animals, rooster_16k_mono.flac:")
+    expect(opened.locator("#csv")).to_be_enabled()
+    choose(opened, 1)  # which has no such answers yet
+    expect(opened.locator("#csv")).to_be_disabled()
+    expect(opened.get_by_text(" answers for ")).to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from ..answering import show_answers
-from ..parts import PROGRESS, Shared, picture, told
+from ..parts import PROGRESS, Shared, picture, told, whose
 
 
 HEADERS = ["from", "to", "label", "score"]
@@ -33,7 +33,7 @@ def add_answers(shared: Shared, page: gr.Blocks):
             earlier.unlink()
         file = Path(scratch.name, f"{Path(path).stem}.csv")
         file.write_text(text, encoding="utf-8")
-        return [sentence, drawn, rows, str(file)]
+        return [whose(title, path) + sentence, drawn, rows, str(file)]
 
     outputs = [notice, image, table, download]
     answered = shared.tie([button.click], respond, [shared.clip], outputs, show_progress_on=image)
@@ -41,7 +41,5 @@ def add_answers(shared: Shared, page: gr.Blocks):
     def offer(path: str | None):
         return gr.update(interactive=path is not None)
 
-    changes = [shared.model.change, shared.clip.change]
-    shared.empty(changes, outputs)
-    gr.on(changes, lambda: offer(None), None, download, show_progress="hidden", api_visibility="private")
-    answered.then(offer, download, download, show_progress="hidden", api_visibility="private")
+    for event in (answered, shared.empty(outputs)):
+        event.then(offer, download, download, show_progress="hidden", api_visibility="private")

@@ -38,4 +38,4 @@ def add_comparison(shared: Shared, page: gr.Blocks):
 
     inputs, outputs = [ticked, with_clip, shared.clip, dropped], [notice, over_time, table, nearest]
     shared.tie([button.click], compare, inputs, outputs, show_progress_on=over_time)
-    shared.empty([shared.model.change], outputs)
+    shared.empty(outputs)

@@ -4,7 +4,7 @@ import gradio as gr
 import numpy as np
 
 from ..hiding import CLUSTER, PAINTED, STRATEGIES
-from ..parts import NARROW, ONE_AT_A_TIME, Shared, picture, sound
+from ..parts import NARROW, ONE_AT_A_TIME, Shared, picture, sound, whose
 from ..pictures import CANVAS
 from ..showing import Shown, canvas_of, number_at, show_guess, show_place
 
@@ -70,13 +70,13 @@ def add_hiding(shared: Shared, page: gr.Blocks):
             paint_of(drawn),
         )
         chosen = gr.update(maximum=max(shown.num_hidden, 2), value=1)
-        return [shown.notice, *shown.pictures, *shown.sounds, shown.facts, shown.ranks, chosen, shown, *at(shown, 1)]
+        facts = whose(title, path) + shown.facts
+        return [shown.notice, *shown.pictures, *shown.sounds, facts, shown.ranks, chosen, shown, *at(shown, 1)]
 
     inputs = [shared.clip, shared.second, strategy, share, seed, editor]
     outputs = [notice, *pictures, *sounds, facts, ranks, place, state, where, table]
     shared.tie([button.click, page.load], hide, inputs, outputs, show_progress_on=pictures)
-    changes = [shared.model.change, shared.clip.change, shared.second.change]
-    shared.empty(changes, [each for each in outputs if each is not place])
+    shared.empty([each for each in outputs if each is not place])
 
     def offer(title: str, path, second, strategy) -> list:
         is_painted = strategy == PAINTED
@@ -85,7 +85,7 @@ def add_hiding(shared: Shared, page: gr.Blocks):
         return ["", gr.update(visible=is_painted, value=drawn)]
 
     # Whatever decides which patches there are to paint on.
-    events = [strategy.input, *changes]
+    events = [strategy.input, shared.model.change, shared.clip.change, shared.second.change]
     shared.tie(events, offer, [shared.clip, shared.second, strategy], [notice, editor])
 
     def turn(shown: Shown | None, number) -> list:

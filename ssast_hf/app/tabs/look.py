@@ -3,7 +3,7 @@
 import gradio as gr
 
 from ..models import LOOK
-from ..parts import NARROW, Shared, picture
+from ..parts import NARROW, Shared, picture, whose
 from ..showing import attended_place, show_attention
 from ..sounds import frame_shift
 
@@ -23,10 +23,12 @@ def add_attention(shared: Shared, page: gr.Blocks):
 
     def show(title: str, path, begin, layer, head, second, mel) -> list:
         number = None if head == ALL_HEADS else int(head)
-        return list(show_attention(shared.models[title].embedder, path, begin or 0, int(layer), number, second, mel))
+        embedder = shared.models[title].embedder
+        sentence, drawn = show_attention(embedder, path, begin or 0, int(layer), number, second, mel)
+        return [whose(title, path) + sentence, drawn]
 
     inputs = [shared.clip, shared.second, layer, head, second, mel]
-    shared.empty([shared.model.change, shared.clip.change, shared.second.change], [notice, image])
+    shared.empty([notice, image])
     shared.tie([button.click, layer.release, head.input, second.release, mel.release], show, inputs, [notice, image])
 
     def click(title: str, path, begin, layer, head, event: gr.SelectData) -> list:

@@ -29,7 +29,9 @@ def add_attention(shared: Shared, page: gr.Blocks):
 
     inputs = [shared.clip, shared.second, layer, head, second, mel]
     shared.empty([notice, image])
-    shared.tie([button.click, layer.release, head.input, second.release, mel.release], show, inputs, [notice, image])
+    events = [button.click, layer.release, head.input, second.release, mel.release]
+    # What is moved while the picture before is being drawn counts, too.
+    shared.tie(events, show, inputs, [notice, image], trigger_mode="always_last")
 
     def click(title: str, path, begin, layer, head, event: gr.SelectData) -> list:
         place = attended_place(shared.models[title].embedder, path, begin or 0, event.index)

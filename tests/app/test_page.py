@@ -121,6 +121,7 @@ def test_each_tab_once(page, address):
     assert {name.split("/")[2] for name in names if name.startswith("http")} == {address.split("/")[2]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", HEADS)
 def test_tab_of_every_head(opened, title):
     complaints = complaints_of(opened)
@@ -132,6 +133,7 @@ def test_tab_of_every_head(opened, title):
     assert complaints == []
 
 
+@pytest.mark.slow
 def test_tab_that_is_open_stays_open_if_the_model_has_it(opened):
     tabs = opened.get_by_role("tab").filter(visible=True)
     selected = opened.get_by_role("tab", selected=True)
@@ -154,6 +156,7 @@ def test_model_with_code_of_its_own_says_what_would_run(opened):
     expect(tabs).to_have_text(["Embed and compare", "Events", "Look inside"])
 
 
+@pytest.mark.slow
 def test_clips_and_hiding_by_the_keyboard(opened):
     """Every setting of the first tab, each reached by Tab alone."""
     first = picture(opened, "ranks").get_attribute("src")
@@ -179,6 +182,7 @@ def test_clips_and_hiding_by_the_keyboard(opened):
     expect(picture(opened, "place")).not_to_have_attribute("src", place)
 
 
+@pytest.mark.slow
 def test_other_tabs_by_the_keyboard(opened):
     reach(opened, opened.get_by_role("tab", name="Embed and compare"))
     opened.keyboard.press("Enter")
@@ -208,6 +212,7 @@ def test_other_tabs_by_the_keyboard(opened):
         expect(picture(opened, "attention")).not_to_have_attribute("src", before)
 
 
+@pytest.mark.slow
 def test_what_is_painted_is_hidden(opened):
     by_share = hidden(opened)
     opened.get_by_label("painted by hand").check()
@@ -225,6 +230,7 @@ def test_what_is_painted_is_hidden(opened):
     assert 0 < hidden(opened) < by_share / 2
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_heard(opened):
     before = picture(opened, "ranks").get_attribute("src")
     clear(opened)
@@ -238,6 +244,7 @@ def test_what_is_recorded_is_heard(opened):
     shows(opened, GUESSED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "samples", "rate", "answer"),
     [
@@ -266,6 +273,7 @@ def test_whatever_is_dropped_gets_an_answer_in_words(opened, tmp_path, name, sam
     shows(opened, answer)
 
 
+@pytest.mark.slow
 def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
     choose(opened, 1)
     turn_to(opened, "Classify")
@@ -281,6 +289,7 @@ def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
     expect(opened.locator("#csv")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_answers_say_whose_they_are(opened):
     """So that those of another clip or model are not taken for those of the one that is chosen now."""
     shows(opened, "nano, rooster_16k_mono.flac:")
@@ -294,6 +303,7 @@ def test_answers_say_whose_they_are(opened):
     expect(opened.get_by_text(" answers for ")).to_have_count(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_page_fits_a_phone(page, address, scheme):
     page.set_viewport_size({"width": 400, "height": 800})

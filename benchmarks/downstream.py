@@ -398,44 +398,43 @@ def texts(study, data, tables, options):
     rows = rows_of(data, "digits")
     takes = sorted({row["take"] for row in rows}, key=int)
     of_test, of_validation = takes[:8], takes[8:12]
-    parts = (("train", takes[12:], 600), ("validation", of_validation, 60), ("test", of_test, 120))
-    columns = ["path", "text"]
-    others = []
-    made = {}
-    for i, (part, of_part, count) in enumerate(parts):
-        chosen = [row for row in rows if row["take"] in of_part]
-        made[part] = digit_strings(chosen, tables / f"digits-{part}", count // options.divide, i)
-        if part != "train":
-            others += [f"--{part}_data", write(tables / f"digits-{part}.csv", made[part], columns)]
-    for labels in options.labels:
-        for seed in range(options.seeds):
-            name = "digits-train.csv" if labels == ALL else f"digits-train-{labels}-{seed}.csv"
-            source = write(tables / name, few_recordings(made["train"], "text", labels, seed), columns)
-            for way in options.ways:
-                given = ["--task", "ctc", "--metric_for_best_model", "character_error_rate"]
-                given += ["--train_data", source, *others, *WAYS[way], *options.length]
-                study.ask("digit strings", way, labels, seed, "character_error_rate", given, options.frame_model)
+    of_parts = (("train", takes[12:], 600), ("validation", of_validation, 60), ("test", of_test, 120))
+    parts = [(part, [row for row in rows if row["take"] in of_part], count) for part, of_part, count in of_parts]
+    for labels, seed, data_options in drawn("digits", parts, digit_strings, ["path", "text"], tables, options):
+        for way in options.ways:
+            given = ["--task", "ctc", "--metric_for_best_model", "character_error_rate", *data_options]
+            given += [*WAYS[way], *options.length]
+            study.ask("digit strings", way, labels, seed, "character_error_rate", given, options.frame_model)
 
 
 def events(study, data, tables, options):
-    rows = rows_of(data, "esc10")
-    train, validation, test = parts_by(rows, "fold", "1", "2")
-    others = []
+    train, validation, test = parts_by(rows_of(data, "esc10"), "fold", "1", "2")
     parts = (("train", train, 300), ("validation", validation, 60), ("test", test, 100))
     columns = ["path", "onset", "offset", "event_label"]
-    made = {}
-    for i, (part, chosen, count) in enumerate(parts):
-        made[part] = scenes(chosen, tables / f"scenes-{part}", count // options.divide, i)
-        if part != "train":
-            others += [f"--{part}_data", write(tables / f"scenes-{part}.csv", made[part], columns)]
+    for labels, seed, data_options in drawn("scenes", parts, scenes, columns, tables, options):
+        for way in options.ways:
+            given = ["--task", "frames", "--min_per_class", "0", *data_options, *WAYS[way], *options.length]
+            study.ask("events", way, labels, seed, "segment_f1", given)
+
+
+def drawn(name: str, parts, make, columns: list[str], tables: Path, options):
+    """
+    Recordings that are made of those of each part, so many, and tables of them. Yields a number of labels, a draw, and
+    the options of the data with as many labels; the last column has these.
+    """
+    made = {
+        part: make(chosen, tables / f"{name}-{part}", count // options.divide, seed)
+        for seed, (part, chosen, count) in enumerate(parts)
+    }
+    held_out = []
+    for part in ("validation", "test"):
+        held_out += [f"--{part}_data", write(tables / f"{name}-{part}.csv", made[part], columns)]
     for labels in options.labels:
         for seed in range(options.seeds):
-            name = "scenes-train.csv" if labels == ALL else f"scenes-train-{labels}-{seed}.csv"
-            source = write(tables / name, few_recordings(made["train"], "event_label", labels, seed), columns)
-            for way in options.ways:
-                given = ["--task", "frames", "--min_per_class", "0", "--train_data", source, *others, *WAYS[way]]
-                given += options.length
-                study.ask("events", way, labels, seed, "segment_f1", given)
+            of_draw = "" if labels == ALL else f"-{labels}-{seed}"
+            rows = few_recordings(made["train"], columns[-1], labels, seed)
+            source = write(tables / f"{name}-train{of_draw}.csv", rows, columns)
+            yield labels, seed, ["--train_data", source, *held_out]
 
 
 STUDIES = {"sounds": sounds, "digits": digits, "speakers": speakers, "texts": texts, "events": events, "heads": heads}

@@ -122,7 +122,7 @@ def draw(page: Page, address: str, folder: Path, recording: Path):
         open_page(page, address, size, scheme)
         save(page, folder / name, height=size[1])
     open_page(page, address, WIDE)
-    choose(page, 1)
+    choose(page, "eight-sounds")
     page.get_by_label("Clear").first.click()
     page.locator("input[type=file][accept*=audio]").set_input_files(recording)
     shows(page, "1:12")

@@ -59,10 +59,6 @@ def turn_to(page: Page, title: str):
     page.get_by_role("tab", name=title).click()
 
 
-def choose(page: Page, number: int):
-    """Another model of the page of `ssast-hf app`, by the keyboard: so many further down the list, or up."""
-    page.get_by_label("Model").focus()
-    page.locator("ul[role=listbox] li.active").wait_for()
-    for _ in range(abs(number)):
-        page.keyboard.press("ArrowDown" if number > 0 else "ArrowUp")
-    page.keyboard.press("Enter")
+def choose(page: Page, title: str):
+    """Another model of the page of `ssast-hf app`."""
+    page.get_by_role("radio", name=title, exact=True).check()

@@ -56,8 +56,8 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
         gr.Markdown(f"# {TITLE}\n{INTRODUCTION}")
         with gr.Row():
             with gr.Column(min_width=NARROW):
-                model = gr.Dropdown(list(models), value=first, label="Model", visible=len(models) > 1)
-                picked = gr.Dropdown(list(clips), value=QUESTION, label="Pick a clip")
+                model = gr.Radio(list(models), value=first, label="Model", visible=len(models) > 1)
+                picked = gr.Radio(list(clips), value=QUESTION, label="Pick a clip")
                 second = gr.Number(
                     0, minimum=0, step=0.5, label="From second", info="of recordings longer than the model's window"
                 )
@@ -105,6 +105,8 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
         all_tabs.select(remember, None, opened, **private)
         model.change(choose, [model, opened], [notice, opened, all_tabs, *tabs.values()], **private)
         picked.input(lambda title: (clips[title], 0), picked, [clip, second], **private)
+        # So that it can be picked again.
+        gr.on([clip.upload, clip.stop_recording, clip.clear], lambda: None, None, picked, **private)
 
         def asked() -> dict:
             return ask(models)

@@ -81,6 +81,10 @@ def clear(page):
     expect(page.get_by_label("Clear")).to_have_count(0)
 
 
+def radio(page, name: str):
+    return page.get_by_role("radio", name=name, exact=True)
+
+
 def hidden(page) -> int:
     """How many patches the page says were hidden."""
     said = page.get_by_text("patches were hidden").inner_text()
@@ -106,7 +110,7 @@ def test_each_tab_once(page, address):
     turn_to(page, "Look inside")
     press(page, "Look")
     shows(page, "gives ")
-    choose(page, 1)  # it has a head, and none of pretraining
+    choose(page, "animals")  # it has a head, and none of pretraining
     turn_to(page, "Classify")
     press(page, "Ask")
     shows(page, "2 answers for 1.8 s.")
@@ -125,7 +129,7 @@ def test_each_tab_once(page, address):
 @pytest.mark.parametrize("title", HEADS)
 def test_tab_of_every_head(opened, title):
     complaints = complaints_of(opened)
-    choose(opened, 2 + list(HEADS).index(title))
+    choose(opened, title)
     turn_to(opened, title)
     press(opened, "Ask")
     expect(opened.locator("#csv")).to_be_enabled()
@@ -137,22 +141,22 @@ def test_tab_of_every_head(opened, title):
 def test_tab_that_is_open_stays_open_if_the_model_has_it(opened):
     tabs = opened.get_by_role("tab").filter(visible=True)
     selected = opened.get_by_role("tab", selected=True)
-    choose(opened, 1)
+    choose(opened, "animals")
     expect(tabs).to_have_text(["Embed and compare", "Classify", "Look inside"])
     expect(selected).to_have_text("Embed and compare")
     turn_to(opened, "Look inside")
-    choose(opened, -1)
+    choose(opened, "nano")
     expect(tabs).to_have_text(["Listen and hide", "Embed and compare", "Look inside"])
     expect(selected).to_have_text("Look inside")
 
 
 def test_model_with_code_of_its_own_says_what_would_run(opened):
-    choose(opened, 2 + len(HEADS))
+    choose(opened, "stranger")
     shows(opened, "OwnClassifier in own.py, OwnConfig in own.py")
     shows(opened, "--trust_remote_code")
     tabs = opened.get_by_role("tab").filter(visible=True)
     expect(tabs).to_have_count(0)
-    choose(opened, -1)
+    choose(opened, "Events")
     expect(tabs).to_have_text(["Embed and compare", "Events", "Look inside"])
 
 
@@ -160,11 +164,10 @@ def test_model_with_code_of_its_own_says_what_would_run(opened):
 def test_clips_and_hiding_by_the_keyboard(opened):
     """Every setting of the first tab, each reached by Tab alone."""
     first = picture(opened, "ranks").get_attribute("src")
-    reach(opened, opened.get_by_label("Pick a clip"))
-    opened.get_by_role("option", name="rooster").wait_for()
-    opened.keyboard.press("ArrowDown")
-    opened.keyboard.press("Enter")
-    expect(opened.get_by_label("Pick a clip")).not_to_have_value("rooster")
+    reach(opened, radio(opened, "rain"))
+    opened.keyboard.press("Space")
+    expect(radio(opened, "rain")).to_be_checked()
+    expect(opened.get_by_role("link", name="Download")).to_have_attribute("href", re.compile("rain"))
     reach(opened, opened.get_by_label("random"))
     opened.keyboard.press("Space")
     expect(opened.get_by_label("random")).to_be_checked()
@@ -175,7 +178,7 @@ def test_clips_and_hiding_by_the_keyboard(opened):
     reach(opened, opened.get_by_role("button", name="Hide it, and guess"))
     opened.keyboard.press("Enter")
     expect(picture(opened, "ranks")).not_to_have_attribute("src", first)
-    shows(opened, "patches were hidden (45%)")
+    expect(opened.get_by_text("patches were hidden")).to_contain_text("32 of 72 patches")
     place = picture(opened, "place").get_attribute("src")
     reach(opened, opened.get_by_label("range slider for Hidden place, by its number"))
     opened.keyboard.press("ArrowRight")
@@ -186,9 +189,10 @@ def test_clips_and_hiding_by_the_keyboard(opened):
 def test_other_tabs_by_the_keyboard(opened):
     reach(opened, opened.get_by_role("tab", name="Embed and compare"))
     opened.keyboard.press("Enter")
-    reach(opened, opened.get_by_label("dog", exact=True))
+    dog = opened.get_by_role("checkbox", name="dog")
+    reach(opened, dog)
     opened.keyboard.press("Space")  # not this one
-    expect(opened.get_by_label("dog", exact=True)).not_to_be_checked()
+    expect(dog).not_to_be_checked()
     reach(opened, opened.get_by_label("The clip above, too"))
     opened.keyboard.press("Space")
     reach(opened, opened.get_by_role("button", name="Compare", exact=True))
@@ -210,6 +214,38 @@ def test_other_tabs_by_the_keyboard(opened):
         reach(opened, opened.get_by_role("button", name="Look", exact=True))
         opened.keyboard.press("Enter")
         expect(picture(opened, "attention")).not_to_have_attribute("src", before)
+
+
+@pytest.mark.slow
+def test_answers_by_the_keyboard(opened, tmp_path):
+    """And which part of a clip the other tabs show."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000 * 12)
+    soundfile.write(tmp_path / "twelve.wav", noise, 16000)
+    first = picture(opened, "ranks").get_attribute("src")
+    clear(opened)
+    opened.locator("input[type=file]").first.set_input_files(tmp_path / "twelve.wav")
+    opened.get_by_label("Clear").first.wait_for()
+    expect(radio(opened, "rooster")).not_to_be_checked()  # it is not what is heard now
+    reach(opened, opened.get_by_label("From second"))
+    opened.keyboard.press("ControlOrMeta+a")
+    opened.keyboard.type("2.5")
+    reach(opened, opened.get_by_role("button", name="Hide it, and guess"))
+    opened.keyboard.press("Enter")
+    shows(opened, "It is 12.0 s long; this is from 2.5 to ")
+    expect(picture(opened, "ranks")).not_to_have_attribute("src", first)
+    reach(opened, radio(opened, "animals"))
+    opened.keyboard.press("Space")
+    reach(opened, opened.get_by_role("tab", name="Classify"))
+    opened.keyboard.press("Enter")
+    reach(opened, opened.get_by_role("button", name="Ask", exact=True))
+    opened.keyboard.press("Enter")
+    shows(opened, "answers for 12.0 s.")
+    download = opened.get_by_role("button", name="Download as CSV")
+    expect(download).to_be_enabled()
+    reach(opened, download)
+    with opened.expect_download() as downloaded:
+        opened.keyboard.press("Enter")
+    assert downloaded.value.path().read_text().startswith("path,start,end,label,score")
 
 
 @pytest.mark.slow
@@ -274,8 +310,25 @@ def test_whatever_is_dropped_gets_an_answer_in_words(opened, tmp_path, name, sam
 
 
 @pytest.mark.slow
+def test_ten_minutes_are_compared_and_classified(opened, tmp_path):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000 * 600)
+    soundfile.write(tmp_path / "long.wav", noise, 16000)
+    choose(opened, "animals")
+    clear(opened)
+    opened.locator("input[type=file]").first.set_input_files(tmp_path / "long.wav")
+    opened.get_by_label("Clear").first.wait_for()
+    turn_to(opened, "Embed and compare")
+    opened.get_by_label("The clip above, too").check()
+    press(opened, "Compare")
+    opened.get_by_role("row", name="long.wav 600.0").wait_for()
+    turn_to(opened, "Classify")
+    press(opened, "Ask")
+    shows(opened, "answers for 10 min 0 s.")
+
+
+@pytest.mark.slow
 def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
-    choose(opened, 1)
+    choose(opened, "animals")
     turn_to(opened, "Classify")
     expect(opened.locator("#csv")).to_be_disabled()
     press(opened, "Ask")
@@ -293,12 +346,12 @@ def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
 def test_answers_say_whose_they_are(opened):
     """So that those of another clip or model are not taken for those of the one that is chosen now."""
     shows(opened, "nano, rooster_16k_mono.flac:")
-    choose(opened, 1)
+    choose(opened, "animals")
     turn_to(opened, "Classify")
     press(opened, "Ask")
     shows(opened, "animals, rooster_16k_mono.flac:")
     expect(opened.locator("#csv")).to_be_enabled()
-    choose(opened, 1)  # which has no such answers yet
+    choose(opened, "Who is it")  # which has no such answers yet
     expect(opened.locator("#csv")).to_be_disabled()
     expect(opened.get_by_text(" answers for ")).to_have_count(0)
 

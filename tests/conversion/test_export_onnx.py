@@ -251,6 +251,18 @@ def test_waveforms_in_bytes(tmp_path, monkeypatch):
         assert logits.argmax() == model(features).logits.argmax()
 
 
+@needs_exporter
+def test_query_of_attentive_pooling_stays_as_it_is_in_bytes(tmp_path):
+    model = saved(tmp_path / "model", SSASTForXVector, hidden_size=64, pooling_mode="attentive")
+    export_onnx(tmp_path / "model", tmp_path / "onnx", dtype="int8")
+    graph = onnx.load(tmp_path / "onnx" / "model.onnx").graph
+    kept = [onnx.numpy_helper.to_array(each) for each in graph.initializer if each.name == "model.pooling.query"]
+    torch.testing.assert_close(torch.from_numpy(kept[0].copy()), model.pooling.query.detach())
+    inputs = batch(3, 96)
+    found = ask(tmp_path / "onnx", **inputs)["embeddings"]
+    np.testing.assert_allclose(found, model(**inputs).embeddings.detach(), atol=0.1)
+
+
 @pytest.mark.slow
 @needs_exporter
 @pytest.mark.parametrize(
@@ -405,6 +417,20 @@ def test_what_differs_on_clips_is_refused(tmp_path):
         change(other)
         with pytest.raises(ConversionError, match=message):
             other.refuse()
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [("float16", 0.009), ("int8", 0.04)])
+def test_best_label_that_rounding_does_not_explain_is_refused(tmp_path, dtype, rounding):
+    """On any scale of the logits."""
+    for scale in (0.1, 100.0):
+        report = Report("SSASTForAudioClassification", dtype, 18, tmp_path, waveform_input=False)
+        nearly_tied = scale * np.array([[1.0, 1.0 - rounding, 0.0]])
+        report.add_clip("dog", nearly_tied, nearly_tied[:, [1, 0, 2]])
+        report.refuse()
+        far_apart = scale * np.array([[1.0, 1.0 - 2 * rounding, 0.0]])
+        report.add_clip("rain", far_apart, far_apart[:, [1, 0, 2]])
+        with pytest.raises(ConversionError, match=f"The best label of rain is not PyTorch's.* in {dtype} .*--dtype"):
+            report.refuse()
 
 
 def test_opset_that_was_not_written_is_told(tmp_path):

@@ -69,7 +69,7 @@ def controls(model) -> list:
     layer, head, second, mel = ranges(model)
     return [
         gr.Slider(minimum=1, step=1, label="Layer", min_width=NARROW // 2, **layer),
-        gr.Dropdown(label="Head", min_width=NARROW // 2, **head),
+        gr.Radio(label="Head", min_width=NARROW // 2, **head),
         gr.Slider(minimum=0, step=0.01, label="Second of the patch in the part", min_width=NARROW // 2, **second),
         gr.Slider(minimum=0, step=1, label="Mel bin of the patch", min_width=NARROW // 2, **mel),
     ]

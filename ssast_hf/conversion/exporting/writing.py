@@ -135,13 +135,22 @@ def check_sizes_are_open(path: Path):
 
 
 def quantise_linear(path: Path):
-    """Dynamic quantisation of linear layers, in place; not of the filter banks, which compute in double precision."""
+    """
+    Dynamic quantisation of linear layers, in place. Not of the filter banks, which compute in double precision, nor of
+    a product with a vector, such as the query of attentive pooling, which onnxruntime does not run.
+    """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(path)
-    is_double = {each.name for each in model.graph.initializer if each.data_type == onnx.TensorProto.DOUBLE}
-    kept = [node.name for node in model.graph.node if is_double.intersection(node.input)]
+    weights = model.graph.initializer
+    is_double = {each.name for each in weights if each.data_type == onnx.TensorProto.DOUBLE}
+    is_vector = {each.name for each in weights if len(each.dims) == 1}
+    kept = [
+        node.name
+        for node in model.graph.node
+        if is_double.intersection(node.input) or (node.op_type == "MatMul" and is_vector.intersection(node.input))
+    ]
     target = path.with_name("quantised.onnx")
     with quiet():
         quantize_dynamic(

@@ -64,14 +64,20 @@ class Comparison:
     """
     Vectors of a model, seen from the mean of the bundled clips. From the origin, all sounds point about the same way.
 
+    Bundled clips that are shorter than a patch are left out.
+
     Args:
         embedder ([`Embedder`]): Of the level `"frame"`.
     """
 
     def __init__(self, embedder: Embedder):
         self.embedder = embedder
+        extractor = embedder.feature_extractor
+        shortest = extractor.num_samples(embedder.config.patch_shape[1])
         self.bundled = {
-            name: hear(embedder, str(path), name, lambda share: None).whole for name, path in titled_clips().items()
+            name: hear(embedder, str(path), name, lambda share: None).whole
+            for name, path in titled_clips().items()
+            if open_sound(str(path), extractor.sampling_rate)[0].num_samples >= shortest
         }
         self.centre = np.mean(list(self.bundled.values()), axis=0)
 

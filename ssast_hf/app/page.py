@@ -1,5 +1,7 @@
 """The page: one clip, some models, a tab for each thing to do with them."""
 
+from pathlib import Path
+
 import gradio as gr
 
 from ..assets import titled_clips
@@ -105,8 +107,9 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
         all_tabs.select(remember, None, opened, **private)
         model.change(choose, [model, opened], [notice, opened, all_tabs, *tabs.values()], **private)
         picked.input(lambda title: (clips[title], 0), picked, [clip, second], **private)
-        # So that it can be picked again.
-        gr.on([clip.upload, clip.stop_recording, clip.clear], lambda: None, None, picked, **private)
+        # What is dropped, recorded or trimmed is none of these, which can then be picked again.
+        titles = {Path(path).name: title for title, path in clips.items()}
+        clip.change(lambda path: path and titles.get(Path(path).name), clip, picked, **private)
 
         def asked() -> dict:
             return ask(models)

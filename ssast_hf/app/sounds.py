@@ -24,13 +24,12 @@ class Part:
 
     Args:
         samples (`np.ndarray` of shape `(num_samples,)`): Mono, float32, at the model's rate.
-        begin, total (`float`): Where it begins, and how long the whole recording is, in seconds.
+        begin (`float`): Where it begins, in seconds.
         notes (`list[str]`): Sentences about it, for people.
     """
 
     samples: np.ndarray
     begin: float
-    total: float
     notes: list[str] = field(default_factory=list)
 
 
@@ -86,7 +85,7 @@ def read_part(path: str | None, extractor: SSASTFeatureExtractor, fewest: int, m
         notes.insert(0, f"It is {in_words(total)} long; this is from {first / rate:.1f} to {last / rate:.1f} s.")
     if is_silent(samples):
         notes.append(f"{SILENT}: its patches look alike, so there is nothing to tell apart.")
-    return Part(samples, first / rate, total, notes)
+    return Part(samples, first / rate, notes)
 
 
 def frame_shift(extractor: SSASTFeatureExtractor) -> float:

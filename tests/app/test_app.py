@@ -15,6 +15,7 @@ from ssast_hf import (
     SSASTFeatureExtractor,
     SSASTForAudioClassification,
     SSASTForPretraining,
+    SSASTModel,
     modeling_ssast,
 )
 from ssast_hf.app import serving, time_line
@@ -269,6 +270,16 @@ def test_one_event_in_a_long_recording_is_shown_where_it_is():
 
 
 # Comparing and answering
+
+
+def test_bundled_clips_that_are_shorter_than_a_patch_are_not_compared_with(tmp_path):
+    config = SSASTConfig(
+        patch_size=32, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, max_length=96, num_masked_patches=4
+    )
+    SSASTModel(config).save_pretrained(tmp_path)
+    SSASTFeatureExtractor(max_length=96, return_attention_mask=True).save_pretrained(tmp_path)
+    comparison = open_models([str(tmp_path)])[tmp_path.name].comparison
+    assert CLIPS.keys() - comparison.bundled.keys() == {"trumpet"}
 
 
 def test_clip_is_most_like_itself(nano, clip):

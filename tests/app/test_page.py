@@ -281,6 +281,17 @@ def test_what_is_recorded_is_heard(opened):
 
 
 @pytest.mark.slow
+def test_clip_that_was_trimmed_can_be_picked_again(opened):
+    source = opened.get_by_role("link", name="Download")
+    opened.get_by_label("Trim audio to selection").click()
+    press(opened, "Trim")
+    expect(source).to_have_attribute("href", re.compile("audio.wav"))
+    expect(radio(opened, "rooster")).not_to_be_checked()
+    radio(opened, "rooster").check()
+    expect(source).to_have_attribute("href", re.compile("rooster"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "samples", "rate", "answer"),
     [

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -29,10 +30,10 @@ from ssast_hf import (
 )
 from ssast_hf.assets import bundled_clips
 from ssast_hf.conversion import ConversionError, export_onnx
-from ssast_hf.conversion.exporting import writing
+from ssast_hf.conversion.exporting import run, writing
 from ssast_hf.conversion.exporting.check import difference_of, filter_bank_difference, read_clip
 from ssast_hf.conversion.exporting.filter_banks import FilterBanks
-from ssast_hf.conversion.exporting.graph import exporting
+from ssast_hf.conversion.exporting.graph import Graph, exporting
 from ssast_hf.conversion.exporting.numbers import preprocessing_of
 from ssast_hf.conversion.exporting.report import Report
 from ssast_hf.conversion.exporting.run import labels_of
@@ -249,6 +250,59 @@ def test_waveforms_in_bytes(tmp_path, monkeypatch):
         features = extractor(waveform, sampling_rate=16000, return_tensors="pt")["input_values"]
         np.testing.assert_allclose(logits, model(features).logits.detach(), atol=0.2)
         assert logits.argmax() == model(features).logits.argmax()
+
+
+@needs_exporter
+def test_clips_shorter_than_a_patch_are_not_compared(tmp_path):
+    masked = {"return_attention_mask": True}
+    saved(tmp_path / "model", SSASTForAudioClassification, extractor=masked, patch_size=32, num_masked_patches=4)
+    export_onnx(tmp_path / "model", tmp_path / "onnx")
+    compared = json.loads((tmp_path / "onnx" / "metrics.json").read_text())["same_best_label"]
+    assert {path.name for path in bundled_clips()} - compared.keys() == {"trumpet_44k1_stereo.wav"}
+    assert "The same on the bundled clips:" in (tmp_path / "onnx" / "report.md").read_text()
+
+
+@needs_exporter
+def test_what_cannot_be_said_in_padding_is_the_same_in_half_precision(tmp_path):
+    fields = {"vocab_size": 5, "pad_token_id": 0, "time_stride": 4}
+    model = saved(tmp_path / "model", SSASTForCTC, **fields)
+    export_onnx(tmp_path / "model", tmp_path / "onnx", attention_mask=True, dtype="float16")
+    differences = json.loads((tmp_path / "onnx" / "metrics.json").read_text())["differences"]
+    assert 0 < differences["logits"] < 0.05
+    inputs = batch(2, 96, is_padded=True)
+    found = ask(tmp_path / "onnx", **inputs)["logits"]
+    assert (found.argmax(axis=-1) == model(**inputs).logits.argmax(dim=-1).numpy()).all()
+
+
+@needs_exporter
+def test_numbers_that_are_no_labels_have_no_best_one(tmp_path):
+    saved(tmp_path / "model", SSASTForAudioClassification, problem_type="regression", id2label={0: "x", 1: "y"})
+    export_onnx(tmp_path / "model", tmp_path / "onnx")
+    metrics = json.loads((tmp_path / "onnx" / "metrics.json").read_text())
+    assert metrics["same_best_label"] == {}
+    assert "logits" in metrics["differences_on_clips"]
+
+
+@needs_exporter
+@pytest.mark.parametrize(
+    ("place", "error", "message"),
+    [
+        ("InferenceSession.run", Exception("no such kernel"), r"does not run it on .* \(no such kernel\); nothing"),
+        ("Graph.forward", RuntimeError("can't allocate memory: 9 bytes"), "needs more memory than there is; nothing"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(tmp_path, monkeypatch, place, error, message):
+    saved(tmp_path / "model", SSASTForAudioClassification)
+    owner, name = (onnxruntime.InferenceSession, "run") if "Session" in place else (Graph, "forward")
+
+    def fail(*arguments, **options):
+        raise error
+
+    # Once it is written.
+    monkeypatch.setattr(run, "shutil", SimpleNamespace(copyfile=lambda *paths: monkeypatch.setattr(owner, name, fail)))
+    with pytest.raises(ConversionError, match=message):
+        export_onnx(tmp_path / "model", tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
 
 
 @needs_exporter

@@ -34,7 +34,8 @@ def add_comparison(shared: Shared, page: gr.Blocks):
         chosen = [(name, clips[name]) for name in ticked]
         paths = [*([clip] if with_clip and clip else []), *(dropped or [])]
         model = shared.models[title]
-        return list(show_comparison(lambda: model.comparison, [*chosen, *paths], told(progress, "listening")))
+        sentence, *rest = show_comparison(lambda: model.comparison, [*chosen, *paths], told(progress, "listening"))
+        return [f"*{title}:* {sentence}", *rest]
 
     inputs, outputs = [ticked, with_clip, shared.clip, dropped], [notice, over_time, table, nearest]
     shared.tie([button.click], compare, inputs, outputs, show_progress_on=over_time)

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from ...configuration_ssast import SSASTConfig
 from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ...heads_ssast import SSASTHeadModel
 from ...modeling_ssast import SSASTForPretraining
-from ..folders import PLAIN
+from ...storage.guards import is_out_of_memory, reason
+from ..folders import PLAIN, ConversionError
 from .graph import Graph
 from .numbers import Preprocessing
 from .report import Report
@@ -25,8 +27,24 @@ NUM_BATCHES, LARGEST_BATCH = 20, 4
 NUM_CALLS = 7
 # 80 dB of energy, in units of the natural logarithm.
 QUIET = 18.4
+# Scores of what cannot be, such as a character in padding.
+LOWEST = np.finfo(np.float16).min
 # Outputs that count patches which are told apart; rounding decides where two fit equally well.
 COUNTED = ("accuracy",)
+
+
+@contextmanager
+def comparing():
+    """What PyTorch cannot compute for want of memory becomes a ConversionError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConversionError(
+            f"Comparing the file with PyTorch, on up to {LARGEST_BATCH} clips of twice the model's length, needs more "
+            "memory than there is; nothing was written. Export on a machine with more of it."
+        ) from error
 
 
 @torch.no_grad()
@@ -78,13 +96,16 @@ def compare_clips(
     """
     On the bundled clips: how far the filter banks, as a graph of their own, are from the feature extractor's; and but
     for pretraining models, how far outputs are from those of the extractor and the model in PyTorch; and of a model
-    with a head whether the best label, of the clip or of every time step, is the same one.
+    with labels whether the best one, of the clip or of every time step, is the same. Clips that are shorter than a
+    patch are left out.
     """
     if not (folder / "features.onnx").exists():  # of a pretraining model that takes spectrograms
         return
     session, features_session = open_session(folder / "model.onnx"), open_session(folder / "features.onnx")
     for clip in bundled_clips():
         waveform = read_clip(clip, numbers.sampling_rate)
+        if len(waveform) < numbers.min_samples:  # shorter than a patch
+            continue
         with quiet():  # that clips are cut is no news here
             features = extractor(
                 waveform.numpy(),
@@ -107,7 +128,8 @@ def compare_clips(
         expected = graph.model(features, attention_mask=mask, **PLAIN)
         for name, values in found.items():
             report.add_clip_difference(name, difference_of(values, expected[name].numpy()))
-        if isinstance(graph.model, SSASTHeadModel):
+        # Numbers that are no labels have no best one.
+        if isinstance(graph.model, SSASTHeadModel) and graph.model.config.problem_type != "regression":
             report.add_clip(clip.name, expected.logits.numpy(), found["logits"])
 
 
@@ -122,19 +144,33 @@ def filter_bank_difference(found: torch.Tensor, expected: torch.Tensor) -> float
 
 
 def run(session, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """The outputs by name."""
+    """The outputs by name; ConversionError if onnxruntime cannot compute them."""
+    import onnxruntime
+
     names = [each.name for each in session.get_outputs()]
-    return dict(zip(names, session.run(None, {name: value.numpy() for name, value in inputs.items()}), strict=True))
+    try:
+        outputs = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    except Exception as error:  # of many types, all its own
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in inputs.items())
+        raise ConversionError(
+            f"onnxruntime {onnxruntime.__version__} takes the file and does not run it on {shapes} ({reason(error)}); "
+            "nothing was written. Export with another --dtype or --opset, or update it."
+        ) from error
+    return dict(zip(names, outputs, strict=True))
 
 
 def difference_of(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest one, relative to expected values above 1; infinite if a shape differs, or if there is NaN."""
+    """
+    The largest one, relative to expected values above 1; infinite if a shape differs, or if there is NaN. What is as
+    low as float16 goes stands for minus infinity, and is the same as anything below.
+    """
     if found.shape != expected.shape:
         return float("inf")
     if expected.dtype == bool:
         return float((found != expected).any())
     found, expected = found.astype(np.float64), expected.astype(np.float64)
     difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)
+    difference[np.isfinite(found) & (found <= LOWEST) & (expected <= LOWEST)] = 0.0
     return float("inf") if np.isnan(difference).any() else float(difference.max(initial=0.0))
 
 

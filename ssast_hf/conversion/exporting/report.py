@@ -161,6 +161,9 @@ class Report:
             "|---|---|",
             *(f"| {name} | {difference:.1e} |" for name, difference in self.differences.items()),
         ]
+        if self.clip_differences:
+            lines += ["", "The same on the bundled clips:", "", "| output | difference |", "|---|---|"]
+            lines += [f"| {name} | {difference:.1e} |" for name, difference in self.clip_differences.items()]
         if self.filter_banks is not None:
             whose = "the graph, written alone," if self.waveform_input else "features.onnx"
             lines += ["", f"Log-mel filter banks of {whose} are within {self.filter_banks:.1e} of the extractor's."]

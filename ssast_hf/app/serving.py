@@ -3,8 +3,10 @@
 import errno
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..assets import bundled_clips
 from ..storage.guards import reason
@@ -14,6 +16,7 @@ from .models import open_models
 HOST, PORT = "127.0.0.1", 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_UPLOADED = "500mb"
+TEMPORARY = "GRADIO_TEMP_DIR"  # a variable of the environment
 # The browser may load from this page alone, whatever gradio's own pages would like to.
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -71,19 +74,38 @@ def serve(
             yield model.problem
     from .page import build_page, look
 
-    page = build_page(opened)
-    reach_directly(host)
-    try:
-        address = launch(page, host, port, look())
-        yield f"{', '.join(opened)}: {address} (Ctrl-C ends it)"
-        if host not in LOOPBACK:
-            yield f"Everybody who reaches this machine at {host} can use it, and the models on it."
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        yield "Ended."
-    finally:
-        page.close(verbose=False)
+    with files_of_its_own():
+        page = build_page(opened)
+        reach_directly(host)
+        try:
+            address = launch(page, host, port, look())
+            yield f"{', '.join(opened)}: {address} (Ctrl-C ends it)"
+            if host not in LOOPBACK:
+                yield f"Everybody who reaches this machine at {host} can use it, and the models on it."
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            yield "Ended."
+        finally:
+            page.close(verbose=False)
+
+
+@contextmanager
+def files_of_its_own():
+    """
+    A folder for what the page shows and is given, which ends with it. gradio's own would be that of all pages of this
+    machine, and the first one that ends removes files from it that others have as well.
+    """
+    before = os.environ.get(TEMPORARY)
+    with tempfile.TemporaryDirectory(prefix="ssast_hf-", dir=before, ignore_cleanup_errors=True) as folder:
+        os.environ[TEMPORARY] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[TEMPORARY]
+            else:
+                os.environ[TEMPORARY] = before
 
 
 def launch(page, host: str, port: int, style: dict) -> str:

@@ -13,7 +13,7 @@ from headed import HEADS, save_headed
 from playwright.sync_api import expect
 
 from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
-from ssast_hf.app.serving import serve
+from ssast_hf.app.serving import files_of_its_own, serve
 from ssast_hf.assets import nano_model
 from ssast_hf.hub.fresh_space import ask_page, free_port
 
@@ -94,6 +94,18 @@ def hidden(page) -> int:
 def test_page_answers_the_question_that_a_space_is_asked(address):
     answer = ask_page(address, SimpleNamespace(poll=lambda: None))
     assert (answer["model"], answer["clip"], len(answer["vector"])) == ("nano", "rooster", 160)
+
+
+def test_files_of_a_page_end_with_it_and_not_with_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with files_of_its_own():
+        (ours,) = tmp_path.iterdir()
+        (ours / "clip.flac").touch()
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+        with files_of_its_own():
+            assert len(list(tmp_path.iterdir())) == 2
+        assert [each.name for each in ours.iterdir()] == ["clip.flac"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_each_tab_once(page, address):

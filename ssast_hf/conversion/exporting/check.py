@@ -169,8 +169,8 @@ def difference_of(found: np.ndarray, expected: np.ndarray) -> float:
     if expected.dtype == bool:
         return float((found != expected).any())
     found, expected = found.astype(np.float64), expected.astype(np.float64)
-    difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)
-    difference[np.isfinite(found) & (found <= LOWEST) & (expected <= LOWEST)] = 0.0
+    is_lowest = np.isfinite(found) & (found <= LOWEST) & (expected <= LOWEST)
+    difference = np.where(is_lowest, 0.0, np.abs(found - expected) / np.maximum(np.abs(expected), 1.0))
     return float("inf") if np.isnan(difference).any() else float(difference.max(initial=0.0))
 
 

@@ -4,19 +4,22 @@ What pretraining is worth downstream: the bundled model against the same network
 
     python benchmarks/downstream.py --data /path/to/data --output_dir downstream --frame_model frames
     python benchmarks/downstream.py --data /path/to/data --output_dir downstream --only sounds --labels 1 4 --seeds 1
+    python benchmarks/downstream.py --data /path/to/data --output_dir downstream --frame_model frames \
+        --only speakers texts events --labels 1 4 16
 
 `--data` is a folder with `esc10/esc10.csv` (category, fold), `digits/digits.csv` (digit, speaker, take) and
 `libri251/libri251.csv` (speaker), each beside a folder `audio`. Two runs at a time, of a thread each. What is finished
 is not run again. Writes `downstream.json`, of what this command was asked for, and prints rows for docs/finetuning.md.
+The first command has few labels of sounds and digits alone; the last one adds those of the rest.
 """
 
 import argparse
 import csv
 import hashlib
 import json
+import multiprocessing
 import os
 import shlex
-import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +27,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from open_audio_parts.folders import held_out_speakers, rows_of
 
 from ssast_hf.assets import named_model
+from ssast_hf.cli import main as ssast_hf
 from ssast_hf.inference.evaluating.intervals import t_interval
 
 
@@ -38,16 +43,17 @@ WAYS = {
 }
 ALL = 0
 RATE, SHORTEST = 16000, 0.2
-# Of each study: steps of training, and draws of labels and of what is random in training; folds are draws, too.
+FEW_AND_ALL = (1, 4, 16, ALL)
+# Of each study: steps of training; draws of labels and of what is random in training (folds are draws, too); and
+# labels per class.
 PLANS = {
-    "sounds": (80, 1),
-    "digits": (80, 2),
-    "speakers": (80, 2),
-    "texts": (1000, 1),
-    "events": (400, 1),
-    "heads": (80, 2),
+    "sounds": (80, 1, FEW_AND_ALL),
+    "digits": (80, 2, FEW_AND_ALL),
+    "speakers": (80, 2, (ALL,)),
+    "texts": (1000, 1, (ALL,)),
+    "events": (400, 1, (ALL,)),
+    "heads": (80, 2, (ALL,)),
 }
-LABELS = (1, 4, 16, ALL)
 # Of the table about heads: each against the first.
 HEADS = {
     "speakers, attentive": ["--pooling_mode", "attentive"],
@@ -257,16 +263,33 @@ class Study:
 
 
 def fine_tune(asked: dict) -> Path:
-    """One run, in a process of its own; returns its folder."""
+    """
+    One run, in a process of its own; returns its folder. The process begins as a copy of one that has imported PyTorch
+    and transformers, which takes a third of a short run.
+    """
     folder = asked["folder"]
     log = folder.parents[1] / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as file:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "ssast_hf", *asked["command"]]
-        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode:
-            raise SystemExit(f"{folder} failed: see {log}")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ssast_hf.training.finetuning.run"])
+    process = context.Process(target=run_command, args=(asked["command"], log))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{folder} failed: see {log}")
     return folder
+
+
+def run_command(command: list[str], log: Path):
+    """
+    `ssast-hf` with one thread, and its console in a file. Processes that read for it would import this script, and
+    have no core of their own.
+    """
+    torch.set_num_threads(1)
+    with log.open("w", encoding="utf-8") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    sys.exit(ssast_hf([*command, "--dataloader_num_workers", "0"]))
 
 
 def main():
@@ -276,7 +299,7 @@ def main():
     parser.add_argument("--model", default="nano")
     parser.add_argument("--frame_model", help="a small pretrained model of patches of 128 x 2, for texts")
     parser.add_argument("--only", nargs="+", default=list(STUDIES), choices=STUDIES)
-    parser.add_argument("--labels", nargs="+", type=int, default=list(LABELS), help="per class; 0 for all")
+    parser.add_argument("--labels", nargs="+", type=int, help="per class; 0 for all (default: those of each study)")
     parser.add_argument("--folds", nargs="+", help="of sounds (default: all)")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--seeds", type=int, help="draws (default: those of each study)")
@@ -296,12 +319,13 @@ def main():
 
 
 def with_plan(options: argparse.Namespace, name: str) -> argparse.Namespace:
-    """The options with the length and the draws of a study's runs, unless the command line has them."""
-    steps, seeds = PLANS[name]
+    """The options with the length, the draws and the labels of a study's runs, unless the command line has them."""
+    steps, seeds, labels = PLANS[name]
     steps = options.steps or steps
     length = ["--max_steps", str(steps), "--eval_strategy", "steps", "--eval_steps", str(max(steps // 4, 1))]
     length += ["--save_strategy", "steps", "--save_steps", str(steps), "--report_to", "none"]
-    return argparse.Namespace(**vars(options) | {"length": length, "seeds": options.seeds or seeds})
+    planned = {"length": length, "seeds": options.seeds or seeds, "labels": options.labels or labels}
+    return argparse.Namespace(**vars(options) | planned)
 
 
 def classes(study: Study, name: str, parts, label: str, tables: Path, options):

@@ -15,6 +15,10 @@ LABEL_KINDS = {
     "frames": "events",
 }
 
+# How much is held out for validation, or for the test, where nothing else says what they are.
+FRACTION = 0.2
+# What says so -> what then has no share to hold out.
+INSTEAD = {"validation_data": "validation", "test_data": "test", "trials": "test", "fold_column": "test"}
 # Those whose labels have names.
 NAMED = ("classification", "multilabel", "speaker")
 
@@ -34,8 +38,12 @@ class LabelledArguments:
     trials: str | None = option(
         "table of pairs to test speakers on: two columns of paths, and a label, 1 for the same speaker and 0 else"
     )
-    validation_fraction: float = option("how much to hold out for validation, of each class alike", 0.2)
-    test_fraction: float = option("how much to hold out for the test before that, if there are no folds", 0.2)
+    validation_fraction: float | None = option(
+        f"how much to hold out for validation, of each class alike (default: {FRACTION})"
+    )
+    test_fraction: float | None = option(
+        f"how much to hold out for the test before that, if there are no folds (default: {FRACTION})"
+    )
     fold_column: str | None = option("column of folds: each is tested on after training on the others")
     folds: list[str] | None = option("which of them (default: all)")
     group_column: str | None = option("column such as speaker; no group is in two parts")
@@ -57,9 +65,13 @@ class LabelledArguments:
 
 def contradiction(data: LabelledArguments, task: str) -> str | None:
     """What is wrong about these options, as an error of the command line; `None` if nothing is."""
-    for name in ("validation_fraction", "test_fraction"):
-        if not 0 < getattr(data, name) < 1:
-            return f"--{name} is a share above 0 and below 1, got {getattr(data, name):g}"
+    for part in ("validation", "test"):
+        share = getattr(data, f"{part}_fraction")
+        if share is not None and not 0 < share < 1:
+            return f"--{part}_fraction is a share above 0 and below 1, got {share:g}"
+        for name, other in INSTEAD.items():
+            if share is not None and other == part and getattr(data, name) is not None:
+                return f"--{part}_fraction holds out a part that --{name} already names; leave one of them out"
     if data.fold_column is not None and (data.validation_data or data.test_data or data.trials):
         return "--fold_column says what is tested on; leave out --validation_data, --test_data and --trials"
     if data.folds is not None and data.fold_column is None:

@@ -18,7 +18,7 @@ from .recipes import RECIPES, chosen_by, with_recipe
 # measured, too.
 MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 100_000
 PARQUET = ".parquet"
-TYPES = {"int": int, "float": float}
+TYPES = {int: int, float: float, float | None: float}
 
 
 def check_labels(argv: list[str]):
@@ -64,7 +64,7 @@ def read_options(argv: list[str]) -> argparse.Namespace | None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for field in fields(LabelledArguments):
         several = "list" in str(field.type)
-        kind = TYPES.get(getattr(field.type, "__name__", ""), str)
+        kind = TYPES.get(field.type, str)
         parser.add_argument(*spellings(field.name), default=field.default, nargs="+" if several else None, type=kind)
     parser.add_argument(*spellings("model_name_or_path"))
     parser.add_argument("--task", default="classification", choices=LABEL_KINDS)

@@ -24,7 +24,7 @@ from .data_options import LabelledArguments
 from .lora import add_lora
 from .model import default_learning_rate, leaves_as_stock, make_model, read_extractor
 from .normalising import feature_statistics
-from .options import EPOCHS, FinetuningArguments, TaskArguments
+from .options import EPOCHS, LR_STEPS, FinetuningArguments, TaskArguments
 from .report import write_results
 from .result import keep_result
 from .sameness import check_same_data, data_of
@@ -212,6 +212,9 @@ def resolve_options(arguments: FinetuningArguments, task: Task, config: SSASTCon
         asked["max_grad_norm"] = arguments.max_grad_norm = task.max_grad_norm
     if arguments.lr_step_decay is not None:
         asked["lr_scheduler_type"] = arguments.lr_scheduler_type = "constant_with_warmup"
+        for name, default in LR_STEPS.items():
+            if getattr(arguments, name) is None:
+                setattr(arguments, name, default)
     resolve_defaults(arguments, config, is_continued=True, clips=clips)
     return left_open
 

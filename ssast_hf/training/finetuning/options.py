@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from ..arguments import RunArguments
 from ..option import option
 from .data_options import LABEL_KINDS, LabelledArguments, contradiction
+from .recipes import chosen_by
 
 
 TASKS = list(LABEL_KINDS)
 # Those whose labels can be mixed and smoothed, and whose recordings have classes to balance.
 MIXED, SMOOTHED, BALANCED = TASKS[:3], TASKS[:2], ("classification", "multilabel", "speaker", "frames")
 EPOCHS = 20
+# Of a rate that falls in steps.
+LR_STEPS = {"lr_step_from": 6, "lr_step_every": 1}
 # Of the loss of speakers, under the names that the configuration has for them.
 MARGIN = ("am_softmax_scale", "am_softmax_margin", "am_softmax_warmup_steps")
 
@@ -71,8 +74,8 @@ class FinetuningArguments(RunArguments):
     head_lr_factor: float = option("how much faster the head learns than the encoder", 1.0)
     layer_decay: float = option("what each layer's learning rate is multiplied by to get that of the one below", 1.0)
     lr_step_decay: float | None = option("multiply the learning rate by this every few epochs, instead of a cosine")
-    lr_step_from: int = option("epochs before the first time", 6)
-    lr_step_every: int = option("epochs from one time to the next", 1)
+    lr_step_from: int | None = option(f"epochs before the first time (default: {LR_STEPS['lr_step_from']})")
+    lr_step_every: int | None = option(f"epochs from one time to the next (default: {LR_STEPS['lr_step_every']})")
     average_last_epochs: int = option("the result is the mean of the weights after so many of the last epochs", 0)
     mask_frequency: int = option("SpecAugment: mask up to so many mel bins", 0)
     mask_time: int = option("SpecAugment: mask up to so many frames, at most half of the clip", 0)
@@ -113,8 +116,8 @@ def check_options(
         "per_device_eval_batch_size": 1,
         "gradient_accumulation_steps": 1,
     }.items():
-        if getattr(arguments, name) < least:
-            parser.error(f"--{name} must be at least {least}, got {getattr(arguments, name)}")
+        if (value := getattr(arguments, name)) is not None and value < least:
+            parser.error(f"--{name} must be at least {least}, got {value}")
     for name in ("lora_rank", "classifier_proj_size"):
         if (value := getattr(task, name)) is not None and value < 1:
             parser.error(f"--{name} must be at least 1, got {value}")
@@ -126,6 +129,8 @@ def check_options(
 
 def check_data(parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments):
     """The same for what it is trained and tested on."""
+    if data.validation_fraction is not None and chosen_by(task.recipe) != "validation":
+        parser.error(f"--validation_fraction: --recipe {task.recipe} validates on what it tests; leave it out")
     if arguments.average_last_epochs and (arguments.max_steps > 0 or arguments.max_minutes is not None):
         parser.error("--average_last_epochs needs whole epochs: pass --num_train_epochs")
     if data.fold_column is not None and arguments.max_minutes is not None:
@@ -159,6 +164,9 @@ def check_training(parser, task: TaskArguments, arguments: FinetuningArguments):
         parser.error("--freeze_encoder of random weights (--init_from_scratch) would train nothing that listens")
     if arguments.eval_strategy == "no" or arguments.save_strategy == "no":
         parser.error("the best weights are chosen by validation: --eval_strategy and --save_strategy cannot be no")
+    for name in LR_STEPS:
+        if getattr(arguments, name) is not None and arguments.lr_step_decay is None:
+            parser.error(f"--{name} is of a rate that falls in steps; pass --lr_step_decay, too")
     if arguments.lr_step_decay is not None and arguments.asked["lr_scheduler_type"] is not None:
         parser.error("--lr_step_decay and --lr_scheduler_type are two schedules; leave one out")
     if arguments.asked["load_best_model_at_end"] is False:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ...audio.events import load_events
 from ...audio.labelled import LabelOptions, load_labelled
 from ...audio.splits import Split, by_fold, hold_out_share, make_split
-from .data_options import LabelledArguments
+from .data_options import FRACTION, LabelledArguments
 from .trials import Trials, load_trials
 
 
@@ -30,7 +30,7 @@ def make_splits(
     options = label_options(arguments, kind)
     load = load_events if kind == "events" else load_labelled
     train = load(arguments.train_data, options, arguments.dataset_split)
-    share = arguments.validation_fraction
+    share = arguments.validation_fraction or FRACTION
     if arguments.fold_column is not None:
         splits = by_fold(train, arguments.folds or "all")
         return [with_validation(split, share, seed, chosen_by) for split in splits], None
@@ -45,7 +45,7 @@ def make_splits(
     if arguments.test_data is not None:
         test = load(arguments.test_data, options, arguments.test_split)
     else:
-        train, test = hold_out_share(train, arguments.test_fraction, seed)
+        train, test = hold_out_share(train, arguments.test_fraction or FRACTION, seed)
     return [with_validation(make_split(WHOLE, train, test, validation), share, seed, chosen_by)], None
 
 

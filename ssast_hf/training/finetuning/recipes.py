@@ -104,7 +104,7 @@ RECIPES = {
 }
 # What is asked for -> what a recipe then does not set, since the two do not go together.
 RIVALS = {
-    "lr_scheduler_type": ("lr_step_decay",),
+    "lr_scheduler_type": ("lr_step_decay", "lr_step_from", "lr_step_every"),
     "lr_step_decay": ("lr_scheduler_type",),
     "num_train_epochs": ("max_steps",),
     "max_steps": ("num_train_epochs", "average_last_epochs"),

@@ -34,7 +34,7 @@ from ssast_hf.training.finetuning.figures import of_classes
 from ssast_hf.training.finetuning.folds import best_epoch, check_folders, folder_of
 from ssast_hf.training.finetuning.model import make_model
 from ssast_hf.training.finetuning.one_split import steps_apart
-from ssast_hf.training.finetuning.options import FinetuningArguments, TaskArguments
+from ssast_hf.training.finetuning.options import LR_STEPS, FinetuningArguments, TaskArguments
 from ssast_hf.training.finetuning.rates import parameter_groups, step_schedule
 from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, apply_to_model, with_recipe
 from ssast_hf.training.finetuning.report import how_chosen
@@ -260,6 +260,7 @@ def test_recipes_name_options_and_others_win():
     assert with_recipe(["--recipe", "unknown"]) == ["--recipe", "unknown"]
     for asked, ousted in (
         (["esc50", "--lr_scheduler_type", "cosine"], "--lr_step_decay"),
+        (["audioset", "--lr_scheduler_type", "cosine"], "--lr_step_every"),
         (["superb", "--lr-step-decay=0.5"], "--lr_scheduler_type"),
         (["superb", "--num_train_epochs", "3"], "--max_steps"),
         (["audioset", "--max_steps", "3"], "--average_last_epochs"),
@@ -319,9 +320,8 @@ def test_recipes_are_the_released_scripts():
     assert STRIDES == {(16, 16): (10, 10), (128, 2): (128, 1)}
     # Where the recipes say nothing, these defaults are the scripts'.
     by_name = {field.name: field.default for field in fields(FinetuningArguments)}
-    assert [by_name[name] for name in ("adam_beta1", "adam_beta2", "weight_decay", "lr_step_every")] == [
-        0.95, 0.999, 5e-7, 1
-    ]  # fmt: skip
+    assert [by_name[name] for name in ("adam_beta1", "adam_beta2", "weight_decay")] == [0.95, 0.999, 5e-7]
+    assert LR_STEPS["lr_step_every"] == 1
 
 
 def test_the_epoch_of_folds_is_the_best_by_the_metric_of_the_run():

@@ -4,6 +4,7 @@ import argparse
 import difflib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from ...assets import named_model
 from ...audio.labelled import TABLES
@@ -18,7 +19,7 @@ from .recipes import RECIPES, chosen_by, with_recipe
 # measured, too.
 MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 100_000
 PARQUET = ".parquet"
-TYPES = {int: int, float: float, float | None: float}
+TYPES: dict[Any, type] = {int: int, float: float, float | None: float}
 
 
 def check_labels(argv: list[str]):

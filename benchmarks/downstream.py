@@ -21,8 +21,10 @@ import multiprocessing
 import os
 import shlex
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,7 @@ WAYS = {
 }
 ALL = 0
 RATE, SHORTEST = 16000, 0.2
+ASKING = threading.Lock()
 FEW_AND_ALL = (1, 4, 16, ALL)
 # Of each study: steps of training; draws of labels and of what is random in training (folds are draws, too); and
 # labels per class.
@@ -273,8 +276,12 @@ def fine_tune(asked: dict) -> Path:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ssast_hf.training.finetuning.run"])
     process = context.Process(target=run_command, args=(asked["command"], log))
-    process.start()
-    process.join()
+    # To start one asks all others whether they have ended, which only one thread at a time may.
+    with ASKING:
+        process.start()
+    wait([process.sentinel])
+    with ASKING:
+        process.join()
     if process.exitcode:
         raise SystemExit(f"{folder} failed: see {log}")
     return folder

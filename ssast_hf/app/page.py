@@ -16,6 +16,7 @@ from .tabs.look import add_attention
 
 
 TITLE = "What does it hear?"
+PRIVATE = dict(api_visibility="private")  # of events
 INTRODUCTION = (
     "An audio spectrogram transformer learned from sounds that nobody labelled: most of each was hidden, and it "
     "guessed what was there. Nothing that you record or drop here leaves the machine on which this page runs."
@@ -74,48 +75,58 @@ def build_page(models: dict[str, Model]) -> gr.Blocks:
             )
         notice = gr.Markdown(models[first].problem or "", elem_classes="plain", elem_id="notice")
         shared = Shared(models, model, clip, second)
-        with gr.Tabs() as all_tabs:
-            tabs = {}
-            for ability, (label, fill) in {
-                HIDE: ("Listen and hide", add_hiding),
-                COMPARE: ("Embed and compare", add_comparison),
-                ANSWER: (answer_title(models[first]), add_answers),
-                LOOK: ("Look inside", add_attention),
-            }.items():
-                if any(ability in each.abilities for each in models.values()):
+        contents = {
+            HIDE: ("Listen and hide", add_hiding),
+            COMPARE: ("Embed and compare", add_comparison),
+            ANSWER: (answer_title(models[first]), add_answers),
+            LOOK: ("Look inside", add_attention),
+        }
+        known = [ability for ability in contents if any(ability in each.abilities for each in models.values())]
+        # With no tab at all, gradio's list of them would fail in the browser.
+        if known:
+            begin_with = next((ability for ability in known if ability in models[first].abilities), None)
+            with gr.Tabs(selected=begin_with) as all_tabs:
+                tabs = {}
+                for ability in known:
+                    label, fill = contents[ability]
                     visible = shown_if(ability in models[first].abilities)
                     with gr.Tab(label, id=ability, visible=visible) as tabs[ability]:
                         fill(shared, page)
+            turn_with_model(models, model, notice, all_tabs, tabs, begin_with)
+        else:
+            model.change(lambda title: models[title].problem, model, notice, **PRIVATE)
 
-        opened = gr.State(next((each for each in tabs if each in models[first].abilities), None))
-
-        def remember(event: gr.SelectData) -> str:
-            return list(tabs)[event.index]
-
-        def choose(title: str, opened: str | None) -> list:
-            chosen = models[title]
-            shown: dict[str, dict] = {ability: {"visible": shown_if(ability in chosen.abilities)} for ability in tabs}
-            if ANSWER in shown:
-                shown[ANSWER]["label"] = answer_title(chosen)
-            # What is open stays open if this model has it.
-            order = sorted(tabs, key=lambda ability: ability != opened)
-            opened = next((each for each in order if each in chosen.abilities), None)
-            updates = [gr.Tab(**fields) for fields in shown.values()]
-            return [chosen.problem or "", opened, gr.Tabs(selected=opened), *updates]
-
-        private = dict(api_visibility="private")
-        all_tabs.select(remember, None, opened, **private)
-        model.change(choose, [model, opened], [notice, opened, all_tabs, *tabs.values()], **private)
-        picked.input(lambda title: (clips[title], 0), picked, [clip, second], **private)
+        picked.input(lambda title: (clips[title], 0), picked, [clip, second], **PRIVATE)
         # What is dropped, recorded or trimmed is none of these, which can then be picked again.
         titles = {Path(path).name: title for title, path in clips.items()}
-        clip.change(lambda path: path and titles.get(Path(path).name), clip, picked, **private)
+        clip.change(lambda path: path and titles.get(Path(path).name), clip, picked, **PRIVATE)
 
         def asked() -> dict:
             return ask(models)
 
         gr.api(asked, api_name="ask", **{name: value for name, value in ONE_AT_A_TIME.items() if "api" not in name})
     return page
+
+
+def turn_with_model(models: dict[str, Model], model, notice, all_tabs, tabs: dict, begin_with: str | None):
+    """Show the tabs that the chosen model has. What is open stays open if that is among them."""
+    opened = gr.State(begin_with)
+
+    def remember(event: gr.SelectData) -> str:
+        return list(tabs)[event.index]
+
+    def choose(title: str, opened: str | None) -> list:
+        chosen = models[title]
+        shown: dict[str, dict] = {ability: {"visible": shown_if(ability in chosen.abilities)} for ability in tabs}
+        if ANSWER in shown:
+            shown[ANSWER]["label"] = answer_title(chosen)
+        order = sorted(tabs, key=lambda ability: ability != opened)
+        opened = next((each for each in order if each in chosen.abilities), None)
+        updates = [gr.Tab(**fields) for fields in shown.values()]
+        return [chosen.problem or "", opened, gr.Tabs(selected=opened), *updates]
+
+    all_tabs.select(remember, None, opened, **PRIVATE)
+    model.change(choose, [model, opened], [notice, opened, all_tabs, *tabs.values()], **PRIVATE)
 
 
 def shown_if(wanted: bool) -> bool | str:

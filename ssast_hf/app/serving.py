@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +49,7 @@ def serve(
     trust_remote_code: bool = False,
 ) -> Iterator[str]:
     """
-    Show the page until Ctrl-C.
+    Show the page until Ctrl-C, or until it is told to end.
 
     Args:
         models (`list[str]`, *optional*): Folders, or names on the Hub; `nano` if there are none.
@@ -74,7 +76,7 @@ def serve(
             yield model.problem
     from .page import build_page, look
 
-    with files_of_its_own():
+    with files_of_its_own(), ended_by_signals():
         page = build_page(opened)
         reach_directly(host)
         try:
@@ -91,13 +93,31 @@ def serve(
 
 
 @contextmanager
+def ended_by_signals():
+    """A page that is told to end, or whose terminal closes, ends as after Ctrl-C, and its files with it."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # there is no SIGHUP in Windows
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+                before[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def files_of_its_own():
     """
     A folder for what the page shows and is given, which ends with it. gradio's own would be that of all pages of this
     machine, and the first one that ends removes files from it that others have as well.
     """
     before = os.environ.get(TEMPORARY)
-    with tempfile.TemporaryDirectory(prefix="ssast_hf-", dir=before, ignore_cleanup_errors=True) as folder:
+    if before:
+        os.makedirs(before, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ssast_hf-", dir=before or None, ignore_cleanup_errors=True) as folder:
         os.environ[TEMPORARY] = folder
         try:
             yield

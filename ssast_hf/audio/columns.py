@@ -105,10 +105,13 @@ def from_cell(value) -> dict:
 
 
 def first_content(cells: pyarrow.Array) -> dict | None:
-    """The audio file in the first cell of a column, as a view in `bytes`; `None` if it holds none."""
+    """The audio file in the first cell of a column, as a view in `bytes`, and its `path`; `None` if it holds none."""
+    path = None
     if pyarrow.types.is_struct(cells.type):
         if cells.type.get_field_index("bytes") < 0 or not cells[0:1].is_valid()[0].as_py():
             return None
+        if cells.type.get_field_index("path") >= 0:
+            path = cells.field("path")[0].as_py() or None
         cells = cells.field("bytes")
     kind = str(cells.type)
     if kind not in ("binary", "large_binary") or not cells.slice(0, 1).is_valid()[0].as_py():
@@ -116,4 +119,4 @@ def first_content(cells: pyarrow.Array) -> dict | None:
     _, offsets, data = cells.buffers()
     wide = np.int64 if kind == "large_binary" else np.int32
     begin, end = np.frombuffer(offsets, wide)[cells.offset : cells.offset + 2].tolist()
-    return {"bytes": b"" if data is None else data.slice(begin, end - begin), "path": None}
+    return {"bytes": b"" if data is None else data.slice(begin, end - begin), "path": path}

@@ -87,7 +87,7 @@ class LabelledData:
         def some(values):
             return None if values is None else [values[i] for i in indices]
 
-        recordings = Recordings(self.recordings.rows.select(indices), self.source)
+        recordings = Recordings(self.recordings.rows.select(indices), self.source, numbers=self.rows[indices].tolist())
         return replace(
             self,
             recordings=recordings,
@@ -101,7 +101,12 @@ class LabelledData:
     def place(self, index: int) -> str:
         """Where a recording is named, for messages."""
         recording, row = self.recordings[index], f"{self.source}, row {self.rows[index]}"
-        return f"{row} ({recording['path']})" if recording.get("path") and recording.get("bytes") is None else row
+        return f"{row} ({recording['path']})" if recording.get("path") else row
+
+    def name(self, index: int) -> str:
+        """What a recording is called: its file, or its row and what the table calls it."""
+        recording = self.recordings[index]
+        return recording["name"] if recording.get("bytes") is None else self.place(index)
 
     def targets(self) -> np.ndarray:
         """
@@ -155,19 +160,25 @@ def load_labelled(source: str, options: LabelOptions | None = None, split: str =
 
 def labelled(recordings: Recordings, column: LabelColumn, others: dict[str, list[str]], options: LabelOptions):
     """Recordings with what a column of labels says, and others, by their names."""
-    if options.label_csv is not None:
-        names, keys = read_label_csv(options.label_csv)
-        column = replace(column, names=names, keys=keys, origin=str(options.label_csv))
-    labels, names = read_labels(column, options.kind, options.label_separator)
+    labels, names = labels_of(column, options)
+    rows = np.arange(1, len(labels) + 1)
     return LabelledData(
-        recordings,
+        Recordings(recordings.rows, recordings.source, numbers=rows.tolist()),
         labels,
         names,
         recordings.source,
-        np.arange(1, len(labels) + 1),
+        rows,
         others.get(options.group_column or ""),
         others.get(options.fold_column or ""),
     )
+
+
+def labels_of(column: LabelColumn, options: LabelOptions) -> tuple[list, list[str]]:
+    """What [`read_labels`] makes of a column, by the original's table of classes if there is one."""
+    if options.label_csv is not None:
+        names, keys = read_label_csv(options.label_csv)
+        column = replace(column, names=names, keys=keys, origin=str(options.label_csv))
+    return read_labels(column, options.kind, options.label_separator)
 
 
 def of_folder(folder: Path, files: list[str], options: LabelOptions) -> LabelledData:
@@ -199,8 +210,9 @@ def of_folder(folder: Path, files: list[str], options: LabelOptions) -> Labelled
     others = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
     if empty := [name for name in others if name not in names]:
         raise ValueError(f"{folder / empty[0]} has no audio, so its class has no example. Fill it, or take it away.")
-    rows = Dataset.from_dict({"path": files})
-    return LabelledData(Recordings(rows, str(folder)), labels, names, str(folder), np.arange(1, len(labels) + 1))
+    recordings = Recordings(Dataset.from_dict({"path": files}), str(folder))
+    column = LabelColumn(labels, f"{folder}, sub-folders of the files in their order")
+    return labelled(recordings, column, {}, replace(options, label_separator="none"))
 
 
 def of_manifest(path: Path, options: LabelOptions) -> tuple[Recordings, LabelColumn, dict[str, list[str]]]:
@@ -236,13 +248,16 @@ def of_tables(source: str, files: list[str], options: LabelOptions):
             table = parquet.read_table(content, columns=[label, *others])
         for name in {label, *others}:
             cells.setdefault(name, []).extend(table.column(name).to_pylist())
+    column, found = columns_of(cells, label, names, others, source)
+    if column.cells:
+        labels_of(column, options)  # what is wrong is told before the audio is copied
     rows = load_tables(files, source, options.audio_column)
     if not len(rows):
         raise nothing_in(source)
     if isinstance(rows.features["audio"], Value) and Path(files[0]).exists():
         paths = [{"path": path} for path in rows["audio"]]
         rows = Dataset.from_dict({"path": files_of_manifest(Path(files[0]), paths, "path", options.audio_dir)})
-    return Recordings(rows, source), *columns_of(cells, label, names, others, source)
+    return Recordings(rows, source), column, found
 
 
 def of_hub(source: str, split: str, options: LabelOptions):

@@ -74,6 +74,8 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
         # Names of classes may have commas; several of one recording have parts that are labels of others.
         whole = set(map(text_of, column.cells))
     several = [parts_of(column, i, marks, whole) for i in range(len(column.cells))]
+    if kind == "classes" and not any(several):
+        raise ValueError(f"{column.source} is empty in every row. Name the column of labels with --label_column.")
     labels: list = several
     if kind != "classes":
         for i, parts in enumerate(several):

@@ -170,24 +170,32 @@ class Recordings:
         source (`str`): For messages.
         groups (`list[str]`, *optional*): Which group each recording belongs to.
         weights (`list[float]`, *optional*): How often to draw windows of each, relative to the others.
+        numbers (`list[int]`, *optional*): What each is called that has no file (default: its index).
     """
 
     def __init__(
-        self, rows: Dataset, source: str, groups: list[str] | None = None, weights: list[float] | None = None
+        self,
+        rows: Dataset,
+        source: str,
+        groups: list[str] | None = None,
+        weights: list[float] | None = None,
+        numbers: list[int] | None = None,
     ):
         self.rows = rows
         self.tables = rows.with_format("arrow") if "audio" in rows.column_names else None
         self.source = source
         self.groups = groups
         self.weights = weights
+        self.numbers = numbers
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict:
+        number = index if self.numbers is None else self.numbers[index]
         if self.tables is not None and (content := first_content(self.tables[index].column("audio").chunk(0))):
-            return named(content, self.source, index)
-        return as_recording(self.rows[index], self.source, index)
+            return named(content, self.source, number)
+        return as_recording(self.rows[index], self.source, number)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))

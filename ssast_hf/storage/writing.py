@@ -47,12 +47,16 @@ def check_output(path, overwrite: bool = False, source=None, is_folder: bool = T
         if not overwrite:
             raise FileExistsError(f"{path} exists. Choose another place, or pass --overwrite to replace it.")
         origin = None if source is None else resolved(source)
-        if origin is not None and (path in (origin, *origin.parents) or origin in path.parents):
+        # A model's folder may have others in it, such as one for onnxruntime.
+        is_part = origin is not None and origin in path.parents and not is_folder
+        if origin is not None and (is_part or path in (origin, *origin.parents)):
             raise ValueError(f"{path} is, or holds, or is part of the input {source}; choose another place.")
         if path in (Path.cwd(), *Path.cwd().parents):
             raise ValueError(f"{path} is, or holds, the current folder; run the command from elsewhere.")
         if not (path.is_dir() if is_folder else path.is_file()):
             raise ValueError(f"{path} is no {'folder' if is_folder else 'file'}, so it is not replaced.")
+        if is_folder and not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(f"{path} cannot be replaced: no permission to write in it.")
     parent = path.parent
     while not parent.exists():
         parent = parent.parent

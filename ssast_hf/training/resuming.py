@@ -24,6 +24,8 @@ SHAPING = (
     "hidden_size num_hidden_layers num_attention_heads intermediate_size patch_size max_length num_mel_bins "
     "decoder_num_hidden_layers decoder_width objective"
 ).split()
+# Options by which an optimizer divides the weights into groups; neither can they.
+GROUPING = ("freeze_encoder", "layer_decay", "head_lr_factor")
 
 
 def find_checkpoint(arguments: RunArguments, source: str | None) -> str | None:
@@ -137,9 +139,11 @@ def check_same_run(checkpoint: str, arguments: RunArguments, model, recipe: dict
     """ValueError if a checkpoint is of another model; returns what else has changed since, and prints it."""
     config = model.config
     before = SSASTConfig.from_pretrained(checkpoint)
-    changed = [name for name in SHAPING if getattr(before, name) != getattr(config, name)]
-    if changed:
-        values = ", ".join(f"{name} {getattr(before, name)}, now {getattr(config, name)}" for name in changed)
+    pairs = {name: (getattr(before, name), getattr(config, name)) for name in SHAPING}
+    old = read_run(checkpoint).get("recipe", {})
+    pairs |= {name: (old[name], recipe.get(name)) for name in GROUPING if name in old}
+    if changed := [f"{name} {a}, now {b}" for name, (a, b) in pairs.items() if a != b]:
+        values = ", ".join(changed)
         raise ValueError(f"{checkpoint} is of a run of another model ({values}); choose another --output_dir.")
     told: list[str] = []
     path = Path(checkpoint) / "scheduler.pt"
@@ -165,7 +169,8 @@ def check_weights(checkpoint: str, model):
     ]
     if wrong:
         raise ValueError(
-            f"{checkpoint} has not the weights of this model ({', '.join(sorted(wrong)[:3])}, ...). It is damaged."
+            f"{checkpoint} has not the weights of this model ({', '.join(sorted(wrong)[:3])}, ...). If it is of a run "
+            "with another model or other options, choose another --output_dir; else it is damaged."
         )
 
 

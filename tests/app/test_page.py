@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,8 @@ from browser import CHROMIUM, browser_page, choose, complaints_of, press, shows,
 from headed import HEADS, save_headed
 from playwright.sync_api import expect
 
-from ssast_hf import SSASTFeatureExtractor, SSASTForAudioClassification
-from ssast_hf.app.serving import files_of_its_own, serve
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf.app.serving import ended_by_signals, files_of_its_own, serve
 from ssast_hf.assets import nano_model
 from ssast_hf.hub.fresh_space import ask_page, free_port
 
@@ -22,6 +24,27 @@ pytest.importorskip(
     "gradio", reason="gradio is in the extra `app`, beside the newest transformers: make test EXTRAS=dev,app"
 )
 GUESSED = "Pretext accuracy of this clip"
+
+
+def save_stranger(folder):
+    """A model with code of its own, as far as the page looks at it; returns its folder."""
+    folder.mkdir()
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForAudioClassification": "own.OwnClassifier"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto_map}))
+    return folder
+
+
+@contextmanager
+def served(*models):
+    """The address of a page of these models."""
+    port = free_port()
+    lines = serve([str(model) for model in models], port=port)
+    while "Ctrl-C" not in next(lines):
+        pass
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        lines.close()
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +57,7 @@ def address(tmp_path_factory):
     SSASTFeatureExtractor.from_pretrained(nano_model()).save_pretrained(animals)
     for title in HEADS:
         save_headed(title, folders / title)
-    stranger = folders / "stranger"
-    stranger.mkdir()
-    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForAudioClassification": "own.OwnClassifier"}
-    (stranger / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": auto_map}))
+    stranger = save_stranger(folders / "stranger")
     port = free_port()
     lines = serve(["nano", str(animals), *(str(folders / title) for title in HEADS), str(stranger)], port=port)
     assert "--trust_remote_code" in next(lines)
@@ -106,6 +126,21 @@ def test_files_of_a_page_end_with_it_and_not_with_another(tmp_path, monkeypatch)
             assert len(list(tmp_path.iterdir())) == 2
         assert [each.name for each in ours.iterdir()] == ["clip.flac"]
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
+    with files_of_its_own():
+        assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_page_that_is_told_to_end_ends_as_after_ctrl_c(name):
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), ended_by_signals():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_each_tab_once(page, address):
@@ -170,6 +205,33 @@ def test_model_with_code_of_its_own_says_what_would_run(opened):
     expect(tabs).to_have_count(0)
     choose(opened, "Events")
     expect(tabs).to_have_text(["Embed and compare", "Events", "Look inside"])
+
+
+@pytest.mark.slow
+def test_page_of_a_model_with_code_of_its_own_alone(page, tmp_path):
+    """There is no tab then."""
+    complaints = complaints_of(page)
+    with served(save_stranger(tmp_path / "stranger")) as alone:
+        page.goto(alone)
+        shows(page, "OwnClassifier in own.py, OwnConfig in own.py")
+        expect(page.get_by_role("tab").filter(visible=True)).to_have_count(0)
+    assert [each for each in complaints if "ERR_CONNECTION" not in each] == []
+
+
+@pytest.mark.slow
+def test_page_begins_with_a_tab_that_its_first_model_has(page, tmp_path):
+    """And with places that it has: clips of this one take 0.24 s."""
+    config = SSASTConfig.from_pretrained(nano_model())
+    short = SSASTForAudioClassification(SSASTConfig(**config.to_dict() | {"max_length": 24, "num_masked_patches": 2}))
+    short.save_pretrained(tmp_path / "short")
+    SSASTFeatureExtractor(max_length=24, return_attention_mask=True).save_pretrained(tmp_path / "short")
+    with served(tmp_path / "short", "nano") as first:
+        page.goto(first)
+        expect(page.get_by_role("tab", selected=True)).to_have_text("Embed and compare")
+        expect(page.get_by_role("button", name="Compare", exact=True)).to_be_visible()
+        turn_to(page, "Look inside")
+        press(page, "Look")
+        expect(picture(page, "attention")).to_be_visible()
 
 
 @pytest.mark.slow

@@ -76,7 +76,34 @@ def test_every_kind_of_source_gives_the_same(kind, tmp_path, files):
     assert [data.names[i] for i in data.targets()] == data.labels
     some = data.select(np.array([1, 3]))
     assert some.labels == [data.labels[1], data.labels[3]]
-    assert some.recordings[1]["name"] == data.recordings[3]["name"] or kind == "parquet"
+    assert some.recordings[1]["name"] == data.recordings[3]["name"]
+    assert some.name(1) == data.name(3)
+    assert data.name(3).endswith("table.parquet, row 4 (3.wav)" if kind == "parquet" else ".wav")
+
+
+def test_wrong_label_is_told_before_audio_is_copied(tmp_path, files, monkeypatch):
+    source = make_source("parquet", tmp_path, files)
+    monkeypatch.setattr("ssast_hf.audio.labelled.load_tables", lambda *args: pytest.fail("copies"))
+    with pytest.raises(ValueError, match="row 1: 'ant' is no number"):
+        load_labelled(source, LabelOptions("number"))
+
+
+def test_folder_with_the_originals_table_of_classes(tmp_path, files):
+    source = make_source("folder", tmp_path, files)
+    table = tmp_path / "names.csv"
+    table.write_text("index,mid,display_name\n1,ant,Ant\n0,bee,Bee\n2,cow,Cow\n")
+    data = load_labelled(source, LabelOptions(label_csv=table))
+    assert (data.names, set(data.labels)) == (["Bee", "Ant", "Cow"], {"Bee", "Ant", "Cow"})
+    table.write_text("index,mid,display_name\n1,ant,Ant\n0,bee,Bee\n")
+    with pytest.raises(ValueError, match=r"the label 'cow' is in no class of .*names\.csv"):
+        load_labelled(source, LabelOptions(label_csv=table))
+
+
+def test_sub_folders_may_have_marks_in_their_names(tmp_path, files):
+    for number, file in enumerate(files):
+        (folder := tmp_path / "classes" / ("dog;cat" if number % 2 else "a, b")).mkdir(parents=True, exist_ok=True)
+        file.rename(folder / file.name)
+    assert load_labelled(str(tmp_path / "classes")).names == ["a, b", "dog;cat"]
 
 
 def test_names_that_are_numbers_are_in_their_order(tmp_path, files):
@@ -196,6 +223,7 @@ def test_the_originals_json_and_its_label_csv(tmp_path, files):
         ("path,label", LABELS, {"label_column": "species"}, "none of them species"),
         ("path,label", ["a", "", "a", "b", "b", "b"], {}, r"t.csv, column 'label', row 2: no label"),
         ("path,label", ["1", "2", "x", "4", "5", "6"], {"kind": "number"}, "row 3: 'x' is no number"),
+        ("path,label", [""] * 6, {"kind": "classes"}, r"t.csv, column 'label' is empty in every row.*--label_column"),
         ("path,label", LABELS, {"fold_column": "fold"}, "--fold_column fold: .*t.csv has the columns"),
         ("path,label", LABELS, {"audio_dir": "elsewhere"}, "relative to elsewhere"),
         ("path,label", ["ant", "cow, young", *LABELS[2:]], {}, "row 2 has more cells than there are columns"),

@@ -334,6 +334,7 @@ def test_query_of_attentive_pooling_stays_as_it_is_in_bytes(tmp_path):
         (SSASTForAudioClassification, {}, {"waveform_input": True, "attention_mask": True}),
         (SSASTModel, {"pooling_mode": "cls"}, {"waveform_input": True}),
         (SSASTModel, {"patch_size": [128, 2]}, {"pt2": True}),
+        (SSASTForAudioClassification, {"max_length": 24, "num_masked_patches": 2}, {"pt2": True}),  # of one time step
         (SSASTForPretraining, {"patch_size": [128, 2]}, {}),
         (SSASTForPretraining, {}, {"waveform_input": True}),
         (SSASTForXVector, {"xvector_output_dim": 16}, {"waveform_input": True}),

@@ -21,10 +21,11 @@ from transformers import (
     WavLMModel,
 )
 
-from ssast_hf import SSASTFeatureExtractor
+from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTModel
 from ssast_hf.audio.intervals import intervals, units_of
 from ssast_hf.audio.ranking import Ranking
 from ssast_hf.cli import main
+from ssast_hf.conversion import convert_hf_to_ast
 from ssast_hf.inference.evaluating.contenders import load_contender
 from ssast_hf.inference.evaluating.intervals import t_interval
 from ssast_hf.inference.evaluating.multilabel import rank
@@ -207,6 +208,24 @@ def test_stock_models_are_pooled_over_what_is_sound(stock, tmp_path):
     means = load_contender(str(tmp_path / "ast"), torch.device("cpu"), "mean")
     np.testing.assert_allclose(means.embed(waves[:1])[0, -1], expected[:16], atol=1e-5)
     assert load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu"), "mean").min_samples == 20
+
+
+def test_an_export_is_pooled_as_the_model_that_it_was(tmp_path):
+    """Of a model of frames its kernels are square, and zero but for the first columns."""
+    torch.manual_seed(0)
+    config = SSASTConfig(**SIZES, num_mel_bins=32, max_length=64, patch_size=[32, 2], pooling_mode="cls")
+    SSASTModel(config).save_pretrained(tmp_path / "frames")
+    extractor = SSASTFeatureExtractor(num_mel_bins=32, max_length=64, return_attention_mask=False)
+    extractor.save_pretrained(tmp_path / "frames")
+    convert_hf_to_ast(tmp_path / "frames", tmp_path / "ast")
+    frames, ast = (load_contender(str(tmp_path / name), torch.device("cpu"), "mean") for name in ("frames", "ast"))
+    assert ast.min_samples == frames.min_samples == 560
+    whole = 0.1 * np.random.default_rng(0).standard_normal(400 + 160 * 63).astype(np.float32)
+    assert len(whole) == ast.max_samples
+    np.testing.assert_allclose(ast.embed([whole]), frames.embed([whole]), atol=1e-5)
+    assert np.isfinite(ast.embed([whole[:560]])).all()
+    ast.randomise(0)
+    assert not ast.model.embeddings.patch_embeddings.projection.weight[..., 2:].any()
 
 
 def test_a_class_with_one_example_is_probed():

@@ -108,6 +108,18 @@ def test_read_only_place(original_file, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("ssast_hf.storage.writing.os.access", lambda path, mode: False)
     assert main(["convert", str(original_file), str(tmp_path / "ssast")]) == 1
     assert f"no permission to write in {tmp_path}" in capsys.readouterr().err
+    old = tmp_path / "ssast"
+    old.mkdir()
+    monkeypatch.setattr("ssast_hf.storage.writing.os.access", lambda path, mode: path != old)
+    assert main(["convert", str(original_file), str(old), "--overwrite"]) == 1
+    assert f"{old} cannot be replaced: no permission to write in it" in capsys.readouterr().err
+
+
+def test_folder_inside_the_models_can_be_written_again(model, tmp_path):
+    model.save_pretrained(tmp_path / "model")
+    for options in ([], ["--overwrite"]):
+        assert main(["export-ast", str(tmp_path / "model"), str(tmp_path / "model" / "ast"), *options]) == 0
+    assert (tmp_path / "model" / "model.safetensors").exists()
 
 
 def test_output_that_is_a_link_to_itself(original_file, tmp_path, capsys):

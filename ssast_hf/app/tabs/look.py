@@ -54,12 +54,13 @@ def ranges(model) -> list[dict]:
     """What can be chosen of a model: layers, heads, seconds, mel bins."""
     config, shift = model.embedder.config, frame_shift(model.embedder.feature_extractor)
     layers = config.num_hidden_layers
+    seconds = round(config.max_length * shift, 2)
     heads = [ALL_HEADS, *(str(number) for number in range(1, config.num_attention_heads + 1))]
     return [
         # A slider has two ends at least.
         dict(maximum=max(layers, 2), value=layers, visible=layers > 1),
         dict(choices=heads, value=ALL_HEADS),
-        dict(maximum=round(config.max_length * shift, 2), value=0.4),
+        dict(maximum=seconds, value=min(0.4, seconds)),
         dict(maximum=config.num_mel_bins - 1, value=config.num_mel_bins // 4),
     ]
 

@@ -81,11 +81,12 @@ def compare_program(graph: Graph, path: Path, report: Report):
 
 def batches_of(config: SSASTConfig, shortest: int) -> list[tuple[int, int]]:
     """Clips and frames: of the shortest length, of a whole clip, of twice that, and of lengths between."""
-    longest = 2 * config.max_length
+    whole = max(config.max_length, shortest)
+    longest = 2 * whole
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(shortest, longest + 1, (NUM_BATCHES,), generator=generator).tolist()
     sizes = torch.randint(1, LARGEST_BATCH + 1, (NUM_BATCHES,), generator=generator).tolist()
-    lengths[:3], sizes[:3] = [shortest, config.max_length, longest], [1, 2, 1]
+    lengths[:3], sizes[:3] = [shortest, whole, longest], [1, 2, 1]
     return list(zip(sizes, lengths, strict=True))
 
 

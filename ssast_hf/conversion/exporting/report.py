@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,11 @@ TOLERANCE, FILTER_BANK_TOLERANCE, CLIP_TOLERANCE = 1e-4, 1e-3, 1e-2
 # logits on any clip.
 ROUNDING = {"float16": 0.01, "int8": 0.05}
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
+
+
+def version_of(package: str) -> str:
+    """As it says itself: onnxruntime is installed under several names."""
+    return import_module(package).__version__
 
 
 class Report:
@@ -83,7 +88,7 @@ class Report:
                 if self.dtype == "float32" and not difference <= tolerance:
                     raise ConversionError(
                         f"{name} differs from PyTorch's by {difference:.1e}{where}, more than {tolerance:.0e}, in "
-                        f"onnxruntime {version('onnxruntime')}; nothing was written."
+                        f"onnxruntime {version_of('onnxruntime')}; nothing was written."
                     )
         if self.filter_banks is not None and not self.filter_banks <= FILTER_BANK_TOLERANCE:
             raise ConversionError(
@@ -96,7 +101,7 @@ class Report:
                 remedy = "Export with another --dtype" if self.dtype in ROUNDING else "Update it"
                 raise ConversionError(
                     f"The best label of {name} is not PyTorch's, and more than rounding makes them differ, in "
-                    f"{self.dtype} and onnxruntime {version('onnxruntime')}; nothing was written. "
+                    f"{self.dtype} and onnxruntime {version_of('onnxruntime')}; nothing was written. "
                     f"{remedy}, or choose another --opset."
                 )
 
@@ -129,7 +134,7 @@ class Report:
             "batches": self.batches,
             "seconds_at_batch_1": self.seconds,
             "same_best_label": self.clips,
-            "versions": {name: version(name) for name in PACKAGES},
+            "versions": {name: version_of(name) for name in PACKAGES},
             "machine": platform.machine(),
         }
 
@@ -140,7 +145,7 @@ class Report:
         (self.folder / "report.md").write_text("\n".join(self.page()) + "\n", encoding="utf-8")
 
     def page(self) -> list[str]:
-        packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+        packages = ", ".join(f"{name} {version_of(name)}" for name in PACKAGES)
         lines = [
             f"# {self.model_class} for onnxruntime",
             "",

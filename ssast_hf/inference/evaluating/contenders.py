@@ -16,6 +16,7 @@ from ...storage.guards import reading
 from ..embedder import Embedder
 from ..encoders import quiet_loading
 from ..pooling import join, sums_of_steps
+from ..stock_patches import columns_of
 
 
 # Clips of equal length that stock models encode together, and the seconds that models of waveforms take at once.
@@ -86,8 +87,11 @@ class StockContender:
         self.model = self.model.eval().requires_grad_(False).to(device)
         self.sampling_rate = self.extractor.sampling_rate
         if self.is_ast:  # whose frames are 25 ms long, 10 ms apart, at 16 kHz
-            self.min_samples = 400 + 160 * (config.patch_size - 1)
-            self.max_samples = 400 + 160 * (self.extractor.max_length - 1)
+            # Of frame models the kernels are square, and zero beyond the patch.
+            self.patch_frames = columns_of(self.model.embeddings.patch_embeddings.projection.weight)
+            beyond = config.patch_size - self.patch_frames
+            self.min_samples = 400 + 160 * (self.patch_frames - 1)
+            self.max_samples = 400 + 160 * (self.extractor.max_length - beyond - 1)
         else:
             self.min_samples, self.max_samples = 1, LONGEST * self.sampling_rate
             for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
@@ -96,6 +100,8 @@ class StockContender:
     def randomise(self, seed: int):
         torch.manual_seed(seed)
         self.model = AutoModel.from_config(self.model.config).float().eval().requires_grad_(False).to(self.device)
+        if self.is_ast:
+            self.model.embeddings.patch_embeddings.projection.weight[..., self.patch_frames :] = 0
 
     def embed(self, waves: list[np.ndarray]) -> np.ndarray:
         pieces = [
@@ -127,12 +133,15 @@ class StockContender:
             return states
         config = self.model.config
         columns = (inputs.shape[1] - config.patch_size) // config.time_stride + 1
-        whole = ((size - 400) // 160 + 1 - config.patch_size) // config.time_stride + 1
+        whole = ((size - 400) // 160 + 1 - self.patch_frames) // config.time_stride + 1
         return states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))[:, :, :, :whole].mean(dim=2)
 
     def settings(self) -> dict:
         extractor = self.extractor.to_dict()
-        return {"config": self.model.config.to_dict(), "extractor": extractor, "embedder": {"pooling": self.pooling}}
+        own: dict = {"pooling": self.pooling}
+        if self.is_ast and self.patch_frames != self.model.config.patch_size:
+            own["patch_frames"] = self.patch_frames
+        return {"config": self.model.config.to_dict(), "extractor": extractor, "embedder": own}
 
 
 class MelStatistics:

@@ -21,6 +21,7 @@ from ...storage.guards import UnreadableFile, reading
 from ...storage.sizes import check_model_folder, read_config_fields, read_extractor_fields
 from ..bucketing import batches_of
 from ..encoders import on_device, quiet_loading
+from ..stock_patches import columns_of
 
 
 # What a model answers with: classes of clips, numbers, similarities to speakers, text, or events in time.
@@ -128,7 +129,7 @@ class StockHead:
         self.kind = kind_of(LABELS, config)
         # Of frame models the kernels are square, and zero beyond the patch.
         kernel = self.model.audio_spectrogram_transformer.embeddings.patch_embeddings.projection.weight
-        columns = 1 + max(kernel.float().abs().amax(dim=(0, 1, 2)).nonzero().flatten().tolist(), default=0)
+        columns = columns_of(kernel)
         self.longest = config.max_length - config.patch_size + columns
         fields = {name: getattr(config, name) for name in ("num_mel_bins", "frequency_stride", "time_stride")}
         self.config = SSASTConfig(**fields, max_length=self.longest, patch_size=[config.patch_size, columns])

@@ -8,6 +8,7 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from ...configuration_ssast import SSASTConfig
 from ...storage.guards import reading
+from ...storage.tokenizers import load_tokenizer
 from ..clips import check_mono, is_batch, to_clip
 from ..embedder import DTYPES
 from ..encoders import as_device, default_device, quiet_loading
@@ -88,7 +89,7 @@ class Predictor(WindowedModel):
             top_k = 1
         self.top_k, self.threshold = top_k, threshold
         self.unit = one_of("timestamps", timestamps or UNITS[0], UNITS)
-        self.tokenizer = load_tokenizer(model, self.head.model) if self.kind == TEXT else None
+        self.tokenizer = tokenizer_of(model, self.head.model) if self.kind == TEXT else None
         self.choose_batches(batch_size, device)
         if window is None:
             shift, length = self.config.frame_seconds
@@ -193,13 +194,13 @@ def check_finite(scores: np.ndarray, name: str):
         raise ValueError(f"{name}: the model's scores are not finite. Compute in dtype float32, or retrain the model.")
 
 
-def load_tokenizer(name, model) -> Wav2Vec2CTCTokenizer:
+def tokenizer_of(name, model) -> Wav2Vec2CTCTokenizer:
     """The tokenizer of a model for text; ValueError if there is none, or if it is another model's."""
     remedy = "Save the tokenizer that it was trained with there: tokenizer.save_pretrained(folder)."
     if Path(name).is_dir() and not (Path(name) / "vocab.json").exists():
         raise ValueError(f"{name} writes text, but has no vocab.json. {remedy}")
     with reading(name, "the folder of a Wav2Vec2CTCTokenizer", remedy), quiet_loading():
-        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(name)
+        tokenizer = load_tokenizer(name)
     if len(tokenizer) < model.config.vocab_size or tokenizer.pad_token_id != model.blank:
         raise ValueError(
             f"{name}: vocab.json has {len(tokenizer)} tokens and the blank {tokenizer.pad_token_id}, the model "

@@ -20,7 +20,7 @@ from ..run_trainer import train_to_the_end
 from ..stopping import StopRequest
 from .augmenting import Augmentation
 from .clips import LabelledClips, LabelledCollator
-from .data_options import LabelledArguments
+from .data_options import FRACTION, LabelledArguments
 from .lora import add_lora
 from .model import default_learning_rate, leaves_as_stock, make_model, read_extractor
 from .normalising import feature_statistics
@@ -31,7 +31,6 @@ from .sameness import check_same_data, data_of
 from .splits import Limits
 from .tasks import KINDS, Task
 from .testing import test_pairs, test_recordings
-from .texts import too_long_texts
 from .trainer import FinetuningTrainer
 from .trials import Trials
 
@@ -104,7 +103,7 @@ def prepare(job: Job, split: Split, arguments: FinetuningArguments, limits: Limi
         limits ([`Limits`]): How recordings are cut.
 
     Raises:
-        ValueError: If a text cannot be learned, or the output folder is of a run on other data or classes.
+        ValueError: If the output folder is of a run on other data or classes.
     """
     config, task = job.shaped, KINDS[job.task.task](job.task.loss, arguments.label_smoothing_factor)
     task.begin(job.start, job.config, split.train)
@@ -123,8 +122,6 @@ def prepare(job: Job, split: Split, arguments: FinetuningArguments, limits: Limi
         name: LabelledClips(part, limits.cropper, task.labels(part, extractor), name == "train", limits.hop)
         for name, part in split.parts.items()
     }
-    if task.fits_whole:
-        too_long_texts(clips, extractor, config)
     checkpoint = find_checkpoint(arguments, job.task.model_name_or_path)
     if checkpoint is not None:
         check_same_data(checkpoint, data_of(split, task))
@@ -226,6 +223,8 @@ def recipe_of_run(job: Job, arguments: FinetuningArguments, extractor, clips: di
         "mask_time mixup noise_and_roll balance_classes label_smoothing_factor"
     ).split()
     options = asdict(job.task) | asdict(job.data) | {name: getattr(arguments, name) for name in own}
+    defaults = {"validation_fraction": FRACTION, "test_fraction": FRACTION} | LR_STEPS
+    options |= {name: value for name, value in defaults.items() if options[name] is None}
     options |= {"recordings": len(clips["train"]), "mean": extractor.mean, "std": extractor.std}
     steps = count_steps(arguments, len(clips["train"]))
     return recipe_of_options(options, arguments, steps if arguments.decays else None)

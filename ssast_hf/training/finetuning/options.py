@@ -129,7 +129,8 @@ def check_options(
 
 def check_data(parser, task: TaskArguments, data: LabelledArguments, arguments: FinetuningArguments):
     """The same for what it is trained and tested on."""
-    if data.validation_fraction is not None and chosen_by(task.recipe) != "validation":
+    validates_on_test = chosen_by(task.recipe) != "validation" and data.trials is None
+    if data.validation_fraction is not None and validates_on_test:
         parser.error(f"--validation_fraction: --recipe {task.recipe} validates on what it tests; leave it out")
     if arguments.average_last_epochs and (arguments.max_steps > 0 or arguments.max_minutes is not None):
         parser.error("--average_last_epochs needs whole epochs: pass --num_train_epochs")

@@ -17,7 +17,7 @@ from ..outcome import Outcome
 from ..plots import plot_confusion, plot_curves
 from ..report import used_defaults
 from .figures import speakers_of
-from .recipes import options_beside
+from .recipes import asked_in, options_beside
 from .testing import Tested
 from .trials import verification
 
@@ -125,7 +125,10 @@ def beginning(trainer, job, split: Split, results: dict, defaults: list[str]) ->
         f"{name}: {value}, as the command did not say" for name, value in used_defaults(trainer, defaults).items()
     ]
     if task.recipe is not None:
-        options = options_beside(task.recipe, shlex.split(job.command))
+        argv = shlex.split(job.command)
+        options = options_beside(task.recipe, argv)
+        if "learning_rate" not in asked_in(argv):  # that of models of frames may be another one
+            options["learning_rate"] = args.learning_rate
         values = ", ".join(f"{name} {value}" for name, value in options.items())
         notes.insert(0, f"recipe {task.recipe}, where the command said nothing else: {values}")
     parts = "; ".join(f"{len(part)} {name}" for name, part in split.parts.items())
@@ -180,7 +183,7 @@ def figure_table(results: dict) -> list[str]:
 def mistakes(found: list, data) -> list[str]:
     """The recordings that the model is most wrong about, by name."""
     order = sorted((i for i, each in enumerate(found) if each is not None), key=lambda i: -found[i][0])[:WORST]
-    rows = [[f"`{data.recordings[i]['name']}`", *found[i][1:]] for i in order]
+    rows = [[f"`{data.name(i)}`", *found[i][1:]] for i in order]
     return table([["recording", "label", "the model says"], *rows]) if rows else ["None."]
 
 

@@ -11,6 +11,7 @@ The same command again goes on where it stopped. `--help-all` shows the other op
 """
 
 import copy
+import json
 import os
 import shlex
 import sys
@@ -21,24 +22,27 @@ from accelerate import PartialState
 from ...assets import named_model
 from ...audio.cropping import Cropper
 from ...audio.decoding import audio_packages
-from ...audio.splits import Split
+from ...audio.splits import Split, check_split
 from ...configuration_ssast import SSASTConfig
+from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ...heads_ssast import check_ctc_token
 from ..arguments import parse_into
 from ..messages import quiet_libraries, say
 from ..processes import FolderLock, check_launcher, named_when_lost, told_when_alone
 from ..stopping import EXIT_STATUS, Stopped, StopRequest
+from .clips import LabelledClips
 from .data_options import LABEL_KINDS, LabelledArguments
 from .folds import check_folders, folder_of, write_folds
 from .lora import check_peft
 from .model import read_extractor, read_start, with_geometry_and_margin
 from .one_split import Job, finetune_split, prepare, steps_apart
 from .options import FinetuningArguments, TaskArguments, check_options
-from .parts import make_splits
+from .parts import make_splits, without_shared
 from .recipes import apply_to_model, chosen_by, with_recipe
 from .report import FIGURES, REPORT, lines_of
 from .splits import Limits, checked
 from .tasks import KINDS
+from .texts import check_long_texts
 
 
 # What `--help` shows.
@@ -84,13 +88,46 @@ def check_tokens(config: SSASTConfig, time_stride: int | None):
         raise ValueError(f"{error} Or pass --time_stride 4 here.") from error
 
 
-def check_learnable(arguments: TaskArguments, start: str, config: SSASTConfig, splits: list[Split]):
-    """ValueError if the task cannot do with a label, before any recording is decoded."""
+def check_learnable(
+    arguments: TaskArguments,
+    start: str,
+    config: SSASTConfig,
+    shaped: SSASTConfig,
+    cropper: Cropper,
+    extractor: SSASTFeatureExtractor,
+    splits: list[Split],
+):
+    """
+    ValueError if the task cannot do with a label, or a text is too long for its recording, before any is decoded.
+
+    Args:
+        arguments ([`TaskArguments`]): The task.
+        start (`str`): The model to begin from.
+        config ([`SSASTConfig`]): What is written there.
+        shaped ([`SSASTConfig`]): The same as it is to be trained.
+        cropper ([`Cropper`]): Of its clips.
+        extractor ([`SSASTFeatureExtractor`]): Of its features.
+        splits (`list[Split]`): What is trained and tested on.
+    """
     for split in splits:
         task = KINDS[arguments.task](arguments.loss)
         task.begin(start, config, split.train)
         for part in split.parts.values():
             task.check(part)
+        if task.fits_whole:
+            parts = without_shared(split).parts.values()
+            clips = [LabelledClips(part, cropper, task.labels(part, extractor), False) for part in parts]
+            check_long_texts(clips, extractor, shaped)
+
+
+def check_not_of_folds(folder: Path):
+    """ValueError if a folder holds the summary of several folds, which a single run would replace."""
+    path = folder / FIGURES
+    if path.exists() and "folds" in json.loads(path.read_text(encoding="utf-8")):
+        raise ValueError(
+            f"{folder} holds runs on several folds, and one would replace what is said of all. Choose another "
+            "--output_dir, or ask for several folds."
+        )
 
 
 def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv: list[str]) -> list[str]:
@@ -121,7 +158,11 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
         by = chosen_by(task_arguments.recipe)
         splits, trials = make_splits(data_arguments, labels, arguments.seed, by)
         check_folders([split.name for split in splits])
-        check_learnable(task_arguments, start, config, splits)
+        if len(splits) == 1:
+            check_not_of_folds(Path(arguments.output_dir))
+        for split in splits:
+            check_split(without_shared(split), data_arguments.min_per_class)
+        check_learnable(task_arguments, start, config, shaped, cropper, extractor, splits)
         whole = [checked(split, trials, limits, data_arguments) for split in splits]
     trials = whole[0][1]
     command = shlex.join(["ssast-hf", "finetune", *argv])

@@ -49,7 +49,6 @@ def checked(
     Raises:
         ValueError: If it is not fit to be trained and tested on, or too much of it cannot be used.
     """
-    check_split(without_shared(split), arguments.min_per_class)
     parts: dict = without_shared(split).parts | ({} if trials is None else {"trials": trials})
     recordings = {name: data.recordings if isinstance(data, Trials) else data for name, data in parts.items()}
     bad = {name: unusable_in(part, limits) for name, part in recordings.items()}

@@ -10,6 +10,7 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from ...audio.labelled import LabelledData
 from ...storage.guards import reading
+from ...storage.tokenizers import load_tokenizer
 from .characters import GAP, characters_of, check_characters, spaced
 
 
@@ -31,12 +32,7 @@ def read_tokenizer(start: str, config) -> Wav2Vec2CTCTokenizer | None:
     if not has_one and (Path(start).is_dir() or "SSASTForCTC" not in (config.architectures or [])):
         return None
     with reading(f"{start}/vocab.json", "the vocabulary of a tokenizer"):
-        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(start)
-    # transformers 5 reads what stands between words into this map, and goes on with "|". To be removed when that is
-    # mended.
-    if (gap := tokenizer.special_tokens_map.get("word_delimiter_token")) is not None:
-        tokenizer._word_delimiter_token = str(gap)
-    return tokenizer
+        return load_tokenizer(start)
 
 
 def check_gaps(data: LabelledData):
@@ -93,14 +89,16 @@ def rates_of(counts: np.ndarray) -> dict[str, float]:
     return {"word_error_rate": float(words), "character_error_rate": float(characters)}
 
 
-def too_long_texts(clips: dict, extractor, config):
+def check_long_texts(clips: list, extractor, config):
     """
     ValueError that counts the recordings whose text takes more time steps than they have, and names the first:
-    nothing could be learned from these.
+    nothing could be learned from these. Those that cannot be used at all are told elsewhere.
     """
     wrong = []
-    for part in clips.values():
+    for part in clips:
         for i, samples in enumerate(part.samples):
+            if not part.cropper.min_samples <= samples <= part.cropper.windows.length:
+                continue
             steps = config.time_grid(extractor.num_frames(int(samples)))
             if (needed := tokens_needed(part.label(i, 0.0, int(samples)))) > steps:
                 wrong.append(f"{part.data.place(i)}: the text needs {needed} time steps and the recording has {steps}")

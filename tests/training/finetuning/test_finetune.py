@@ -419,6 +419,36 @@ def test_folds_go_on_in_the_fold_where_they_were_killed(model_dir, sounds, tmp_p
         assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
     results = [results_in(tmp_path / name) for name in ("straight", "killed")]
     assert results[0]["test"] == results[1]["test"]
+    # One fold alone would replace what is said of all.
+    assert main([*straight, "--folds", "1"]) == 1
+    assert "straight holds runs on several folds" in capsys.readouterr().err
+    assert results_in(tmp_path / "straight") == results[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"freeze_encoder": True}, "of a run of another model (freeze_encoder False, now True)"),
+        ({"head_lr_factor": 2}, "of a run of another model (head_lr_factor 1.0, now 2.0)"),
+        ({"pooling_mode": "attentive"}, "If it is of a run with another model or other options, choose another"),
+    ],
+    ids=str,
+)
+def test_a_run_with_other_options_needs_another_folder(model_dir, sounds, tmp_path, capsys, changes, message):
+    first = {"max_steps": 1, "mean": -4, "std": 4}
+    assert main(options(model_dir, sounds, tmp_path / "out", **first)) == 0
+    assert main(options(model_dir, sounds, tmp_path / "out", **first | {"max_steps": 2} | changes)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_class_with_too_few_examples_in_the_last_fold_is_told_before_any_is_decoded(
+    model_dir, sounds, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("ssast_hf.training.finetuning.splits.unreadable", lambda *args: pytest.fail("decodes"))
+    data = table(sounds, "label,fold", lambda i: f"{'ab'[i // 12]},{2 if i in (0, 1, 12) else i % 2}")
+    assert main(options(model_dir, data, tmp_path / "out", fold_column="fold")) == 1
+    assert "fold 2" in (said := capsys.readouterr().err)
+    assert "'b'" in said
 
 
 @pytest.mark.parametrize(
@@ -506,8 +536,11 @@ def test_texts(frame_model_dir, sounds, tmp_path, capsys):
     ids=["text", "recording"],
 )
 def test_texts_and_recordings_that_are_too_long_are_counted_and_named(
-    frame_model_dir, sounds, tmp_path, capsys, seconds, text, message
+    frame_model_dir, sounds, tmp_path, monkeypatch, capsys, seconds, text, message
 ):
+    """And texts before anything is decoded."""
+    if text != "ab":
+        monkeypatch.setattr("ssast_hf.training.finetuning.splits.unreadable", lambda *args: pytest.fail("decodes"))
     soundfile.write(
         sounds / "low" / "low-0.wav", 0.1 * np.random.default_rng(0).standard_normal(int(16000 * seconds)), 16000
     )

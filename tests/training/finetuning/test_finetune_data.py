@@ -138,7 +138,9 @@ def test_recipes_of_the_original(model_dir, sounds, tmp_path, recipe, changes, r
     report = (tmp_path / "out" / "report.md").read_text()
     assert chosen in report
     one = tmp_path / "out" / "fold-0" if "fold_column" in changes else tmp_path / "out"
-    assert f"; learning rate {rate}; seed 42" in (one / "report.md").read_text()
+    report = (one / "report.md").read_text()
+    assert f"; learning rate {rate}; seed 42" in report
+    assert f"learning_rate {float(rate)}," in report  # among the values of the recipe
 
 
 @pytest.fixture

@@ -27,23 +27,35 @@ def intervals(measure: Measure, units: np.ndarray, seed: int) -> dict[str, list[
         units (`np.ndarray` of shape `(count,)` or `(count, 2)`): Which unit each recording belongs to, from 0; or
             which one or two each pair does. A pair of two units that are drawn a and b times is there a times b times.
         seed (`int`): Source of randomness.
+
+    Returns:
+        `dict[str, list[float]]`: Both ends; NaN where there is but one way to draw, which says nothing about others.
     """
     number, random = int(units.max()) + 1, np.random.default_rng(seed)
-    clips, figures = np.arange(len(units)), []
+    clips, figures, draws = np.arange(len(units)), [], []
     for _ in range(DRAWS):
         times = np.bincount(random.integers(number, size=number), minlength=number)
         counts = times[units] if units.ndim == 1 else of_pairs(units, times)
         if counts.any():  # of few units, no pair may be left
             figures.append(measure(np.repeat(clips, counts)))
+            draws.append(hash(counts.tobytes()))
     result = {}
     for name, measured in measure(clips).items():
         values = np.array([each[name] for each in figures])
-        values = values[np.isfinite(values)]
-        low, high = np.percentile(values, (2.5, 97.5)) if len(values) else (np.nan, np.nan)
-        if name == FLATTERED and len(values):
+        is_known = np.isfinite(values)
+        values = values[is_known]
+        several = len(set(np.array(draws)[is_known])) > 1
+        low, high = np.percentile(values, (2.5, 97.5)) if several else (np.nan, np.nan)
+        if name == FLATTERED and several:
             low, high = np.clip(np.array([low, high]) - values.mean() + measured, 0, 1)
         result[name] = [float(low), float(high)]
     return result
+
+
+def span(interval: list[float], form: str = ".3f") -> str:
+    """An interval in words."""
+    low, high = interval
+    return f"{low:{form}} to {high:{form}}" if np.isfinite(interval).all() else "not known"
 
 
 def of_pairs(units: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -137,6 +137,9 @@ def stratified_folds(data: LabelledData, count: int, seed: int) -> np.ndarray:
         raise ValueError(f"{data.source} has one {what}; expected at least two, so that one can be held out.")
     if data.is_multilabel:
         return spread(data.targets(), groups, count, seed)
+    if (most := int(np.bincount(data.targets()).max())) < 2:
+        raise ValueError(f"{data.source} has one recording of each class; expected two of some, to hold out one.")
+    count = min(count, most)
     folds = np.zeros(len(data), dtype=np.int64)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

@@ -142,6 +142,9 @@ class RunArguments(TrainingArguments):
             self.ddp_find_unused_parameters = False
         devices = (torch.accelerator, torch.cuda, torch.backends.mps, torch.xpu)
         has_accelerator = any(device.is_available() for device in devices)
+        # Otherwise, under transformers 4, layers behind frozen ones would get no gradient.
+        if self.gradient_checkpointing and self.gradient_checkpointing_kwargs is None:
+            self.gradient_checkpointing_kwargs = {"use_reentrant": False}
         # Batches are copied while the device computes.
         self.dataloader_pin_memory = self.dataloader_pin_memory and has_accelerator
         if self.accelerator_config is None:

@@ -41,7 +41,8 @@ class Flow(TrainerCallback):
         # The other schedules bring a warm-up of their own.
         if args.lr_scheduler_type == "reduce_lr_on_plateau" and state.global_step < args.warmup_steps:
             for group in optimizer.param_groups:
-                group["lr"] = args.learning_rate * (state.global_step + 1) / args.warmup_steps
+                peak = group.setdefault("initial_lr", group["lr"])  # groups may differ; it is saved with them
+                group["lr"] = peak * (state.global_step + 1) / args.warmup_steps
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.trainer.stop.agreed():

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from ..configuration_ssast import SSASTConfig
+from ..modeling_ssast import SSASTForPretraining
 from .messages import say
 
 
@@ -28,7 +29,8 @@ def told_what_fits(trainer):
     may end a run without any; so a step that is likely to take more than is free is told before.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    need = Need(trainer.args, model.config, sum(parameter.numel() for parameter in model.parameters()))
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    need = Need(trainer.args, model.config, num_parameters, isinstance(model, SSASTForPretraining))
     free = free_memory(trainer.args.device)
     if free is not None and need.total() > free:
         say(f"This may run out of memory. {need.advice(free)}")
@@ -54,10 +56,11 @@ class Need:
         arguments (`TrainingArguments`): Those of the run.
         config ([`SSASTConfig`]): The model's.
         num_parameters (`int`): How many numbers the model has.
+        is_pretraining (`bool`): Whether a decoder, if there is one, spares the encoder what is masked.
     """
 
-    def __init__(self, arguments, config: SSASTConfig, num_parameters: int):
-        self.arguments, self.config = arguments, config
+    def __init__(self, arguments, config: SSASTConfig, num_parameters: int, is_pretraining: bool):
+        self.arguments, self.config, self.is_pretraining = arguments, config, is_pretraining
         self.fixed = 12 * num_parameters  # gradients and Adam's two averages, in float32
         self.batch_size = arguments.per_device_train_batch_size
 
@@ -67,7 +70,7 @@ class Need:
 
     def per_clip(self) -> int:
         """Bytes that one clip adds: what all layers keep for the way back."""
-        config, decoder = self.config, self.config.decoder_num_hidden_layers
+        config, decoder = self.config, self.config.decoder_num_hidden_layers * self.is_pretraining
         num_tokens = config.num_patches - config.num_masked_patches * bool(decoder)
         # With checkpoints a layer keeps its input alone, and one layer at a time is computed again.
         kept = config.num_hidden_layers * KEPT
@@ -100,7 +103,8 @@ class Need:
     def sparing(self) -> list[str]:
         """Options that take less memory for each clip, and that the run has not."""
         options = [] if self.arguments.gradient_checkpointing else ["--gradient_checkpointing True"]
-        return options + ([] if self.config.decoder_num_hidden_layers else ["--decoder_num_hidden_layers 2"])
+        has_none = self.is_pretraining and not self.config.decoder_num_hidden_layers
+        return options + (["--decoder_num_hidden_layers 2"] if has_none else [])
 
 
 def gigabytes(count: float) -> str:

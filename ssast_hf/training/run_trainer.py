@@ -221,6 +221,8 @@ def train_to_the_end(trainer: RunTrainer, checkpoint: str | None):
         model.load_state_dict(read_weights(checkpoint))
         trainer.state = read_state(checkpoint)
         say("No step is left to make.")
+        if has_validation and not trainer.is_evaluated():
+            trainer.make_missing_evaluation(checkpoint)
     else:
         with told_what_fits(trainer):
             trainer.train(resume_from_checkpoint=checkpoint)

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTModel
-from ssast_hf.audio.intervals import intervals, units_of
+from ssast_hf.audio.intervals import intervals, span, units_of
 from ssast_hf.audio.ranking import Ranking
 from ssast_hf.cli import main
 from ssast_hf.conversion import convert_hf_to_ast
@@ -265,6 +265,12 @@ def test_layer_is_chosen_on_the_training_folds_alone():
     drawn = [few_labels(features, targets, fold, probed, "ridge", 4, (0, draw)) for draw in (0, 0, 1)]
     assert drawn[0] == drawn[1]
     assert min(drawn) > 0.8
+
+
+def test_one_group_says_nothing_about_others():
+    found = intervals(lambda clips: {"accuracy": 0.5}, units_of(100, ["ann"] * 100), 0)["accuracy"]
+    assert np.isnan(found).all()
+    assert span(found) == "not known"
 
 
 def test_intervals():

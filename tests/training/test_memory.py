@@ -12,10 +12,10 @@ from ssast_hf.training.arguments import check_bfloat16
 from ssast_hf.training.memory import Need, free_memory
 
 
-def need(batch_size=32, config=None, **changes):
+def need(batch_size=32, config=None, is_pretraining=True, **changes):
     arguments = dict(per_device_train_batch_size=batch_size, gradient_accumulation_steps=2, bf16=False, fp16=False)
     arguments |= {"gradient_checkpointing": False} | changes
-    return Need(SimpleNamespace(**arguments), config or SSASTConfig(), 89_000_000)
+    return Need(SimpleNamespace(**arguments), config or SSASTConfig(), 89_000_000, is_pretraining)
 
 
 def test_what_fits_makes_the_same_steps():
@@ -39,6 +39,12 @@ def test_where_no_batch_fits_other_options_are_named():
     text = need(1).advice(1_000_000_000)
     assert "A step of 1 clip takes" in text
     assert "Pass --gradient_checkpointing True and --decoder_num_hidden_layers 2 and --max_length 512, or" in text
+
+
+def test_fine_tuning_has_no_decoder():
+    assert "decoder" not in need(1, is_pretraining=False).advice(1_000_000_000)
+    decoding = SSASTConfig(decoder_num_hidden_layers=2)
+    assert need(config=decoding, is_pretraining=False).per_clip() == need(is_pretraining=False).per_clip()
 
 
 def test_what_is_kept_grows_with_what_is_computed():

@@ -71,14 +71,15 @@ def test_signal_to_one_process_stops_all_at_the_same_step(model_dir, audio_folde
 
 
 @pytest.mark.compatibility
-def test_validation_that_was_stopped_is_made_up_for(model_dir, audio_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", [6, 12])
+def test_validation_that_was_stopped_is_made_up_for(model_dir, audio_folder, tmp_path, monkeypatch, step):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     changes = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_steps": 3, "save_steps": 4, "max_steps": 12}
     assert main(options(model_dir, audio_folder, straight, **changes)) == 0
     command = options(model_dir, audio_folder, stopped, **changes)
 
     def stop(self, *args, **kwargs):
-        if self.state.global_step == 6:
+        if self.state.global_step == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return prediction_step(self, *args, **kwargs)
 
@@ -88,7 +89,7 @@ def test_validation_that_was_stopped_is_made_up_for(model_dir, audio_folder, tmp
         with pytest.raises(SystemExit) as exited:
             main(command)
     assert exited.value.code == EXIT_STATUS
-    assert last_checkpoint(stopped) == 6
+    assert last_checkpoint(stopped) == step
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert main(command) == 0
     for name, tensor in weights(straight).items():

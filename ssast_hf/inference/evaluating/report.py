@@ -1,6 +1,5 @@
 """What an evaluation leaves: figures for programs, a table and a picture for people."""
 
-import json
 import platform
 from pathlib import Path
 
@@ -11,9 +10,11 @@ import transformers
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ...audio.intervals import span
+from ...storage.json_numbers import as_json
 from ...storage.writing import written_whole
 from . import report_of_labels
-from .report_parts import COLOURS, how_pooled, is_model, layers_table, span
+from .report_parts import COLOURS, how_pooled, is_model, layers_table
 
 
 METRICS, REPORT, PICTURE = "metrics.json", "report.md", "label_efficiency.png"
@@ -51,7 +52,7 @@ def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -
     with written_whole(folder / REPORT) as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with written_whole(folder / METRICS) as path:  # the last one, so that it says that all is there
-        path.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        path.write_text(as_json(metrics), encoding="utf-8")
     return [f"Written: {folder / REPORT}, {folder / picture}, {folder / METRICS}"]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .report_parts import COLOURS, how_pooled, is_model, layers_table, span
+from ...audio.intervals import span
+from .report_parts import COLOURS, how_pooled, is_model, layers_table
 
 
 PICTURE = "average_precision.png"

@@ -18,10 +18,6 @@ def how_pooled(settings: dict) -> str:
     )
 
 
-def span(interval) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
-
-
 def layers_table(results: list[dict], metric: str) -> list[str]:
     """A section about the linear probe of each layer, of what has several."""
     deep = [each for each in results if each["num_layers"] > 1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...audio.intervals import span
 from ...audio.splits import check_apart, contents
 from ...storage.guards import reading
 from ..encoders import default_device, sha256_of_settings
@@ -142,9 +143,8 @@ def line_of(result: dict) -> str:
     """What was found, for people who wait."""
     linear, neighbours = result["probe"], result["neighbours"]
     metric, name = ("accuracy", "") if "accuracy" in linear else ("mean_average_precision", "mAP ")
-    low, high = linear["interval"]
     return (
-        f"{result['name']}: linear probe {name}{linear[metric]:.3f} ({low:.3f} to {high:.3f}), nearest neighbours "
+        f"{result['name']}: linear probe {name}{linear[metric]:.3f} ({span(linear['interval'])}), nearest neighbours "
         f"{neighbours[metric]:.3f}"
     )
 

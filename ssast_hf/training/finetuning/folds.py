@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .report import FIGURES, REPORT, as_json, said, table, write
+from ...storage.json_numbers import as_json
+from .report import FIGURES, REPORT, said, table, write
 
 
 def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:

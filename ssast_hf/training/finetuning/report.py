@@ -1,6 +1,6 @@
 """What a fine-tuning run leaves for people and for programs: figures, pictures, the worst mistakes, one page."""
 
-import json
+import csv
 import os
 import platform
 import shlex
@@ -11,8 +11,9 @@ import torch
 import transformers
 
 from ... import __version__
-from ...audio.intervals import intervals, units_of
+from ...audio.intervals import intervals, span, units_of
 from ...audio.splits import Split
+from ...storage.json_numbers import as_json
 from ..outcome import Outcome
 from ..plots import plot_confusion, plot_curves
 from ..report import used_defaults
@@ -23,6 +24,7 @@ from .trials import verification
 
 
 FIGURES, REPORT, CURVES, CONFUSION = "metrics.json", "report.md", "curves.png", "confusion.png"
+CLASSES = "classes.csv"
 # How many mistakes are shown, and classes.
 WORST, MOST_CLASSES = 10, 200
 
@@ -50,12 +52,13 @@ def write_results(
     if tested is not None:
         scores, targets, data = tested
         measure, count, unit = task.measure_test(*tested), len(data), "recordings"
+        drawn = unit if data.groups is None else "groups"
         between = intervals(measure, units_of(count, data.groups), trainer.args.seed)
         if (confusion := task.confusion(scores, targets)) is not None:
             plot_confusion(confusion, task.names, folder / CONFUSION)
             pages += ["", f"![confusion matrix]({CONFUSION})"]
         if task.names:
-            pages += ["", "## Classes", "", *table(task.by_class(*tested)[: MOST_CLASSES + 1])]
+            pages += ["", "## Classes", "", *class_table(task.by_class(*tested), folder / CLASSES)]
         pages += ["", "## The worst mistakes", "", *mistakes(task.mistakes(*tested), data)]
     else:
         is_same = job.trials.is_same
@@ -64,7 +67,7 @@ def write_results(
         def measure(chosen: np.ndarray) -> dict[str, float]:
             return verification(pairs[chosen], is_same[chosen])
 
-        count, unit = len(pairs), "pairs"
+        count, unit, drawn = len(pairs), "pairs", "speakers"
         between = intervals(measure, speakers_of(job.trials), trainer.args.seed)
         pages += ["", "## The worst mistakes", "", *wrong_pairs(pairs, job.trials)]
     figures = measure(np.arange(count))
@@ -72,6 +75,7 @@ def write_results(
         "task": job.task.task,
         "test": {name: {"value": value, "interval_95": between[name]} for name, value in figures.items()},
         "unit": unit,
+        "drawn": drawn,
         "count": count,
         "chosen": how_chosen(trainer, job, outcome, split),
         "step": state.global_step if outcome.result is None else outcome.result["step"],
@@ -175,9 +179,21 @@ def figure_table(results: dict) -> list[str]:
     """The figures of a test in a table."""
     rows = [[f"of {results['count']} {results['unit']}", "", "95 % interval"]]
     for name, figure in results["test"].items():
-        low, high = figure["interval_95"]
-        rows.append([said(name), f"{figure['value']:.4g}", f"{low:.4g} to {high:.4g}"])
-    return [*table(rows), "", f"The interval is of tests with {results['unit']} drawn from these, not of other runs."]
+        rows.append([said(name), f"{figure['value']:.4g}", span(figure["interval_95"], ".4g")])
+    how = f"The interval is of tests with {results['drawn']} drawn from these, not of other runs."
+    if any(not np.isfinite(figure["interval_95"]).all() for figure in results["test"].values()):
+        how += f" It is not known where there is but one way to draw {results['drawn']}."
+    return [*table(rows), "", how]
+
+
+def class_table(rows: list[list[str]], path: Path) -> list[str]:
+    """A table of the classes, its head first; of many the first ones, and all in a file."""
+    lines = table(rows[: MOST_CLASSES + 1])
+    if (count := len(rows) - 1) > MOST_CLASSES:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        lines += ["", f"The first {MOST_CLASSES} of {count} classes; all are in [{path.name}]({path.name})."]
+    return lines
 
 
 def mistakes(found: list, data) -> list[str]:
@@ -208,8 +224,8 @@ def table(rows: list[list[str]]) -> list[str]:
 def lines_of(results: dict) -> list[str]:
     """The figures of a test, for the console."""
     return [
-        f"test {said(name)} {figure['value']:.4g} (95 %: {figure['interval_95'][0]:.4g} to "
-        f"{figure['interval_95'][1]:.4g}, {results['count']} {results['unit']})"
+        f"test {said(name)} {figure['value']:.4g} (95 %: {span(figure['interval_95'], '.4g')}, "
+        f"{results['count']} {results['unit']})"
         for name, figure in results["test"].items()
     ]
 
@@ -223,16 +239,3 @@ def write(path: Path, text: str):
     new = path.with_name(f".{path.name}")
     new.write_text(text, encoding="utf-8")
     os.replace(new, path)
-
-
-def as_json(results: dict) -> str:
-    return json.dumps(without_nan(results), indent=1, allow_nan=False) + "\n"
-
-
-def without_nan(value):
-    """The same with `None` for numbers that are none, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: without_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [without_nan(each) for each in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

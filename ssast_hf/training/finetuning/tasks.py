@@ -269,6 +269,9 @@ class Transcription(Task):
         tokens = np.where(tokens == NONE, self.tokenizer.pad_token_id, tokens)
         return [spaced(text) for text in self.tokenizer.batch_decode(tokens, **options)]
 
+    def confusion(self, scores, targets) -> None:
+        return None  # several may sound at once
+
     def mistakes(self, scores, targets, test) -> list[Mistake | None]:
         found: list[Mistake | None] = []
         for said, true in zip(self.texts(scores), map(spaced, test.labels), strict=True):

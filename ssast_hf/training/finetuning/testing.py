@@ -11,10 +11,10 @@ from .trials import Trials, cosines
 
 
 class Tested(NamedTuple):
-    """What a test has found, a row per recording."""
+    """What a test has found, a row per recording; where they differ in length, lists of arrays."""
 
-    scores: np.ndarray
-    targets: np.ndarray
+    scores: np.ndarray | list[np.ndarray]
+    targets: np.ndarray | list[np.ndarray]
     data: LabelledData
 
 
@@ -36,14 +36,10 @@ def test_recordings(trainer, clips: LabelledClips, data: LabelledData) -> Tested
 
 
 def joined(scores: np.ndarray, targets: np.ndarray, places: np.ndarray, count: int):
-    """The clips of each recording one after the other, (recordings, steps, classes), -100 where there is nothing."""
+    """The clips of each recording one after the other, (steps, classes) each."""
     is_known = targets[:, :, 0] != NONE
-    steps = [int(is_known[places == i].sum()) for i in range(count)]
-    whole = np.full((2, count, max([*steps, 1]), scores.shape[2]), float(NONE), dtype=np.float32)
-    for i in range(count):
-        for part, values in zip(whole, (scores, targets), strict=True):
-            part[i, : steps[i]] = values[places == i][is_known[places == i]]
-    return whole[0], whole[1]
+    clips = [np.flatnonzero(places == i) for i in range(count)]
+    return tuple([values[chosen][is_known[chosen]] for chosen in clips] for values in (scores, targets))
 
 
 def test_pairs(trainer, trials: Trials, cropper: Cropper) -> np.ndarray:

@@ -465,7 +465,7 @@ def test_a_recording_of_three_windows_is_one_in_time(config, tmp_path):
     for row, label in zip(targets, labels, strict=True):
         row[: len(label)] = label
     scores, targets = joined(targets - 0.5, targets, np.zeros(3, dtype=int), 1)
-    assert sum(map(len, labels)) == scores.shape[1] == config.time_grid(extractor.num_frames(28000))
+    assert sum(map(len, labels)) == len(scores[0]) == config.time_grid(extractor.num_frames(28000))
     for event, said in zip(true, task.heard(scores[0], targets[0], 0.0), strict=True):
         assert said[:2] == pytest.approx(event[:2], abs=0.05)  # a step has 0.08 s
         assert said[2] == event[2]

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from reprlib import repr as shortened
 
@@ -157,6 +157,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
                 shorter than one 25 ms frame, of another sampling rate, or if clips of different lengths are to be
                 stacked. The message says what to do.
         """
+        if isinstance(raw_speech, Sequence) and not isinstance(raw_speech, (str, bytes, list, tuple)):
+            raw_speech = list(raw_speech)  # a column of `datasets`
         raw_speech, sampling_rate = self._unpacked(raw_speech, sampling_rate)
         if sampling_rate is None:
             logger.warning_once(
@@ -222,7 +224,8 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
     def _pad(self, processed_features, *args, **kwargs):
         """
         What `pad` does to one clip. Of a spectrogram (num_frames, num_mel_bins) frames are padded, with the value that
-        padding has after normalisation, as if the clip had been padded when its features were extracted.
+        padding has after normalisation, as if the clip had been padded when its features were extracted. Without a
+        mask, frames that were padded then are known by that value: callers that pass features alone get their mask.
         """
         if np.ndim(processed_features[self.model_input_names[0]]) < 2:
             return super()._pad(processed_features, *args, **kwargs)
@@ -230,6 +233,11 @@ class SSASTFeatureExtractor(SequenceFeatureExtractor):
         spectrograms.feature_size = self.num_mel_bins
         if self.do_normalize:
             spectrograms.padding_value = (self.padding_value - self.mean) / (2 * self.std)
+        if kwargs.get("return_attention_mask") and "attention_mask" not in processed_features:
+            frames = np.asarray(processed_features[self.model_input_names[0]], dtype=np.float32)
+            is_audio = ~np.isclose(frames, spectrograms.padding_value, rtol=1e-6, atol=1e-6).all(axis=-1)
+            length = int(np.flatnonzero(is_audio)[-1]) + 1 if is_audio.any() else 0
+            processed_features["attention_mask"] = (np.arange(len(frames)) < length).astype(np.int64)
         return SequenceFeatureExtractor._pad(spectrograms, processed_features, *args, **kwargs)
 
     def _check_values(self, sums: torch.Tensor, lows: torch.Tensor, highs: torch.Tensor, begin: int = 0):

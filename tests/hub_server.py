@@ -8,6 +8,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 
+# What the Hub writes into a new Space.
+SPACE_README = b"""---
+title: Page
+emoji: \xf0\x9f\x90\xa8
+colorFrom: blue
+colorTo: red
+sdk: gradio
+sdk_version: 6.0.0
+app_file: app.py
+pinned: false
+---
+
+Check out the configuration reference at https://huggingface.co/docs/hub/spaces-config-reference
+"""
+
+
 class Refused(Exception):
     """An answer that is an error: status, the Hub's code, message, and what else the body says."""
 
@@ -15,12 +31,15 @@ class Refused(Exception):
 class Repository:
     """Branches and commits, in memory. A commit is all its files, by path: content, and SHA-256 if it is large."""
 
-    def __init__(self, private: bool):
+    def __init__(self, private: bool, kind: str = "model"):
         self.private = bool(private)
         self.commits = {}
         self.branches = {}
         self.messages = []
-        self.commit("main", {".gitattributes": (b"*.safetensors filter=lfs\n", None)}, "initial commit")
+        files = {".gitattributes": (b"*.safetensors filter=lfs\n", None)}
+        if kind == "space":
+            files["README.md"] = (SPACE_README, None)
+        self.commit("main", files, "initial commit")
 
     def commit(self, branch: str, files: dict, message: str) -> str:
         self.messages.append(message)
@@ -178,7 +197,9 @@ class HubServer:
         if repo_id in self.repositories:
             raise Refused(409, "", "You already created this model repo", {"url": f"{self.url}/{repo_id}"})
         # Newer clients name the visibility.
-        self.repositories[repo_id] = Repository(wanted.get("private") or wanted.get("visibility") == "private")
+        self.repositories[repo_id] = Repository(
+            wanted.get("private") or wanted.get("visibility") == "private", wanted.get("type") or "model"
+        )
         return {"url": f"{self.url}/{repo_id}", "name": repo_id}
 
     def upload_action(self, wanted: dict) -> dict:

@@ -244,6 +244,9 @@ def test_pad_pads_frames_as_a_call_does():
     padded = extractor.pad({"input_values": alone}, padding=True, **options)
     np.testing.assert_allclose(padded["input_values"], expected["input_values"], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(padded["attention_mask"], expected["attention_mask"])
+    whole = extractor(clips, sampling_rate=16000, padding="max_length", max_length=60, **options)
+    again = extractor.pad({"input_values": list(whole["input_values"])}, padding=True, **options)
+    np.testing.assert_array_equal(again["attention_mask"], whole["attention_mask"])
     cut = extractor.pad({"input_values": alone}, padding="max_length", max_length=20, truncation=True)
     assert [len(values) for values in cut["input_values"]] == [20, 20]
 

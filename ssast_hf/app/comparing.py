@@ -1,5 +1,6 @@
 """Clips as vectors: which are alike, when, and which bundled clips are nearest."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,16 @@ def draw_over_time(maker: Comparison, one: Heard, other: Heard) -> np.ndarray:
     return draw_pair(our_times, their_times, alike, to_whole, (one.name, other.name))
 
 
+def told_apart(named: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Clips with their names; of those that share one the second is "name (2)", and so on."""
+    seen: Counter = Counter()
+    told = []
+    for name, path in named:
+        seen[name] += 1
+        told.append((name if seen[name] == 1 else f"{name} ({seen[name]})", path))
+    return told
+
+
 def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, np.ndarray, dict, list[list]]:
     """
     What the tab shows of some recordings.
@@ -128,7 +139,7 @@ def show_comparison(comparison, clips: list, progress: Progress) -> tuple[str, n
         ValueError: If there are fewer than two, or if one is no audio or too short.
         OSError: If there is no such file.
     """
-    named = [clip if isinstance(clip, tuple) else (Path(clip).name, clip) for clip in clips]
+    named = told_apart([clip if isinstance(clip, tuple) else (Path(clip).name, clip) for clip in clips])
     if len(named) < 2:
         raise ValueError("Tick or drop two clips or more, to compare them with each other.")
     maker = comparison()

@@ -10,6 +10,7 @@ from ..inference.predicting.answers import Answer
 from ..inference.predicting.heads import LABELS
 from ..storage.guards import reading
 from .sounds import is_silent
+from .windows import reader_of
 
 
 CLASSIFIER = "AutoModelForAudioClassification"
@@ -54,16 +55,17 @@ class ForeignClassifier:
         """
         rate = self.feature_extractor.sampling_rate
         size, rows, is_quiet = WINDOW * rate, [], True
-        for start in range(0, clip.num_samples, size):
-            end = min(start + size, clip.num_samples)
-            begin = max(end - size, 0)
-            samples = clip.read(begin, end)
-            is_quiet = is_quiet and is_silent(samples)
-            scores = self.scores(samples, clip.name)
-            for label in np.argsort(-scores, kind="stable")[:count].tolist():
-                name = self.model.config.id2label[label]
-                rows.append(Answer(begin / rate, end / rate, name, float(scores[label])))
-            progress(end / clip.num_samples)
+        with reader_of(clip, -(-clip.num_samples // size)) as read:
+            for start in range(0, clip.num_samples, size):
+                end = min(start + size, clip.num_samples)
+                begin = max(end - size, 0)
+                samples = clip.read(begin, end, read)
+                is_quiet = is_quiet and is_silent(samples)
+                scores = self.scores(samples, clip.name)
+                for label in np.argsort(-scores, kind="stable")[:count].tolist():
+                    name = self.model.config.id2label[label]
+                    rows.append(Answer(begin / rate, end / rate, name, float(scores[label])))
+                progress(end / clip.num_samples)
         return rows, is_quiet
 
     @torch.inference_mode()

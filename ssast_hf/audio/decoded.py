@@ -1,6 +1,7 @@
 """Recordings that cannot be entered in the middle, decoded once as a whole and kept on disk during a run."""
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class DecodedFiles:
 
     def path_of(self, name: str) -> Path:
         """Where a recording is, decoded."""
-        return self.folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+        return self.folder / hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
 
     def remove(self, name: str):
         """Delete a recording that is not asked for again."""

@@ -19,16 +19,18 @@ FIELDS = (
     "contrastive_axis generative_loss_weight exclude_duplicate_negatives hidden_dropout_prob "
     "attention_probs_dropout_prob initializer_range"
 ).split()
-FINE_TUNED_FIELDS = (
-    "num_mel_bins max_length frequency_stride time_stride classifier_layer_norm_eps problem_type id2label".split()
-)
+OF_LABELS = ["problem_type", "id2label"]
+FINE_TUNED_FIELDS = [
+    *"num_mel_bins max_length frequency_stride time_stride classifier_layer_norm_eps".split(),
+    *OF_LABELS,
+]
 DEPENDENT = ("id2label", "num_masked_patches")
 EXTRACTOR_FIELDS = "sampling_rate mean std do_normalize padding_value return_attention_mask padding truncation".split()
 
 
 def add_carried(path: Path, config: SSASTConfig, extractor: SSASTFeatureExtractor | None, pretraining: bool):
     """Put into a file of the original what it does not say of a model, for pretraining or not."""
-    names = FIELDS if pretraining else FIELDS + FINE_TUNED_FIELDS
+    names = FIELDS + (OF_LABELS if pretraining else FINE_TUNED_FIELDS)
     content: dict = {"config": {name: getattr(config, name) for name in names}}
     if extractor is not None:
         content["feature_extractor"] = {name: getattr(extractor, name) for name in EXTRACTOR_FIELDS}

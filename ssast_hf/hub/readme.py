@@ -20,6 +20,8 @@ FORM_DESCRIPTION = (
     "This is the model card of a 🤗 transformers model that has been pushed on the Hub. This model card has been "
     "automatically generated."
 )
+# What the Hub itself writes into a new Space, behind the metadata.
+SPACE_TEXT = "Check out the configuration reference at https://huggingface.co/docs/hub/spaces-config-reference"
 
 
 def read_card(path: Path) -> str:
@@ -49,7 +51,10 @@ def sign(card: str) -> str:
 
 
 def is_untouched(text: str) -> bool:
-    """Whether a program wrote it and nobody has edited it: this one, or transformers, which leaves an empty form."""
+    """
+    Whether a program wrote it and nobody has edited it: this one, transformers, which leaves an empty form, or the
+    Hub, of a new Space.
+    """
     match = SIGNED.search(text)
     if match is not None:
         return hashlib.sha256(text[: match.start()].encode()).hexdigest() == match[1]
@@ -57,6 +62,8 @@ def is_untouched(text: str) -> bool:
         metadata, body = split(text, "README.md")
     except ValueError:
         return False
+    if body.strip() == SPACE_TEXT:
+        return True
     form = ModelCard.from_template(ModelCardData(), model_description=FORM_DESCRIPTION)
     return (
         body.strip() == form.text.strip() and metadata.keys() <= {"library_name", "tags"} and not metadata.get("tags")

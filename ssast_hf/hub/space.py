@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 from huggingface_hub import HfApi, SpaceCardData
+from packaging.version import Version
 
 from ..assets import FOLDER as ASSETS
 from ..assets import named_model
@@ -126,8 +127,18 @@ def stage_space(model_dir: str, folder: Path, space: str, license: str | None = 
 
 
 def requirements() -> str:
-    """What to install, line by line, as it is installed here; of a build for some machine the plain one."""
-    return "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in REQUIREMENTS)
+    """
+    What to install, line by line, as it is installed here; of a build for some machine the plain one. ValueError if
+    something here is no release, which nobody could install elsewhere.
+    """
+    versions = {name: Version(version(name)) for name in REQUIREMENTS}
+    for name, each in versions.items():
+        if each.is_devrelease or (each.pre or "b")[0] == "a":
+            raise ValueError(
+                f"{name} {each} is no release, so a Space cannot install it. Publish from an environment with a "
+                "released one."
+            )
+    return "".join(f"{name}=={each.public}\n" for name, each in versions.items())
 
 
 def render_card(space: str, model: str, license: str | None) -> str:

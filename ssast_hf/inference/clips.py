@@ -1,7 +1,7 @@
 """What a caller passes as a clip: numbers, a file, or a row of `datasets`; read as far as it is needed."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from reprlib import repr as shortened
 from typing import NamedTuple
 
@@ -52,6 +52,12 @@ class AudioFile(NamedTuple):
         """Samples `begin` to `end`, all of them, float32; errors and `read` as of [`load_window`]."""
         audio = load_window(self.recording, self.sampling_rate, begin, end, 1, self.num_samples, read)
         return np.pad(audio, (0, end - begin - len(audio)))  # resampling may miss the last ones
+
+
+def as_list(clips):
+    """A column of `datasets`, which is a sequence and no list, as a list; anything else as it is."""
+    is_column = isinstance(clips, Sequence) and not isinstance(clips, (str, bytes, list, tuple))
+    return list(clips) if is_column else clips
 
 
 def is_batch(clips) -> bool:
@@ -128,6 +134,8 @@ def to_clip(clip, name: str, sampling_rate: int, expected: int) -> Waveform | Au
         return AudioFile.open({"name": str(clip.get(PATH) or name), "bytes": clip[BYTES]}, expected)
     if clip.get(PATH) is not None:
         return to_clip(clip[PATH], name, sampling_rate, expected)
+    if (column := audio_column(clip)) is not None:  # a row of a data set
+        return to_clip(clip[column], name, sampling_rate, expected)
     raise ValueError(f"{name} has {', '.join(map(repr, clip)) or 'nothing'}; expected {ARRAY}, {BYTES} or {PATH}.")
 
 

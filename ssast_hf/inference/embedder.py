@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from ..configuration_ssast import SSASTConfig
-from .clips import check_mono, is_batch, is_table, rows_of, to_clip
+from .clips import as_list, check_mono, is_batch, is_table, rows_of, to_clip
 from .encoders import as_device, default_device, load_encoder, load_layer_weights, sha256_of_settings
 from .pooling import join, keep
 from .windowed import Piece, WindowedModel, one_of
@@ -118,6 +118,7 @@ class Embedder(WindowedModel):
 
     def embed_clips(self, clips, sampling_rate: int | None, return_times: bool):
         """As above, of anything but a table."""
+        clips = as_list(clips)
         check_mono(clips)
         several = is_batch(clips)
         rate = self.feature_extractor.sampling_rate

@@ -22,7 +22,7 @@ from ssast_hf.app import serving, time_line
 from ssast_hf.app.answering import TITLES, as_csv, show_answers
 from ssast_hf.app.asking import ask
 from ssast_hf.app.attending import attention_from
-from ssast_hf.app.comparing import show_comparison
+from ssast_hf.app.comparing import show_comparison, told_apart
 from ssast_hf.app.foreign import ForeignClassifier
 from ssast_hf.app.guessing import guess
 from ssast_hf.app.hiding import FREQUENCY, PAINTED, RANDOM, STRATEGIES, TIME, choose_patches
@@ -40,9 +40,11 @@ from ssast_hf.app.showing import (
 )
 from ssast_hf.app.sounds import read_part
 from ssast_hf.app.time_line import draw_answers
+from ssast_hf.app.windows import encoded
 from ssast_hf.app.words import in_words
 from ssast_hf.assets import nano_model, titled_clips
 from ssast_hf.audio import load_audio
+from ssast_hf.audio.decoded import DecodedFiles
 from ssast_hf.cli import main
 from ssast_hf.inference.clips import AudioFile
 from ssast_hf.inference.predicting.answers import Answer
@@ -280,6 +282,27 @@ def test_bundled_clips_that_are_shorter_than_a_patch_are_not_compared_with(tmp_p
     SSASTFeatureExtractor(max_length=96, return_attention_mask=True).save_pretrained(tmp_path)
     comparison = open_models([str(tmp_path)])[tmp_path.name].comparison
     assert CLIPS.keys() - comparison.bundled.keys() == {"trumpet"}
+
+
+def test_clips_of_one_name_are_told_apart():
+    named = [("a.wav", "x"), ("b.wav", "y"), ("a.wav", "z")]
+    assert told_apart(named) == [("a.wav", "x"), ("b.wav", "y"), ("a.wav (2)", "z")]
+
+
+def test_what_can_only_be_read_from_its_beginning_is_decoded_once(classifier, tmp_path, monkeypatch):
+    """Each window of a long MP3 would read all that is before it."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000 * 30)
+    for suffix in ("mp3", "wav"):
+        soundfile.write(tmp_path / f"long.{suffix}", noise, 16000)
+    opened = []
+    decode = DecodedFiles.decode
+    monkeypatch.setattr(DecodedFiles, "decode", lambda self, *args: opened.append(args) or decode(self, *args))
+    for suffix, count in (("mp3", 1), ("wav", 0)):
+        path = tmp_path / f"long.{suffix}"
+        clip = AudioFile.open({"name": str(path), "path": str(path)}, 16000)
+        assert len(list(encoded(classifier.predictor, clip, lambda share: None))) > 3
+        assert len(opened) == count
+        opened.clear()
 
 
 def test_clip_is_most_like_itself(nano, clip):

@@ -15,6 +15,8 @@ from headed import HEADS, save_headed
 from playwright.sync_api import expect
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
+from ssast_hf.app.models import open_models
+from ssast_hf.app.page import build_page
 from ssast_hf.app.serving import ended_by_signals, files_of_its_own, serve
 from ssast_hf.assets import nano_model
 from ssast_hf.hub.fresh_space import ask_page, free_port
@@ -129,6 +131,17 @@ def test_files_of_a_page_end_with_it_and_not_with_another(tmp_path, monkeypatch)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
     with files_of_its_own():
         assert len(list((tmp_path / "new").iterdir())) == 1
+
+
+def test_what_is_chosen_while_the_page_computes_counts():
+    """gradio would skip it."""
+    page = build_page(open_models([]))
+    asked = {each.fn.__name__: each.trigger_mode for each in page.fns.values() if each.inputs and each.fn}
+    answers = {name: mode for name, mode in asked.items() if name not in ("remember", "<lambda>")}
+    assert {"hide", "offer", "turn", "click", "show"} <= answers.keys()
+    assert {mode for name, mode in answers.items() if name in ("hide", "offer", "turn", "click", "show")} == {
+        "always_last"
+    }
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

@@ -388,6 +388,17 @@ def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_
         convert_original_to_hf(tmp_path / "out.pth", tmp_path / "two", id2label={0: "a", 1: "b"})
 
 
+def test_names_of_classes_survive_in_a_pretraining_model(model, tmp_path):
+    """It has no head for them, and may have come from a classifier of stock AST."""
+    model.config.id2label, model.config.label2id = {0: "dog", 1: "rain", 2: "sea"}, {"dog": 0, "rain": 1, "sea": 2}
+    model.config.problem_type = "multi_label_classification"
+    model.save_pretrained(tmp_path / "ssast")
+    convert_hf_to_original(tmp_path / "ssast", tmp_path / "out.pth")
+    convert_original_to_hf(tmp_path / "out.pth", tmp_path / "back")
+    back = SSASTConfig.from_pretrained(tmp_path / "back")
+    assert (back.id2label, back.problem_type) == (model.config.id2label, model.config.problem_type)
+
+
 def test_names_of_many_classes_come_back_in_their_order(config, tmp_path):
     names = {i: f"class {i}" for i in range(12)}
     model = SSASTForAudioClassification(SSASTConfig(**config.to_dict() | {"id2label": names, "label2id": None}))

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from browser import CHROMIUM, browser_page, complaints_of
 from exported import needs_exporter, saved
@@ -85,6 +86,9 @@ def test_page_says_what_python_says(runtime, tmp_path):
             (tmp_path / "text.wav").write_text("no sound at all")
             page.locator("#file").set_input_files(tmp_path / "text.wav")
             expect(answer).to_contain_text("This cannot be classified: ")
+            soundfile.write(tmp_path / "short.wav", waveforms[0][:500], 16000)
+            page.locator("#file").set_input_files(tmp_path / "short.wav")
+            expect(answer).to_contain_text("it is shorter than ")
             assert complaints == []
     finally:
         server.shutdown()

@@ -42,6 +42,7 @@ def test_space_holds_the_page_the_model_and_what_they_need(hub, publish):
     compile(files["app.py"], "app.py", "exec")
     assert b'serve(["models/nano"]' in files["app.py"]
     assert "torch==1.2" in files["requirements.txt"].decode().splitlines()
+    assert "written or edited by a person" not in report  # what the Hub writes into a new Space is nobody's
     metadata, text = split(files["README.md"].decode(), "README.md")
     assert (metadata["sdk"], metadata["app_file"], metadata["license"]) == ("gradio", "app.py", "cc-by-sa-4.0")
     assert metadata["sdk_version"] == "1.2+cpu"
@@ -67,6 +68,15 @@ def test_space_holds_the_page_the_model_and_what_they_need(hub, publish):
     with pytest.raises(AssertionError, match=r"app\.py in the Space org/page is another program's"):
         publish(WITHOUT_PAGE)
     assert hub.files("spaces/org/page")["app.py"] == b"import gradio"
+
+
+@pytest.mark.parametrize("version", ["2.14.0.dev20260101+cu130", "2.7.0a0+79aa174.nv25.04"])
+def test_space_can_install_releases_alone(version, monkeypatch):
+    monkeypatch.setattr(space, "version", lambda name: version if name == "torch" else "1.2.post1+cpu")
+    with pytest.raises(ValueError, match=r"torch 2\..* is no release"):
+        space.requirements()
+    monkeypatch.setattr(space, "version", lambda name: "5.0.0rc1+cpu")
+    assert "torch==5.0.0rc1\n" in space.requirements()
 
 
 def test_model_in_a_space_has_the_card_that_a_person_wrote_or_none(tmp_path, monkeypatch):

@@ -92,11 +92,14 @@ def test_report_compares_a_model_with_its_baselines_and_goes_on(folder, table, c
     assert json.loads((output / "metrics.json").read_text())["results"] == metrics["results"]
 
 
-def test_embeddings_of_other_weights_are_refused(folder, table, model, capsys):
+def test_embeddings_of_other_weights_are_refused_before_anything_is_embedded(
+    folder, table, model, capsys, monkeypatch
+):
     assert evaluate(folder, table, "--folds", "0", "--fold_column", "fold") == 0
     with torch.no_grad():
         model.base_model.layernorm.bias.add_(1)
     model.save_pretrained(folder)
+    monkeypatch.setattr("ssast_hf.inference.evaluating.run.embed_all", None)
     assert evaluate(folder, table, "--fold_column", "fold") == 1
     assert "has embeddings of another weights sha256" in capsys.readouterr().err
 

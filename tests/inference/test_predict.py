@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from datasets import Dataset
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification, Wav2Vec2CTCTokenizer, pipeline
 
 from ssast_hf import (
@@ -129,6 +130,28 @@ def test_classes_of_files(save, audio, tmp_path, capsys, monkeypatch):
     bad = (tmp_path / "out_skipped_files.txt").read_text().splitlines()
     assert [line.split("\t")[0][-11:] for line in bad] == ["missing.wav", "io/text.wav"]
     assert "2 could not be used" in capsys.readouterr().out
+
+
+def test_table_inside_the_folder_that_is_predicted_can_be_written_again(save, audio, tmp_path):
+    model = save(SSASTForAudioClassification, id2label={0: "dog", 1: "rain"})
+    output = audio / "out.csv"
+    command = ["predict", str(model), str(audio), "--output", str(output)]
+    assert main(command) == 0
+    first = output.read_text()
+    assert main([*command, "--overwrite"]) == 0
+    assert output.read_text() == first
+
+
+def test_columns_and_rows_of_data_sets_are_clips(save, audio):
+    """A column is a sequence, and no list."""
+    predictor = Predictor(save(SSASTForAudioClassification, id2label={0: "dog", 1: "rain"}))
+    paths = sorted(str(path) for path in audio.iterdir())[:2]
+    arrays = [soundfile.read(path, dtype="float32")[0] for path in paths]
+    arrays = [array if array.ndim == 1 else array.mean(axis=1) for array in arrays]
+    table = Dataset.from_dict({"path": paths, "audio": [{"array": a, "sampling_rate": 16000} for a in arrays]})
+    assert predictor(table["path"]) == predictor(paths)
+    assert len(predictor(table["audio"])) == 2
+    assert predictor(table[0] | {"label": 1}) == predictor(table[0]["audio"])
 
 
 def test_nothing_is_written_of_a_run_that_fails(save, audio, tmp_path, capsys):

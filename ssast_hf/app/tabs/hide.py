@@ -75,7 +75,8 @@ def add_hiding(shared: Shared, page: gr.Blocks):
 
     inputs = [shared.clip, shared.second, strategy, share, seed, editor]
     outputs = [notice, *pictures, *sounds, facts, ranks, place, state, where, table]
-    shared.tie([button.click, page.load], hide, inputs, outputs, show_progress_on=pictures)
+    # Here and below: what is chosen while the answer before is being made counts, too.
+    shared.tie([button.click, page.load], hide, inputs, outputs, show_progress_on=pictures, trigger_mode="always_last")
     shared.empty([each for each in outputs if each is not place])
 
     def offer(title: str, path, second, strategy) -> list:
@@ -86,23 +87,25 @@ def add_hiding(shared: Shared, page: gr.Blocks):
 
     # Whatever decides which patches there are to paint on.
     events = [strategy.input, shared.model.change, shared.clip.change, shared.second.change]
-    shared.tie(events, offer, [shared.clip, shared.second, strategy], [notice, editor])
+    shared.tie(events, offer, [shared.clip, shared.second, strategy], [notice, editor], trigger_mode="always_last")
 
     def turn(shown: Shown | None, number) -> list:
         return at(shown, number)
 
-    place.input(turn, [state, place], [where, table], show_progress="hidden", **ONE_AT_A_TIME)
+    hidden = ONE_AT_A_TIME | {"show_progress": "hidden", "trigger_mode": "always_last"}
+    # As it is: gradio would refuse a number box that is being typed in.
+    place.input(turn, [state, place], [where, table], preprocess=False, **hidden)
 
     def click(shown: Shown | None, event: gr.SelectData) -> list:
         number = None if shown is None else number_at(shown, event.index)
         return [gr.skip()] * 3 if number is None else [number, *at(shown, number)]
 
-    ranks.select(click, state, [place, where, table], show_progress="hidden", **ONE_AT_A_TIME)
+    ranks.select(click, state, [place, where, table], **hidden)
 
 
 def at(shown: Shown | None, number) -> list:
     """Picture and table of a hidden place."""
-    return [None, None] if shown is None else list(show_place(shown, int(number) - 1))
+    return [None, None] if shown is None else list(show_place(shown, int(number or 1) - 1))
 
 
 def paint_of(drawn: dict | None) -> np.ndarray | None:

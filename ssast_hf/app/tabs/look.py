@@ -39,7 +39,7 @@ def add_attention(shared: Shared, page: gr.Blocks):
             return [gr.skip()] * 4
         return [*show(title, path, begin, layer, head, *place), *place]
 
-    shared.tie([image.select], click, inputs[:4], [notice, image, second, mel])
+    shared.tie([image.select], click, inputs[:4], [notice, image, second, mel], trigger_mode="always_last")
 
     def resize(title: str) -> list:
         chosen = shared.models[title]

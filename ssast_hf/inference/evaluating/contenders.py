@@ -12,9 +12,9 @@ from ...assets import named_model
 from ...configuration_ssast import SSASTConfig
 from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ...modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
-from ...storage.guards import reading
+from ...storage.guards import UnreadableFile, reading
 from ..embedder import Embedder
-from ..encoders import quiet_loading
+from ..encoders import on_device, quiet_loading
 from ..pooling import join, sums_of_steps
 from ..stock_patches import columns_of
 
@@ -84,8 +84,13 @@ class StockContender:
         if missing := sorted(set(info["missing_keys"]) - {"masked_spec_embed"}):
             raise ValueError(f"{name} lacks weights of an encoder, such as {missing[0]}. Copy or download it again.")
         self.device = device
-        self.model = self.model.eval().requires_grad_(False).to(device)
+        self.model = on_device(self.model, device)
         self.sampling_rate = self.extractor.sampling_rate
+        if self.is_ast and self.extractor.max_length != config.max_length:
+            raise UnreadableFile(
+                f"{name}: preprocessor_config.json has max_length={self.extractor.max_length}, config.json "
+                f"{config.max_length}, and a stock AST takes inputs of its own length alone. Correct one of them."
+            )
         if self.is_ast:  # whose frames are 25 ms long, 10 ms apart, at 16 kHz
             # Of frame models the kernels are square, and zero beyond the patch.
             self.patch_frames = columns_of(self.model.embeddings.patch_embeddings.projection.weight)

@@ -15,6 +15,8 @@ from ...storage.writing import written_whole
 
 # Clips that are read, embedded and written together.
 PIECE = 64
+# Says whose they are.
+IDENTITY = "identity.json"
 # Samples that no recording has.
 ENDLESS = 1 << 40
 
@@ -33,19 +35,11 @@ class KeptEmbeddings:
         self.folder = folder
         self.rows: dict[str, np.ndarray] = {}
         self.parts = sorted(folder.glob("part-*.npz"))
-        described = folder / "identity.json"
-        if described.exists():
-            found = read_json(described, "a description of embeddings")
-            if found != identity:
-                other = next((name for name in identity if found.get(name) != identity[name]), "settings")
-                raise ValueError(
-                    f"{folder} has embeddings of another {other.replace('_', ' ')} ({found.get(other)}, now "
-                    f"{identity.get(other)}). Choose another --output_dir, or delete that folder."
-                )
+        check_identity(folder, identity)
         for part in self.parts:
             with reading(part, "a part of embeddings", "Delete it."), np.load(part, allow_pickle=False) as content:
                 self.rows |= zip(content["recordings"].tolist(), content["embeddings"], strict=True)
-        if not described.exists():
+        if not (described := folder / IDENTITY).exists():
             folder.mkdir(parents=True, exist_ok=True)
             with written_whole(described) as path:
                 path.write_text(json.dumps(identity, indent=2) + "\n")
@@ -57,6 +51,19 @@ class KeptEmbeddings:
             np.savez(file, recordings=np.array(recordings), embeddings=embeddings)
         self.parts.append(part)
         self.rows |= zip(recordings, embeddings, strict=True)
+
+
+def check_identity(folder: Path, identity: dict[str, str]):
+    """ValueError if a folder has embeddings of something else."""
+    if not (described := folder / IDENTITY).exists():
+        return
+    found = read_json(described, "a description of embeddings")
+    if found != identity:
+        other = next((name for name in identity if found.get(name) != identity[name]), "settings")
+        raise ValueError(
+            f"{folder} has embeddings of another {other.replace('_', ' ')} ({found.get(other)}, now "
+            f"{identity.get(other)}). Choose another --output_dir, or delete that folder."
+        )
 
 
 def embed_all(

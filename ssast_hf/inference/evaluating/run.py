@@ -14,7 +14,7 @@ from ..encoders import default_device, sha256_of_settings
 from ..windowed import one_of
 from .contenders import MelStatistics, load_contender, sha256_of_model
 from .data import describe, list_skipped, load_parts, make_folds, named_parts, unusable_in, without
-from .kept_embeddings import embed_all
+from .kept_embeddings import check_identity, embed_all
 from .measuring import measure_features
 from .multilabel import measure_labels
 from .report import write_report
@@ -61,14 +61,19 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     tests = f"{len(folds)} test{'s' * (len(folds) != 1)}"
     yield f"{sum(map(len, parts))} recordings, {len(parts[0].names)} classes, {tests}."
 
-    def embed(contender, name: str, weights: str):
-        identity = {
-            "model": name,
-            "weights_sha256": weights,
-            "settings_sha256": sha256_of_settings(contender.settings()),
-        }
-        return embed_all(contender, name, identity, parts, digests, folder / EMBEDDINGS / slug_of(name))
+    def identity_of(contender, name: str, weights: str) -> dict[str, str]:
+        settings_of = sha256_of_settings(contender.settings())
+        return {"model": name, "weights_sha256": weights, "settings_sha256": settings_of}
 
+    def kept_in(name: str) -> Path:
+        return folder / EMBEDDINGS / slug_of(name)
+
+    def embed(contender, name: str, weights: str):
+        return embed_all(contender, name, identity_of(contender, name, weights), parts, digests, kept_in(name))
+
+    weights_of = {name: sha256_of_model(contender) for name, contender in contenders.items()}
+    for name, contender in contenders.items():  # told now, and not after hours
+        check_identity(kept_in(name), identity_of(contender, name, weights_of[name]))
     # The baseline first: it decodes everything, and so finds what is damaged before the models begin.
     digests = [digest for part in parts for digest in contents(part)]
     features, bad = embed(baseline, MEL_STATISTICS, "none")
@@ -90,9 +95,8 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     of_baseline = measure(MEL_STATISTICS, [features])
     results = []
     for name, contender in contenders.items():
-        weights = sha256_of_model(contender)
-        features, bad = embed(contender, name, weights)
-        results.append(measure(name, [whole(features, bad)]) | {"sha256": weights})
+        features, bad = embed(contender, name, weights_of[name])
+        results.append(measure(name, [whole(features, bad)]) | {"sha256": weights_of[name]})
         yield line_of(results[-1])
         random = []
         for seed in range(settings["random_seeds"]):

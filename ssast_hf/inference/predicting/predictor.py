@@ -9,7 +9,7 @@ from transformers import Wav2Vec2CTCTokenizer
 from ...configuration_ssast import SSASTConfig
 from ...storage.guards import reading
 from ...storage.tokenizers import load_tokenizer
-from ..clips import check_mono, is_batch, to_clip
+from ..clips import as_list, check_mono, is_batch, to_clip
 from ..embedder import DTYPES
 from ..encoders import as_device, default_device, quiet_loading
 from ..windowed import Piece, WindowedModel, one_of
@@ -117,6 +117,7 @@ class Predictor(WindowedModel):
             ValueError: If a clip is no audio, not mono, not finite, or shorter than a patch; it is named.
             OSError: If there is no such file.
         """
+        clips = as_list(clips)
         check_mono(clips)
         several = is_batch(clips)
         rate = self.feature_extractor.sampling_rate

@@ -60,7 +60,7 @@ def predict(
     skipped_list = target.with_name(f"{target.stem}_skipped_files.txt")
     if target.suffix not in SUFFIXES:
         raise ValueError(f"--output {output} must end in {' or '.join(SUFFIXES)}.")
-    for source in [None, *(source for source in sources if Path(source).exists())]:
+    for source in [None, *(source for source in sources if Path(source).is_file())]:
         check_output(target, overwrite, source, is_folder=False)
     recordings = load_sources(sources, dataset_split, dataset_config_name, audio_column)
     predictor = Predictor(named_model(model), **options)

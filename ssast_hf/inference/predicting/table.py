@@ -30,7 +30,9 @@ class Table:
             self.writer.writerow((name, *row))
         else:
             fields = dict(zip(("path", *Answer._fields), (name, *row), strict=True))
-            self.file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            # Names of files may be no text; escaped, they are valid JSON.
+            is_text = not any("\ud800" <= each <= "\udfff" for each in name)
+            self.file.write(json.dumps(fields, ensure_ascii=not is_text) + "\n")
         self.count += 1
 
     def mark(self):

@@ -3,10 +3,11 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
-from ..audio.decoded import DecodedFiles
+from ..audio.decoded import BYTES_PER_SAMPLE, DecodedFiles, room_in
 from ..audio.decoding import read_header
 from ..audio.opening import open_recording
 from ..inference.clips import AudioFile
@@ -43,7 +44,8 @@ def reader_of(clip: AudioFile, num_windows: int) -> Iterator[Callable | None]:
     """
     with open_recording(clip.recording) as file:
         _, is_entered = read_header(file, clip.name, clip.sampling_rate)
-    if is_entered or num_windows < 2:
+    is_large = BYTES_PER_SAMPLE * clip.num_samples > room_in(Path(tempfile.gettempdir()))
+    if is_entered or num_windows < 2 or is_large:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="ssast_hf-") as folder:

@@ -53,7 +53,7 @@ class DecodedFiles:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_suffix(".lock")):
                 if failed.exists():
-                    raise ValueError(failed.read_text(encoding="utf-8"))
+                    raise ValueError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
                 if not path.exists():
                     try:
                         self.decode(recording, path)
@@ -61,7 +61,7 @@ class DecodedFiles:
                         path.with_suffix(".part").unlink(missing_ok=True)
                         raise
                     except (ValueError, OSError) as error:
-                        failed.write_text(str(error), encoding="utf-8")
+                        failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
                         raise
         return np.fromfile(path, np.float32, end - begin, offset=BYTES_PER_SAMPLE * begin)
 

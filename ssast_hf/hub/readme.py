@@ -21,6 +21,7 @@ FORM_DESCRIPTION = (
     "automatically generated."
 )
 # What the Hub itself writes into a new Space, behind the metadata.
+NEW_SPACE_KEYS = frozenset("title emoji colorFrom colorTo sdk sdk_version python_version app_file pinned".split())
 SPACE_TEXT = "Check out the configuration reference at https://huggingface.co/docs/hub/spaces-config-reference"
 
 
@@ -63,7 +64,7 @@ def is_untouched(text: str) -> bool:
     except ValueError:
         return False
     if body.strip() == SPACE_TEXT:
-        return True
+        return metadata.keys() <= NEW_SPACE_KEYS
     form = ModelCard.from_template(ModelCardData(), model_description=FORM_DESCRIPTION)
     return (
         body.strip() == form.text.strip() and metadata.keys() <= {"library_name", "tags"} and not metadata.get("tags")

@@ -132,9 +132,8 @@ def to_clip(clip, name: str, sampling_rate: int, expected: int) -> Waveform | Au
         return to_clip(clip[ARRAY], name, clip.get(RATE) or sampling_rate, expected)
     if clip.get(BYTES) is not None:
         return AudioFile.open({"name": str(clip.get(PATH) or name), "bytes": clip[BYTES]}, expected)
-    if clip.get(PATH) is not None:
-        return to_clip(clip[PATH], name, sampling_rate, expected)
-    if (column := audio_column(clip)) is not None:  # a row of a data set
+    # A path, or a row of a data set, where audio comes before where it was.
+    if (column := next((each for each in COLUMNS if clip.get(each) is not None), None)) is not None:
         return to_clip(clip[column], name, sampling_rate, expected)
     raise ValueError(f"{name} has {', '.join(map(repr, clip)) or 'nothing'}; expected {ARRAY}, {BYTES} or {PATH}.")
 

@@ -41,7 +41,9 @@ class Flow(TrainerCallback):
         # The other schedules bring a warm-up of their own.
         if args.lr_scheduler_type == "reduce_lr_on_plateau" and state.global_step < args.warmup_steps:
             for group in optimizer.param_groups:
-                peak = group.setdefault("initial_lr", group["lr"])  # groups may differ; it is saved with them
+                # Groups may differ, and keep their peaks with the optimizer's state.
+                before = args.warmup_steps / state.global_step if state.global_step else 1
+                peak = group.setdefault("initial_lr", group["lr"] * before)
                 group["lr"] = peak * (state.global_step + 1) / args.warmup_steps
 
     def on_step_end(self, args, state, control, **kwargs):

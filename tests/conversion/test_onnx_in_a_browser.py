@@ -86,7 +86,7 @@ def test_page_says_what_python_says(runtime, tmp_path):
             (tmp_path / "text.wav").write_text("no sound at all")
             page.locator("#file").set_input_files(tmp_path / "text.wav")
             expect(answer).to_contain_text("This cannot be classified: ")
-            soundfile.write(tmp_path / "short.wav", waveforms[0][:500], 16000)
+            soundfile.write(tmp_path / "short.wav", waveforms[0][:300], 16000)
             page.locator("#file").set_input_files(tmp_path / "short.wav")
             expect(answer).to_contain_text("it is shorter than ")
             assert complaints == []

@@ -149,7 +149,8 @@ def test_columns_and_rows_of_data_sets_are_clips(save, audio):
     table = Dataset.from_dict({"path": paths, "audio": rows})
     assert predictor(table["path"]) == predictor(paths)
     assert len(predictor(table["audio"])) == 2
-    assert predictor(table[0] | {"label": 1}) == predictor(table[0]["audio"])
+    for row in ({"audio": rows[0], "label": 1}, {"audio": rows[0], "path": "elsewhere.wav"}):
+        assert predictor(row) == predictor(rows[0])
 
 
 def test_nothing_is_written_of_a_run_that_fails(save, audio, tmp_path, capsys):

@@ -269,9 +269,6 @@ class Transcription(Task):
         tokens = np.where(tokens == NONE, self.tokenizer.pad_token_id, tokens)
         return [spaced(text) for text in self.tokenizer.batch_decode(tokens, **options)]
 
-    def confusion(self, scores, targets) -> None:
-        return None  # several may sound at once
-
     def mistakes(self, scores, targets, test) -> list[Mistake | None]:
         found: list[Mistake | None] = []
         for said, true in zip(self.texts(scores), map(spaced, test.labels), strict=True):
@@ -337,6 +334,9 @@ class Frames(Task):
     def compare(self, said: list[list[Event]], true: list[list[Event]]) -> Measure:
         counts = np.stack([counts_of(*pair, self.names) for pair in zip(said, true, strict=True)])
         return lambda clips: f1_of(counts[clips].sum(axis=(0, 1)))
+
+    def confusion(self, scores, targets) -> None:
+        return None  # several may sound at once
 
     def mistakes(self, scores, targets, test) -> list[Mistake | None]:
         found: list[Mistake | None] = []

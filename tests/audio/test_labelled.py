@@ -84,8 +84,9 @@ def test_every_kind_of_source_gives_the_same(kind, tmp_path, files):
 def test_wrong_label_is_told_before_audio_is_copied(tmp_path, files, monkeypatch):
     source = make_source("parquet", tmp_path, files)
     monkeypatch.setattr("ssast_hf.audio.labelled.load_tables", lambda *args: pytest.fail("copies"))
-    with pytest.raises(ValueError, match="row 1: 'ant' is no number"):
-        load_labelled(source, LabelOptions("number"))
+    (tmp_path / "names.csv").write_text("index,mid,display_name\n0,bat,Bat\n")
+    with pytest.raises(ValueError, match=r"row 1: the label '.' is in no class of .*names\.csv"):
+        load_labelled(source, LabelOptions(label_csv=tmp_path / "names.csv"))
 
 
 def test_folder_with_the_originals_table_of_classes(tmp_path, files):

@@ -525,7 +525,7 @@ def test_nothing_is_kept_of_what_differs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "exported", lambda graph: None)
     monkeypatch.setattr(run, "write_onnx", lambda program, graph, path, opset, quantise: path.write_bytes(b"x"))
     monkeypatch.setattr(run, "compare_clips", lambda *arguments: None)
-    monkeypatch.setattr(report, "version", lambda name: "1.0")
+    monkeypatch.setattr(report, "version_of", lambda name: "1.0")
     cases = [(0.5, "float32", "pooler_output differs from PyTorch's by 5.0e-01")]
     cases += [(float("inf"), "float16", "pooler_output in float16 holds NaN or infinity")]
     for difference, dtype, message in cases:

@@ -16,7 +16,6 @@ from playwright.sync_api import expect
 
 from ssast_hf import SSASTConfig, SSASTFeatureExtractor, SSASTForAudioClassification
 from ssast_hf.app.models import open_models
-from ssast_hf.app.page import build_page
 from ssast_hf.app.serving import ended_by_signals, files_of_its_own, serve
 from ssast_hf.assets import nano_model
 from ssast_hf.hub.fresh_space import ask_page, free_port
@@ -135,6 +134,8 @@ def test_files_of_a_page_end_with_it_and_not_with_another(tmp_path, monkeypatch)
 
 def test_what_is_chosen_while_the_page_computes_counts():
     """gradio would skip it."""
+    from ssast_hf.app.page import build_page  # here, as it needs gradio
+
     page = build_page(open_models([]))
     names = ("hide", "offer", "turn", "click", "show")
     asked = [(each.fn.__name__, each.trigger_mode) for each in page.fns.values() if each.fn]

@@ -18,6 +18,8 @@ def add_hiding(shared: Shared, page: gr.Blocks):
         strategy = gr.Radio(STRATEGIES, value=CLUSTER, label="What to hide", scale=2, min_width=NARROW)
         share = gr.Slider(5, 95, value=40, step=5, label="How much, in percent", min_width=NARROW)
         seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label="Seed", min_width=120)
+    # Of its own, so that it takes away nothing that is said of a guess.
+    unpaintable = gr.Markdown(elem_classes="plain")
     editor = gr.ImageEditor(
         label="Paint over what is to be hidden",
         elem_id="paint",
@@ -87,7 +89,8 @@ def add_hiding(shared: Shared, page: gr.Blocks):
 
     # Whatever decides which patches there are to paint on.
     events = [strategy.input, shared.model.change, shared.clip.change, shared.second.change]
-    shared.tie(events, offer, [shared.clip, shared.second, strategy], [notice, editor], trigger_mode="always_last")
+    inputs = [shared.clip, shared.second, strategy]
+    shared.tie(events, offer, inputs, [unpaintable, editor], trigger_mode="always_last")
 
     def turn(shown: Shown | None, number) -> list:
         return at(shown, number)

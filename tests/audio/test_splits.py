@@ -52,6 +52,15 @@ def test_no_group_is_divided():
     assert test.labels.count("a") == test.labels.count("b") == 4
 
 
+def test_groups_of_few_recordings_per_class_are_held_out_or_told():
+    data = make(list("abcdefghij" * 3), groups=[f"g{i // 3}" for i in range(30)])
+    train, test = hold_out_share(data, 0.2, 0)
+    assert not set(train.groups) & set(test.groups)
+    assert 0 < len(test) < len(train)
+    with pytest.raises(ValueError, match="has one recording of each class"):
+        hold_out_share(make(list("abcdefghij"), groups=[f"g{i}" for i in range(10)]), 0.2, 0)
+
+
 def test_whole_groups_make_up_any_share():
     data = make(list("ab" * 100), groups=[f"g{i // 4}" for i in range(200)])
     for fraction in (0.05, 0.2, 0.3, 0.4, 0.7, 0.95):

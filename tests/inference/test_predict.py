@@ -22,10 +22,12 @@ from ssast_hf import (
     SSASTForPretraining,
     SSASTForXVector,
 )
+from ssast_hf.audio.decoded import DecodedFiles
 from ssast_hf.cli import main
 from ssast_hf.inference import Predictor
-from ssast_hf.inference.predicting.answers import EventAnswers, TextAnswers, TimeLine
+from ssast_hf.inference.predicting.answers import Answer, EventAnswers, TextAnswers, TimeLine
 from ssast_hf.inference.predicting.heads import load_head
+from ssast_hf.inference.predicting.table import Table
 from ssast_hf.inference.stitching import Window
 
 
@@ -139,6 +141,18 @@ def test_table_inside_the_folder_that_is_predicted_can_be_written_again(save, au
     command = ["predict", model, audio, "--output", output, "--num_workers", 0, "--overwrite"]
     assert main(list(map(str, command))) == 0
     assert output.read_text() == first
+
+
+def test_names_that_are_no_text_are_valid_json(tmp_path):
+    name = "caf\udce9.wav"  # of a byte that is no UTF-8
+    with (tmp_path / "out.jsonl").open("w", encoding="utf-8", errors="surrogateescape") as file:
+        table = Table(tmp_path / "out.jsonl", file)
+        table.add(name, Answer(0.0, 1.0, "dog", 0.5))
+        table.add("été.wav", Answer(0.0, 1.0, "dog", 0.5))
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["path"] for line in lines] == [name, "été.wav"]
+    assert "été" in lines[1]
+    assert DecodedFiles(tmp_path, RATE).path_of(name).parent == tmp_path
 
 
 def test_columns_and_rows_of_data_sets_are_clips(save, audio):

@@ -441,6 +441,15 @@ def test_a_run_with_other_options_needs_another_folder(model_dir, sounds, tmp_pa
     assert message in capsys.readouterr().err
 
 
+def test_rates_that_differ_stay_apart_while_a_plateau_warms_up(model_dir, sounds, tmp_path):
+    changes = {"lr_scheduler_type": "reduce_lr_on_plateau", "warmup_steps": 2, "head_lr_factor": 10, "max_steps": 4}
+    assert main(options(model_dir, sounds, tmp_path / "out", **changes, mean=-4, std=4)) == 0
+    (checkpoint,) = (tmp_path / "out").glob("checkpoint-4")
+    groups = torch.load(checkpoint / "optimizer.pt", weights_only=True)["param_groups"]
+    rates = sorted({group["lr"] for group in groups})
+    assert rates == pytest.approx([1e-3, 1e-2])
+
+
 def test_class_with_too_few_examples_in_the_last_fold_is_told_before_any_is_decoded(
     model_dir, sounds, tmp_path, monkeypatch, capsys
 ):

@@ -12,11 +12,11 @@ from ...assets import named_model
 from ...configuration_ssast import SSASTConfig
 from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ...modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
-from ...storage.guards import UnreadableFile, reading
+from ...storage.guards import reading
 from ..embedder import Embedder
 from ..encoders import on_device, quiet_loading
 from ..pooling import join, sums_of_steps
-from ..stock_patches import columns_of
+from ..stock_ast import check_length, columns_of
 
 
 # Clips of equal length that stock models encode together, and the seconds that models of waveforms take at once.
@@ -86,12 +86,8 @@ class StockContender:
         self.device = device
         self.model = on_device(self.model, device)
         self.sampling_rate = self.extractor.sampling_rate
-        if self.is_ast and self.extractor.max_length != config.max_length:
-            raise UnreadableFile(
-                f"{name}: preprocessor_config.json has max_length={self.extractor.max_length}, config.json "
-                f"{config.max_length}, and a stock AST takes inputs of its own length alone. Correct one of them."
-            )
         if self.is_ast:  # whose frames are 25 ms long, 10 ms apart, at 16 kHz
+            check_length(name, self.extractor.max_length, config.max_length)
             # Of frame models the kernels are square, and zero beyond the patch.
             self.patch_frames = columns_of(self.model.embeddings.patch_embeddings.projection.weight)
             beyond = config.patch_size - self.patch_frames

@@ -17,11 +17,11 @@ from ...heads_ssast import (
     SSASTForXVector,
     SSASTHeadModel,
 )
-from ...storage.guards import UnreadableFile, reading
+from ...storage.guards import reading
 from ...storage.sizes import check_model_folder, read_config_fields, read_extractor_fields
 from ..bucketing import batches_of
 from ..encoders import on_device, quiet_loading
-from ..stock_patches import columns_of
+from ..stock_ast import check_length, columns_of
 
 
 # What a model answers with: classes of clips, numbers, similarities to speakers, text, or events in time.
@@ -121,11 +121,7 @@ class StockHead:
             self.extractor = AutoFeatureExtractor.from_pretrained(name, trust_remote_code=False)
         self.model = on_device(self.model, device)
         config = self.model.config
-        if self.extractor.max_length != config.max_length:
-            raise UnreadableFile(
-                f"{name}: preprocessor_config.json has max_length={self.extractor.max_length}, config.json "
-                f"{config.max_length}, and a stock AST takes inputs of its own length alone. Correct one of them."
-            )
+        check_length(name, self.extractor.max_length, config.max_length)
         self.kind = kind_of(LABELS, config)
         # Of frame models the kernels are square, and zero beyond the patch.
         kernel = self.model.audio_spectrogram_transformer.embeddings.patch_embeddings.projection.weight

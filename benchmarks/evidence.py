@@ -126,11 +126,16 @@ def probe(task: str, clips: list[dict], models: list[str], folder: Path) -> dict
     return json.loads((output / "metrics.json").read_text(encoding="utf-8"))
 
 
+def length_of(clips: list[dict]) -> list[str]:
+    """The option of fine-tuning for an input that takes the longest of them, if nano's does."""
+    seconds = max(soundfile.info(row["path"]).duration for row in clips)
+    return ["--max_length", str(min(16 * (int(100 * seconds) // 16 + 1), LONGEST))]
+
+
 def finetune(task: str, clips: list[dict], study: Study, folder: Path, seeds: int):
     """Accuracy at few labels per class, fine-tuned and from scratch; each fold in turn is the test."""
     label, fold = TASKS[task]
-    seconds = max(soundfile.info(row["path"]).duration for row in clips)
-    length = ["--max_length", str(min(16 * (int(100 * seconds) // 16 + 1), LONGEST))]
+    length = length_of(clips)
     for value in sorted({row[fold] for row in clips}):
         test = write(
             folder / f"{task}-{value}-test.csv", [row for row in clips if row[fold] == value], ["path", label]

@@ -11,10 +11,10 @@ the continued one and the one from random weights are tested on the fold, or the
 `ssast-hf evaluate`, and by `ssast-hf finetune` at 8 labels per class. Which weights are kept is decided by recordings
 that the command holds out of its own data.
 
-Options are chosen with `--choosing`: then nothing is heard or tested of that fold or speaker, another one takes its place,
-and the bundled model alone is continued and probed. `--rest` passes options on to `ssast-hf pretrain`; give each choice a
-folder of its own. `--data` is as in `evidence.py`. Pretraining that is finished is not run again. Writes `continuing.json`
-and `continuing.png`, and prints a table.
+Options are chosen with `--choosing`: then nothing is heard or tested of that fold or speaker, another one takes its
+place, and the bundled model alone is continued and probed. `--rest` passes options on to `ssast-hf pretrain`; give
+each choice a folder of its own. `--data` is as in `evidence.py`. Pretraining that is finished is not run again. Writes
+`continuing.json` and `continuing.png`, and prints a table.
 """
 
 import argparse
@@ -83,7 +83,8 @@ def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) 
         minutes[way] = pretrain([*start, "--train_data", unlabelled, *options], Path(models[way]))
     probed = probe(write(folder / "labelled.csv", clips, ["path", label, group]), name, tested, models, folder)
     tuned = {} if arguments.choosing else finetune(clips, heard, name, tested, models, folder, arguments.seeds)
-    return {"set": name, "tested": tested, "options": options, "minutes": minutes, "probed": probed, "finetuned": tuned}
+    found = {"set": name, "tested": tested, "options": options}
+    return found | {"minutes": minutes, "probed": probed, "finetuned": tuned}
 
 
 def finetune(
@@ -133,9 +134,9 @@ def probe(labelled: str, name: str, tested: str, models: dict[str, str], folder:
 
 
 def table(found: list[dict]) -> list[str]:
-    """Accuracies with all labels and with few, as Markdown; what is gained with few is over the same draws of labels."""
-    lines = ["| set | model | minutes | linear probe | 95 % | 8 per class | gain, 95 % | fine-tuned at 8 | gain, 95 % |"]
-    lines.append("|---" * 9 + "|")
+    """Accuracies with all labels and with few, as Markdown; gains with few labels are over the same draws."""
+    columns = "set, model, minutes, linear probe, 95 %, 8 labels, gain and 95 %, fine-tuned, gain and 95 %".split(", ")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for each in found:
         for way, result in each["probed"].items():
             few_labels = {name: of["label_efficiency"][str(FEW)]["draws"] for name, of in each["probed"].items()}

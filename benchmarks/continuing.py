@@ -2,8 +2,10 @@
 Whether continuing on recordings of one's own pays: a table and the figure of docs/evidence.md.
 
     python benchmarks/continuing.py --data /path/to/data --output_dir continuing
-    python benchmarks/continuing.py --data /path/to/data --output_dir choosing --choosing --only digits --steps 2000 \
-        --rest --num_masked_patches 16
+    python benchmarks/continuing.py --data /path/to/data --output_dir continuing-1 --only sounds --tested 1 \
+        --continued_alone
+    python benchmarks/continuing.py --data /path/to/data --output_dir choosing --only digits --tested theo \
+        --left_out yweweler --continued_alone --steps 2000 --rest --num_masked_patches 16
 
 The README's command continues the bundled model on recordings whose labels it is not given: ESC-10's folds 1 to 4, or
 digits of four speakers. With as many steps it trains the same network from random weights. Then the model as it was,
@@ -11,10 +13,11 @@ the continued one and the one from random weights are tested on the fold, or the
 `ssast-hf evaluate`, and by `ssast-hf finetune` at 8 labels per class. Which weights are kept is decided by recordings
 that the command holds out of its own data.
 
-Options are chosen with `--choosing`: then nothing is heard or tested of that fold or speaker, another one takes its
-place, and the bundled model alone is continued and probed. `--rest` passes options on to `ssast-hf pretrain`; give
-each choice a folder of its own. `--data` is as in `evidence.py`. Pretraining that is finished is not run again. Writes
-`continuing.json` and `continuing.png`, and prints a table.
+`--tested` takes another fold or speaker. To choose options, test another one and leave out what the table tests:
+nothing of `--left_out` is heard. `--continued_alone` leaves out the network from random weights, and fine-tuning.
+`--rest` passes options on to `ssast-hf pretrain`; give each choice a folder of its own. `--data` is as in
+`evidence.py`. Pretraining that is finished is not run again. Writes `continuing.json` and `continuing.png`, and prints
+a table.
 """
 
 import argparse
@@ -35,10 +38,10 @@ from ssast_hf.cli import main as ssast_hf
 from ssast_hf.inference.evaluating.intervals import t_interval
 
 
-# Of each set: what is tested, what stands in for it while options are chosen, steps, and options of its own.
+# Of each set: what is tested, steps, and options of its own.
 SETS = {
-    "sounds": ("5", "4", 3000, ["--window_seconds", "2.5", "--max_length", "256"]),
-    "digits": ("yweweler", "theo", 6000, ["--max_length", "64"]),
+    "sounds": ("5", 3000, ["--window_seconds", "2.5", "--max_length", "256"]),
+    "digits": ("yweweler", 6000, ["--max_length", "64"]),
 }
 BATCH = ["--per_device_train_batch_size", "32"]
 BEFORE, AFTER, SCRATCH = "before", "continued", "from random weights"
@@ -50,7 +53,9 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--choosing", action="store_true", help="without what the tables test")
+    parser.add_argument("--tested", help="fold or speaker (default: that of each set)")
+    parser.add_argument("--left_out", help="fold or speaker of which nothing is heard or tested")
+    parser.add_argument("--continued_alone", action="store_true", help="neither from random weights, nor fine-tuned")
     parser.add_argument("--steps", type=int, help="of pretraining (default: those of each set)")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
     parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="further options of pretrain")
@@ -64,25 +69,25 @@ def main():
 
 def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) -> dict:
     """Pretrain on one set, and test what comes of it on what was held out."""
-    tested, instead, steps, options = SETS[name]
+    tested, steps, options = SETS[name]
+    tested = arguments.tested or tested
     label, group = TASKS[name]
-    clips = clips_of(name, data)
-    if arguments.choosing:
-        clips = [row for row in clips if row[group] != tested]
-        tested = instead
+    clips = [row for row in clips_of(name, data) if row[group] != arguments.left_out]
     heard = [row for row in clips if row[group] != tested]
     unlabelled = write(folder / "unlabelled.csv", heard, ["path"])
     options = ["--max_steps", str(arguments.steps or steps), *BATCH, *options, *arguments.rest]
     models = {BEFORE: str(nano_model())}
     minutes = {}
     starts = {AFTER: ["--model_name_or_path", "nano"]}
-    if not arguments.choosing:
+    if not arguments.continued_alone:
         starts[SCRATCH] = from_random_weights()
     for way, start in starts.items():
         models[way] = str(folder / way.replace(" ", "-"))
         minutes[way] = pretrain([*start, "--train_data", unlabelled, *options], Path(models[way]))
     probed = probe(write(folder / "labelled.csv", clips, ["path", label, group]), name, tested, models, folder)
-    tuned = {} if arguments.choosing else finetune(clips, heard, name, tested, models, folder, arguments.seeds)
+    tuned = {}
+    if not arguments.continued_alone:
+        tuned = finetune(clips, heard, name, tested, models, folder, arguments.seeds)
     found = {"set": name, "tested": tested, "options": options}
     return found | {"minutes": minutes, "probed": probed, "finetuned": tuned}
 

@@ -88,8 +88,10 @@ def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) 
     tuned = {}
     if not arguments.continued_alone:
         tuned = finetune(clips, heard, name, tested, models, folder, arguments.seeds)
-    found = {"set": name, "tested": tested, "options": options}
-    return found | {"minutes": minutes, "probed": probed, "finetuned": tuned}
+    losses = {way: validated(Path(models[way])) for way in starts}
+    losses = {BEFORE: losses[AFTER][0]} | {way: min(of_run) for way, of_run in losses.items()}
+    found = {"set": name, "tested": tested, "options": options, "minutes": minutes, "losses": losses}
+    return found | {"probed": probed, "finetuned": tuned}
 
 
 def finetune(
@@ -126,6 +128,12 @@ def pretrain(options: list[str], folder: Path) -> float:
     return float(took.read_text(encoding="utf-8"))
 
 
+def validated(folder: Path) -> list[float]:
+    """Every validation loss of a run, from step 0 on; the lowest is that of the weights it keeps."""
+    history = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    return [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+
+
 def probe(labelled: str, name: str, tested: str, models: dict[str, str], folder: Path) -> dict[str, dict]:
     """What `ssast-hf evaluate` finds of each model, and of the statistics of log-mel features."""
     label, group = TASKS[name]
@@ -140,13 +148,16 @@ def probe(labelled: str, name: str, tested: str, models: dict[str, str], folder:
 
 def table(found: list[dict]) -> list[str]:
     """Accuracies with all labels and with few, as Markdown; gains with few labels are over the same draws."""
-    columns = "set, model, minutes, linear probe, 95 %, 8 labels, gain and 95 %, fine-tuned, gain and 95 %".split(", ")
+    columns = (
+        "set, model, minutes, loss, linear probe, 95 %, 8 labels, gain and 95 %, fine-tuned, gain and 95 %".split(", ")
+    )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for each in found:
         for way, result in each["probed"].items():
             few_labels = {name: of["label_efficiency"][str(FEW)]["draws"] for name, of in each["probed"].items()}
             low, high = result["probe"]["interval"]
             cells = [each["set"], way, f"{each['minutes'][way]:.0f}" if way in each["minutes"] else ""]
+            cells.append(f"{each['losses'][way]:.2f}" if way in each["losses"] else "")
             cells += [f"{result['probe']['accuracy']:.3f}", f"{low:.3f} to {high:.3f}"]
             for values in (few_labels, each["finetuned"]):
                 cells += compared(values, way) if way in values else ["", ""]

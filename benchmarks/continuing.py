@@ -16,11 +16,12 @@ that the command holds out of its own data.
 `--tested` takes another fold or speaker. To choose options, test another one and leave out what the table tests:
 nothing of `--left_out` is heard. `--continued_alone` leaves out the network from random weights, and fine-tuning.
 `--rest` passes options on to `ssast-hf pretrain`; give each choice a folder of its own. `--data` is as in
-`evidence.py`. Pretraining that is finished is not run again. Writes `continuing.json` and `continuing.png`, and prints
-a table.
+`evidence.py`. Pretraining that is finished is not run again, and a folder of other options is refused. Writes
+`continuing.json` and `continuing.png`, and prints a table.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) 
     label, group = TASKS[name]
     clips = [row for row in clips_of(name, data) if row[group] != arguments.left_out]
     heard = [row for row in clips if row[group] != tested]
-    unlabelled = write(folder / "unlabelled.csv", heard, ["path"])
+    unlabelled = Path(write(folder / "unlabelled.csv", heard, ["path"]))
     options = ["--max_steps", str(arguments.steps or steps), *BATCH, *options, *arguments.rest]
     models = {BEFORE: str(nano_model())}
     minutes = {}
@@ -83,7 +84,7 @@ def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) 
         starts[SCRATCH] = from_random_weights()
     for way, start in starts.items():
         models[way] = str(folder / way.replace(" ", "-"))
-        minutes[way] = pretrain([*start, "--train_data", unlabelled, *options], Path(models[way]))
+        minutes[way] = pretrain([*start, *options], unlabelled, Path(models[way]))
     probed = probe(write(folder / "labelled.csv", clips, ["path", label, group]), name, tested, models, folder)
     tuned = {}
     if not arguments.continued_alone:
@@ -117,15 +118,20 @@ def from_random_weights() -> list[str]:
     return ["--config_name", str(nano_model()), *statistics]
 
 
-def pretrain(options: list[str], folder: Path) -> float:
+def pretrain(options: list[str], heard: Path, folder: Path) -> float:
     """The command, in a process of its own, unless it has ended before; the minutes that it took."""
-    took = folder.with_suffix(".minutes")
-    if not took.exists():
+    record = folder.with_suffix(".json")
+    command = ["pretrain", *options, "--train_data", str(heard), "--output_dir", str(folder), "--report_to", "none"]
+    asked = {"command": command, "heard": hashlib.sha256(heard.read_bytes()).hexdigest()}
+    if not record.exists():
         begin = time.perf_counter()
-        command = ["pretrain", *options, "--output_dir", str(folder), "--report_to", "none"]
         subprocess.run([sys.executable, "-m", "ssast_hf", *command], check=True)
-        took.write_text(str((time.perf_counter() - begin) / 60), encoding="utf-8")
-    return float(took.read_text(encoding="utf-8"))
+        asked["minutes"] = (time.perf_counter() - begin) / 60
+        record.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+    found = json.loads(record.read_text(encoding="utf-8"))
+    if not asked.items() <= found.items():
+        raise SystemExit(f"{folder} was made with other options or recordings; take another --output_dir.")
+    return found["minutes"]
 
 
 def validated(folder: Path) -> list[float]:

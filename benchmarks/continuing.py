@@ -159,8 +159,8 @@ def table(found: list[dict]) -> list[str]:
     )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for each in found:
+        few_labels = {way: of["label_efficiency"][str(FEW)]["draws"] for way, of in each["probed"].items()}
         for way, result in each["probed"].items():
-            few_labels = {name: of["label_efficiency"][str(FEW)]["draws"] for name, of in each["probed"].items()}
             low, high = result["probe"]["interval"]
             cells = [each["set"], way, f"{each['minutes'][way]:.0f}" if way in each["minutes"] else ""]
             cells.append(f"{each['losses'][way]:.2f}" if way in each["losses"] else "")

@@ -84,7 +84,8 @@ def opened(page, address):
 
 
 def reach(page, there):
-    """Press Tab until something has the focus."""
+    """Press Tab until something has the focus, once it is shown: the tabs of a model that was chosen come later."""
+    there.wait_for()
     for _ in range(150):
         page.keyboard.press("Tab")
         if there.count() and there.evaluate("each => each === document.activeElement"):

@@ -2,10 +2,10 @@
 Whether continuing on recordings of one's own pays: a table and the figure of docs/evidence.md.
 
     python benchmarks/continuing.py --data /path/to/data --output_dir continuing
-    python benchmarks/continuing.py --data /path/to/data --output_dir continuing-1 --only sounds --tested 1 \
-        --continued_alone
+    python benchmarks/continuing.py --data /path/to/data --output_dir voices --only digits \
+        --tested george jackson nicolas --continued_alone --seeds 0
     python benchmarks/continuing.py --data /path/to/data --output_dir choosing --only digits --tested theo \
-        --left_out yweweler --continued_alone --steps 2000 --rest --num_masked_patches 16
+        --left_out yweweler --continued_alone --seeds 0 --steps 2000 --rest --num_masked_patches 16
 
 The README's command continues the bundled model on recordings whose labels it is not given: ESC-10's folds 1 to 4, or
 digits of four speakers. With as many steps it trains the same network from random weights. Then the model as it was,
@@ -13,11 +13,11 @@ the continued one and the one from random weights are tested on the fold, or the
 `ssast-hf evaluate`, and by `ssast-hf finetune` at 8 labels per class. Which weights are kept is decided by recordings
 that the command holds out of its own data.
 
-`--tested` takes another fold or speaker. To choose options, test another one and leave out what the table tests:
-nothing of `--left_out` is heard. `--continued_alone` leaves out the network from random weights, and fine-tuning.
-`--rest` passes options on to `ssast-hf pretrain`; give each choice a folder of its own. `--data` is as in
-`evidence.py`. Pretraining that is finished is not run again, and a folder of other options is refused. Writes
-`continuing.json` and `continuing.png`, and prints a table.
+`--tested` takes other folds or speakers, one after the other. To choose options, test another one and leave out what
+the table tests: nothing of `--left_out` is heard. `--continued_alone` leaves out the network from random weights, and
+`--seeds 0` fine-tuning. `--pooling` is that of `evaluate`. `--rest` passes options on to `ssast-hf pretrain`; give
+each choice a folder of its own. `--data` is as in `evidence.py`. Pretraining that is finished is not run again, and a
+folder of other options is refused. Writes `continuing.json` and `continuing.png`, and prints a table.
 """
 
 import argparse
@@ -39,10 +39,10 @@ from ssast_hf.cli import main as ssast_hf
 from ssast_hf.inference.evaluating.intervals import t_interval
 
 
-# Of each set: what is tested, steps, and options of its own.
+# Of each set: what is tested, steps, and options of its own. 8 patches are what continuing hides of 32 by default.
 SETS = {
     "sounds": ("5", 3000, ["--window_seconds", "2.5", "--max_length", "256"]),
-    "digits": ("yweweler", 6000, ["--max_length", "64"]),
+    "digits": ("yweweler", 6000, ["--max_length", "64", "--num_masked_patches", "8"]),
 }
 BATCH = ["--per_device_train_batch_size", "32"]
 BEFORE, AFTER, SCRATCH = "before", "continued", "from random weights"
@@ -54,24 +54,28 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--tested", help="fold or speaker (default: that of each set)")
+    parser.add_argument("--tested", nargs="+", help="folds or speakers (default: that of each set)")
     parser.add_argument("--left_out", help="fold or speaker of which nothing is heard or tested")
-    parser.add_argument("--continued_alone", action="store_true", help="neither from random weights, nor fine-tuned")
+    parser.add_argument("--continued_alone", action="store_true", help="nothing from random weights")
     parser.add_argument("--steps", type=int, help="of pretraining (default: those of each set)")
-    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
+    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning; 0 for none")
+    parser.add_argument("--pooling", default="bands", choices=("mean", "bands", "statistics"), help="that of evaluate")
     parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="further options of pretrain")
     arguments = parser.parse_args()
     data, output = arguments.data.resolve(), arguments.output_dir.resolve()
-    found = [measure(name, data, output / name, arguments) for name in arguments.only]
+    found = [
+        measure(name, tested, data, output / name / tested, arguments)
+        for name in arguments.only
+        for tested in arguments.tested or SETS[name][:1]
+    ]
     (output / "continuing.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     draw(found, output / "continuing.png")
-    print("\n".join(table(found)))
+    print("\n".join([*table(found), "", *gains(found)]))
 
 
-def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) -> dict:
+def measure(name: str, tested: str, data: Path, folder: Path, arguments: argparse.Namespace) -> dict:
     """Pretrain on one set, and test what comes of it on what was held out."""
-    tested, steps, options = SETS[name]
-    tested = arguments.tested or tested
+    _, steps, options = SETS[name]
     label, group = TASKS[name]
     clips = [row for row in clips_of(name, data) if row[group] != arguments.left_out]
     heard = [row for row in clips if row[group] != tested]
@@ -85,10 +89,9 @@ def measure(name: str, data: Path, folder: Path, arguments: argparse.Namespace) 
     for way, start in starts.items():
         models[way] = str(folder / way.replace(" ", "-"))
         minutes[way] = pretrain([*start, *options], unlabelled, Path(models[way]))
-    probed = probe(write(folder / "labelled.csv", clips, ["path", label, group]), name, tested, models, folder)
-    tuned = {}
-    if not arguments.continued_alone:
-        tuned = finetune(clips, heard, name, tested, models, folder, arguments.seeds)
+    labelled = write(folder / "labelled.csv", clips, ["path", label, group])
+    probed = probe(labelled, name, tested, models, folder, arguments.pooling)
+    tuned = finetune(clips, heard, name, tested, models, folder, arguments.seeds) if arguments.seeds else {}
     losses = {way: validated(Path(models[way])) for way in starts}
     losses = {BEFORE: losses[AFTER][0]} | {way: min(of_run) for way, of_run in losses.items()}
     found = {"set": name, "tested": tested, "options": options, "minutes": minutes, "losses": losses}
@@ -140,12 +143,14 @@ def validated(folder: Path) -> list[float]:
     return [entry["eval_loss"] for entry in history if "eval_loss" in entry]
 
 
-def probe(labelled: str, name: str, tested: str, models: dict[str, str], folder: Path) -> dict[str, dict]:
+def probe(
+    labelled: str, name: str, tested: str, models: dict[str, str], folder: Path, pooling: str
+) -> dict[str, dict]:
     """What `ssast-hf evaluate` finds of each model, and of the statistics of log-mel features."""
     label, group = TASKS[name]
-    output = folder / "evaluated"
+    output = folder / f"evaluated-{pooling}"
     options = ["--data", labelled, "--label_column", label, "--fold_column", group, "--folds", tested]
-    options += ["--random_seeds", "0", "--output_dir", str(output)]
+    options += ["--random_seeds", "0", "--pooling", pooling, "--output_dir", str(output)]
     if ssast_hf(["evaluate", *models.values(), *options]):
         raise SystemExit(f"{output} failed")
     results = json.loads((output / "metrics.json").read_text(encoding="utf-8"))["results"]
@@ -154,20 +159,34 @@ def probe(labelled: str, name: str, tested: str, models: dict[str, str], folder:
 
 def table(found: list[dict]) -> list[str]:
     """Accuracies with all labels and with few, as Markdown; gains with few labels are over the same draws."""
-    columns = (
-        "set, model, minutes, loss, linear probe, 95 %, 8 labels, gain and 95 %, fine-tuned, gain and 95 %".split(", ")
-    )
+    columns = "set, tested, model, minutes, loss, linear probe, 95 %".split(", ")
+    columns += "8 labels, gain and 95 %, fine-tuned, gain and 95 %".split(", ")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for each in found:
         few_labels = {way: of["label_efficiency"][str(FEW)]["draws"] for way, of in each["probed"].items()}
         for way, result in each["probed"].items():
             low, high = result["probe"]["interval"]
-            cells = [each["set"], way, f"{each['minutes'][way]:.0f}" if way in each["minutes"] else ""]
+            cells = [each["set"], each["tested"], way]
+            cells.append(f"{each['minutes'][way]:.0f}" if way in each["minutes"] else "")
             cells.append(f"{each['losses'][way]:.2f}" if way in each["losses"] else "")
             cells += [f"{result['probe']['accuracy']:.3f}", f"{low:.3f} to {high:.3f}"]
             for values in (few_labels, each["finetuned"]):
                 cells += compared(values, way) if way in values else ["", ""]
             lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def gains(found: list[dict]) -> list[str]:
+    """What the linear probe with all labels gains over the model as it was, of sets of which several are tested."""
+    lines = []
+    for name in SETS:
+        probed = [each["probed"] for each in found if each["set"] == name]
+        for way in (AFTER, SCRATCH) if len(probed) > 1 else ():
+            if way in probed[0]:
+                of_each = [each[way]["probe"]["accuracy"] - each[BEFORE]["probe"]["accuracy"] for each in probed]
+                low, high = t_interval(np.array(of_each), lowest=-1.0)
+                mean = f"{np.mean(of_each):+.3f} (95 %: {low:+.3f} to {high:+.3f})"
+                lines.append(f"{name}, {way}: {mean}, mean over {len(probed)} tests")
     return lines
 
 
@@ -183,7 +202,7 @@ def compared(values: dict[str, list[float]], way: str) -> list[str]:
 
 def draw(found: list[dict], path: Path):
     """The linear probe by the number of labels, of each set."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(found), 3.6), layout="constrained")
     for axis, each in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
         for way in (way for way in COLOURS if way in each["probed"]):
             result, colour = each["probed"][way], COLOURS[way]
@@ -195,7 +214,8 @@ def draw(found: list[dict], path: Path):
             style = dict(color=colour, marker="o", markersize=4, capsize=3, label=way)
             axis.errorbar(range(len(sizes)), values, [values - low, high - values], **style)
         axis.set_xticks(range(len(sizes)), sizes)
-        axis.set(title=each["set"], xlabel="labelled examples per class", ylabel="linear probe, % right")
+        axis.set(title=f"{each['set']}, tested on {each['tested']}")
+        axis.set(xlabel="labelled examples per class", ylabel="linear probe, % right")
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     figure.savefig(path, dpi=110)

@@ -18,7 +18,9 @@ def add_arguments(parser):
     parser.add_argument("--model", required=True, help="folder or name on the Hub, or nano, which is bundled")
     parser.add_argument("--output", required=True, help="folder of the parts, or one file: NAME.npz or NAME.npy")
     parser.add_argument("--level", choices=("clip", "frame", "patch"), help="one vector of each (default: clip)")
-    parser.add_argument("--pooling", choices=("mean", "cls", "statistics"), help="of a clip (default: the model's)")
+    parser.add_argument(
+        "--pooling", choices=("mean", "cls", "bands", "statistics"), help="of a clip (default: the model's)"
+    )
     parser.add_argument(
         "--layer", type=layer_of, help="0 for the embeddings, then one per layer; or weighted (default: -1)"
     )

@@ -10,7 +10,7 @@ from .pooling import join, keep
 from .windowed import Piece, WindowedModel, one_of
 
 
-LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls", "statistics")
+LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls", "bands", "statistics")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -28,8 +28,9 @@ class Embedder(WindowedModel):
         level (`str`, defaults to `"clip"`): `"clip"` for one vector, `"frame"` for one per time step, which is the
             mean of its patches over frequency, or `"patch"`.
         pooling (`str`, *optional*): Of the level `"clip"`: `"mean"` over all patches; `"cls"`, the mean of the two
-            tokens in front, itself a mean over windows; or `"statistics"`, mean and standard deviation over the time
-            steps side by side. If not given, `"cls"` if it is the model's `pooling_mode`, else `"mean"`.
+            tokens in front, itself a mean over windows; `"bands"`, the mean over time of each frequency of patches,
+            side by side from low to high; or `"statistics"`, mean and standard deviation over the time steps side by
+            side. If not given, `"cls"` if it is the model's `pooling_mode`, else `"mean"`.
         layer (`int`, `"all"` or `"weighted"`, defaults to -1): Which hidden states: 0 for the embeddings, then one
             per layer; negative from the end. Of the last one, after the final layer norm. `"all"` adds an axis in
             front. `"weighted"` is the sum by the weights that a head has learned with `use_weighted_layer_sum`.
@@ -78,8 +79,12 @@ class Embedder(WindowedModel):
 
     @property
     def width(self) -> int:
-        """How many numbers a vector has: the model's hidden size, twice for `"statistics"` of a clip."""
-        return self.config.hidden_size * (2 if (self.level, self.pooling) == ("clip", "statistics") else 1)
+        """
+        How many numbers a vector has: the model's hidden size. Of a clip twice that for `"statistics"`, and for
+        `"bands"` as many times as there are patches above each other.
+        """
+        copies = {"statistics": 2, "bands": self.config.grid_shape[0]} if self.level == "clip" else {}
+        return self.config.hidden_size * copies.get(self.pooling, 1)
 
     @property
     def configuration_sha256(self) -> str:

@@ -25,8 +25,8 @@ def add_arguments(parser):
     parser.add_argument("--dataset_config_name", help="configuration of a data set on the Hub")
     parser.add_argument(
         "--pooling",
-        choices=("mean", "statistics"),
-        help="of models over time: means (default), or means and deviations side by side, as the baseline",
+        choices=("mean", "bands", "statistics"),
+        help="of models: mean of all (default), one per frequency of patches, or with deviations, as the baseline",
     )
     parser.add_argument("--probe", choices=("ridge", "logistic"), help="the linear classifier (default: ridge)")
     parser.add_argument("--sizes", nargs="+", type=int, help="examples per class (default: 1 2 4 8 16 32)")

@@ -19,8 +19,9 @@ def keep(
 
     Returns:
         An array per window, which may share memory with the others: `(layers, frequency, steps, D)` for `"patch"`,
-        `(layers, steps, D)` for `"frame"`; for `"clip"` sums over the steps, and their number, `(layers, D + 1)`, and
-        with the pooling `"statistics"` between these sums of squared differences to the mean, `(layers, 2 D + 1)`.
+        `(layers, steps, D)` for `"frame"`; for `"clip"` sums over the steps, and their number, `(layers, W + 1)`,
+        where W is the size of what [`step_vectors`] makes of a step; and with the pooling `"statistics"` between these
+        sums of squared differences to the mean, `(layers, 2 W + 1)`.
     """
     patches = tokens[:, :, NUM_PREFIX_TOKENS:].unflatten(2, grid)  # (layers, B, frequency, time, D)
     spans = [(window.first - window.start, window.last - window.start) for window in windows]
@@ -39,23 +40,31 @@ def sums_of(tokens: torch.Tensor, patches: torch.Tensor, spans: list[tuple[int, 
     if pooling == "cls":
         sums = tokens[:, :, :NUM_PREFIX_TOKENS].mean(dim=2) * (last - first)
     else:
-        sums = sums_of_steps(patches.mean(dim=2), is_kept, pooling)
+        sums = sums_of_steps(step_vectors(patches, pooling), is_kept, pooling)
     counts = (last - first).expand(len(sums), -1, -1).to(sums.dtype)  # (layers, B, 1)
     return torch.cat((sums, counts), dim=2).transpose(0, 1)
 
 
+def step_vectors(patches: torch.Tensor, pooling: str) -> torch.Tensor:
+    """
+    One vector per time step, (layers, B, time, W), of patches (layers, B, frequency, time, D): their mean over
+    frequency, where W is D; for `"bands"` those of all frequencies side by side, from low to high.
+    """
+    return patches.transpose(2, 3).flatten(3) if pooling == "bands" else patches.mean(dim=2)
+
+
 def sums_of_steps(steps: torch.Tensor, is_kept: torch.Tensor, pooling: str) -> torch.Tensor:
     """
-    Sums over time, (layers, B, D), and for `"statistics"` beside them of squared differences to the mean, (..., 2 D).
+    Sums over time, (layers, B, W), and for `"statistics"` beside them of squared differences to the mean, (..., 2 W).
 
     Args:
-        steps (`torch.Tensor` of shape `(layers, B, T, D)`): One vector per time step.
+        steps (`torch.Tensor` of shape `(layers, B, T, W)`): One vector per time step.
         is_kept (`torch.Tensor` of shape `(B, T)`): 1 for those that count, else 0; of the type of `steps`.
-        pooling (`str`): `"mean"` or `"statistics"`.
+        pooling (`str`): `"mean"`, `"bands"` or `"statistics"`.
     """
     weights = is_kept.unsqueeze(1)  # (B, 1, T)
-    sums = weights @ steps  # (layers, B, 1, D)
-    if pooling == "mean":
+    sums = weights @ steps  # (layers, B, 1, W)
+    if pooling != "statistics":
         return sums.squeeze(2)
     squares = weights @ (steps - sums / weights.sum(dim=2, keepdim=True)).square()
     return torch.cat((sums, squares), dim=3).squeeze(2)
@@ -72,7 +81,7 @@ def join(parts: list[np.ndarray], level: str, pooling: str) -> np.ndarray:
 
 
 def joined_statistics(parts: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over all steps, (..., 2 D), of sums (windows, ..., 2 D + 1) as in [`keep`]."""
+    """Mean and standard deviation over all steps, (..., 2 W), of sums (windows, ..., 2 W + 1) as in [`keep`]."""
     sums, squares = np.split(parts[..., :-1], 2, axis=-1)
     counts = parts[..., -1:]
     total = counts.sum(axis=0)

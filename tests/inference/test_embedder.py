@@ -38,7 +38,7 @@ CLIPS = [noise(length, seed) for seed, length in enumerate((10480, 2000, 50000, 
 
 
 @pytest.mark.parametrize("level", ["clip", "frame", "patch"])
-@pytest.mark.parametrize("pooling", ["mean", "cls", "statistics"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "bands", "statistics"])
 def test_embedding_does_not_depend_on_the_batch(folder, level, pooling):
     embedder = Embedder(folder, level=level, pooling=pooling, batch_size=3)
     together, reversed_ = embedder(CLIPS), embedder(CLIPS[::-1])[::-1]
@@ -75,6 +75,14 @@ def test_statistics_are_those_of_the_time_steps_also_over_windows(folder):
         expected = np.concatenate((steps.mean(axis=1), steps.std(axis=1)), axis=1)
         np.testing.assert_allclose(vectors, expected, atol=1e-6)
     assert Embedder(folder, pooling="statistics")([]).shape == (0, 64)
+
+
+def test_bands_are_means_of_the_patches_of_each_frequency_also_over_windows(folder):
+    together = Embedder(folder, pooling="bands", layer="all")(CLIPS)
+    for clip, vectors in zip(CLIPS, together, strict=True):
+        patches = Embedder(folder, level="patch", layer="all")(clip)  # (layers, frequency, time, D)
+        np.testing.assert_allclose(vectors.reshape(3, 4, 32), patches.mean(axis=2), atol=1e-6)
+    assert Embedder(folder, pooling="bands")([]).shape == (0, 128)
 
 
 def test_all_layers_are_one_axis_more(folder):
@@ -182,7 +190,7 @@ def test_results_are_float32_whatever_the_weights_are(model, tmp_path):
     ("options", "message"),
     [
         ({"level": "token"}, "level must be one of 'clip', 'frame', 'patch'; got 'token'"),
-        ({"pooling": "max"}, "pooling must be one of 'mean', 'cls', 'statistics'"),
+        ({"pooling": "max"}, "pooling must be one of 'mean', 'cls', 'bands', 'statistics'"),
         ({"layer": 3}, "layer must be one of -3 to 2; got 3"),
         ({"layer": True}, "layer must be"),
         ({"window": 0.05}, r"window must be at least one patch, 0.095 seconds; got 0.05"),

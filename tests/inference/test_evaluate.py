@@ -210,7 +210,12 @@ def test_stock_models_are_pooled_over_what_is_sound(stock, tmp_path):
     np.testing.assert_allclose(ast.embed(waves[:1])[0, -1], expected, atol=1e-5)
     means = load_contender(str(tmp_path / "ast"), torch.device("cpu"), "mean")
     np.testing.assert_allclose(means.embed(waves[:1])[0, -1], expected[:16], atol=1e-5)
-    assert load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu"), "mean").min_samples == 20
+    bands = load_contender(str(tmp_path / "ast"), torch.device("cpu"), "bands")
+    expected = state[:, :columns].mean(dim=1).flatten()  # of each of the four frequencies
+    np.testing.assert_allclose(bands.embed(waves[:1])[0, -1], expected, atol=1e-5)
+    of_waves = [load_contender(str(tmp_path / "wav2vec2"), torch.device("cpu"), way) for way in ("bands", "mean")]
+    np.testing.assert_array_equal(*[each.embed(waves) for each in of_waves])
+    assert of_waves[0].min_samples == 20
 
 
 def test_an_export_is_pooled_as_the_model_that_it_was(tmp_path):

@@ -15,7 +15,7 @@ from ...modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
 from ...storage.guards import reading
 from ..embedder import Embedder
 from ..encoders import on_device, quiet_loading
-from ..pooling import join, sums_of_steps
+from ..pooling import join, step_vectors, sums_of_steps
 from ..stock_ast import check_length, columns_of
 
 
@@ -126,7 +126,7 @@ class StockContender:
 
     @torch.inference_mode()
     def steps(self, waves: list[np.ndarray], size: int) -> torch.Tensor:
-        """All layers of clips of `size` samples, (layers, B, time, D), without what is padding or no sound."""
+        """All layers of clips of `size` samples, (layers, B, time, W), without what is padding or no sound."""
         inputs = self.extractor(waves, sampling_rate=self.sampling_rate, return_tensors="pt")["input_values"]
         outputs = self.model(inputs.to(self.device), output_hidden_states=True, return_dict=True)
         states = torch.stack([*outputs.hidden_states[:-1], outputs.last_hidden_state]).float()
@@ -135,7 +135,8 @@ class StockContender:
         config = self.model.config
         columns = (inputs.shape[1] - config.patch_size) // config.time_stride + 1
         whole = ((size - 400) // 160 + 1 - self.patch_frames) // config.time_stride + 1
-        return states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))[:, :, :, :whole].mean(dim=2)
+        patches = states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))
+        return step_vectors(patches[:, :, :, :whole], self.pooling)
 
     def settings(self) -> dict:
         extractor = self.extractor.to_dict()
@@ -167,7 +168,8 @@ class MelStatistics:
 
 def load_contender(name: str, device: torch.device, pooling: str):
     """
-    An encoder by the name of its folder or on the Hub, pooled over time by `"mean"` or `"statistics"`.
+    An encoder by the name of its folder or on the Hub, pooled by `"mean"`, `"bands"` or `"statistics"`. Models of
+    waveforms have one band.
 
     Raises:
         ValueError: If it is none that can be used.

@@ -11,7 +11,10 @@ def is_model(result: dict) -> bool:
 
 def how_pooled(settings: dict) -> str:
     """A sentence for the list of how it was done."""
-    beside = ", and beside it their standard deviation over time" if settings["pooling"] == "statistics" else ""
+    beside = {
+        "statistics": ", and beside it their standard deviation over time",
+        "bands": ", of each frequency of patches for itself, side by side",
+    }.get(settings["pooling"], "")
     return (
         f"- Encoders are frozen. A clip is the mean of a layer's vectors over what is not padding{beside}. Layer 0 is "
         "what goes into the first layer."

@@ -116,7 +116,7 @@ def check_options(options: dict) -> dict:
     settings = {
         "task": one_of("--task", options.get("task", "classification"), ("classification", "multilabel")),
         "probe": one_of("--probe", options.get("probe", "ridge"), ("ridge", "logistic")),
-        "pooling": one_of("--pooling", options.get("pooling", "mean"), ("mean", "statistics")),
+        "pooling": one_of("--pooling", options.get("pooling", "mean"), ("mean", "bands", "statistics")),
         "on_bad_file": one_of("--on_bad_file", options.get("on_bad_file", "error"), ("error", "skip")),
         "sizes": sorted(set(options.get("sizes", SIZES))),
     }

@@ -15,9 +15,10 @@ that the command holds out of its own data.
 
 `--tested` takes other folds or speakers, one after the other. To choose options, test another one and leave out what
 the table tests: nothing of `--left_out` is heard. `--continued_alone` leaves out the network from random weights, and
-`--seeds 0` fine-tuning. `--pooling` is that of `evaluate`. `--rest` passes options on to `ssast-hf pretrain`; give
-each choice a folder of its own. `--data` is as in `evidence.py`. Pretraining that is finished is not run again, and a
-folder of other options is refused. Writes `continuing.json` and `continuing.png`, and prints a table.
+`--seeds 0` fine-tuning. `--pooling` is as of `evaluate`; the default here is `bands`. `--rest` passes options on to
+`ssast-hf pretrain`; give each choice a folder of its own. `--data` is as in `evidence.py`. Pretraining that is
+finished is not run again, and a folder of other options is refused. Writes `continuing.json` and `continuing.png`, of
+what this command was asked for, and prints a table, and what the probe gains on average where several are tested.
 """
 
 import argparse
@@ -39,11 +40,13 @@ from ssast_hf.cli import main as ssast_hf
 from ssast_hf.inference.evaluating.intervals import t_interval
 
 
-# Of each set: what is tested, steps, and options of its own. 8 patches are what continuing hides of 32 by default.
+# Of each set: what is tested, steps, and options of its own.
 SETS = {
     "sounds": ("5", 3000, ["--window_seconds", "2.5", "--max_length", "256"]),
-    "digits": ("yweweler", 6000, ["--max_length", "64", "--num_masked_patches", "8"]),
+    "digits": ("yweweler", 6000, ["--max_length", "64"]),
 }
+# From random weights as many patches of 32 are hidden as continuing hides; else it would be the model's share.
+HIDDEN = {"sounds": [], "digits": ["--num_masked_patches", "8"]}
 BATCH = ["--per_device_train_batch_size", "32"]
 BEFORE, AFTER, SCRATCH = "before", "continued", "from random weights"
 COLOURS = {BEFORE: "#e69f00", AFTER: "#0072b2", SCRATCH: "0.5"}
@@ -58,19 +61,22 @@ def main():
     parser.add_argument("--left_out", help="fold or speaker of which nothing is heard or tested")
     parser.add_argument("--continued_alone", action="store_true", help="nothing from random weights")
     parser.add_argument("--steps", type=int, help="of pretraining (default: those of each set)")
-    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning; 0 for none")
-    parser.add_argument("--pooling", default="bands", choices=("mean", "bands", "statistics"), help="that of evaluate")
+    parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning, at least 2; 0 for none")
+    parser.add_argument("--pooling", default="bands", choices=("mean", "bands", "statistics"), help="of embeddings")
     parser.add_argument("--rest", nargs=argparse.REMAINDER, default=[], help="further options of pretrain")
     arguments = parser.parse_args()
     data, output = arguments.data.resolve(), arguments.output_dir.resolve()
-    found = [
-        measure(name, tested, data, output / name / tested, arguments)
-        for name in arguments.only
-        for tested in arguments.tested or SETS[name][:1]
-    ]
+    if arguments.seeds not in (0, *range(2, 100)):
+        parser.error(f"--seeds {arguments.seeds}: expected 0, or at least 2 to compare")
+    asked = [(name, tested) for name in arguments.only for tested in arguments.tested or SETS[name][:1]]
+    for name, tested in asked:
+        known = {row[TASKS[name][1]] for row in clips_of(name, data)} - {arguments.left_out}
+        if tested not in known or asked.count((name, tested)) > 1:
+            parser.error(f"--tested {tested}: expected, of {name}, once each: {', '.join(sorted(known))}")
+    found = [measure(name, tested, data, output / name / tested, arguments) for name, tested in asked]
     (output / "continuing.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     draw(found, output / "continuing.png")
-    print("\n".join([*table(found), "", *gains(found)]))
+    print("\n".join([*table(found), *gains(found)]))
 
 
 def measure(name: str, tested: str, data: Path, folder: Path, arguments: argparse.Namespace) -> dict:
@@ -85,7 +91,7 @@ def measure(name: str, tested: str, data: Path, folder: Path, arguments: argpars
     minutes = {}
     starts = {AFTER: ["--model_name_or_path", "nano"]}
     if not arguments.continued_alone:
-        starts[SCRATCH] = from_random_weights()
+        starts[SCRATCH] = [*from_random_weights(), *HIDDEN[name]]
     for way, start in starts.items():
         models[way] = str(folder / way.replace(" ", "-"))
         minutes[way] = pretrain([*start, *options], unlabelled, Path(models[way]))
@@ -94,7 +100,8 @@ def measure(name: str, tested: str, data: Path, folder: Path, arguments: argpars
     tuned = finetune(clips, heard, name, tested, models, folder, arguments.seeds) if arguments.seeds else {}
     losses = {way: validated(Path(models[way])) for way in starts}
     losses = {BEFORE: losses[AFTER][0]} | {way: min(of_run) for way, of_run in losses.items()}
-    found = {"set": name, "tested": tested, "options": options, "minutes": minutes, "losses": losses}
+    found = {"set": name, "tested": tested, "left_out": arguments.left_out, "pooling": arguments.pooling}
+    found |= {"options": options, "minutes": minutes, "losses": losses}
     return found | {"probed": probed, "finetuned": tuned}
 
 
@@ -184,9 +191,7 @@ def gains(found: list[dict]) -> list[str]:
         for way in (AFTER, SCRATCH) if len(probed) > 1 else ():
             if way in probed[0]:
                 of_each = [each[way]["probe"]["accuracy"] - each[BEFORE]["probe"]["accuracy"] for each in probed]
-                low, high = t_interval(np.array(of_each), lowest=-1.0)
-                mean = f"{np.mean(of_each):+.3f} (95 %: {low:+.3f} to {high:+.3f})"
-                lines.append(f"{name}, {way}: {mean}, mean over {len(probed)} tests")
+                lines.append(f"{name}, {way}: linear probe {gain(np.array(of_each))}, over {len(probed)} tests")
     return lines
 
 
@@ -195,13 +200,17 @@ def compared(values: dict[str, list[float]], way: str) -> list[str]:
     mean = f"{np.mean(values[way]):.3f}"
     if way == BEFORE:
         return [mean, ""]
-    gains = np.array(values[way]) - np.array(values[BEFORE])
-    low, high = t_interval(gains, lowest=-1.0)
-    return [mean, f"{gains.mean():+.3f} ({low:+.3f} to {high:+.3f})"]
+    return [mean, gain(np.array(values[way]) - np.array(values[BEFORE]))]
+
+
+def gain(differences: np.ndarray) -> str:
+    """A mean of at least two, with Student's interval."""
+    low, high = t_interval(differences, lowest=-1.0)
+    return f"{differences.mean():+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def draw(found: list[dict], path: Path):
-    """The linear probe by the number of labels, of each set."""
+    """The linear probe by the number of labels, of each test."""
     figure = Figure(figsize=(4.5 * len(found), 3.6), layout="constrained")
     for axis, each in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
         for way in (way for way in COLOURS if way in each["probed"]):
@@ -215,7 +224,7 @@ def draw(found: list[dict], path: Path):
             axis.errorbar(range(len(sizes)), values, [values - low, high - values], **style)
         axis.set_xticks(range(len(sizes)), sizes)
         axis.set(title=f"{each['set']}, tested on {each['tested']}")
-        axis.set(xlabel="labelled examples per class", ylabel="linear probe, % right")
+        axis.set(xlabel="labelled examples per class", ylabel=f"linear probe ({each['pooling']}), % right")
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")
     figure.savefig(path, dpi=110)

@@ -44,7 +44,7 @@ class SSASTEncoder(AbsEncoder):
         self.mteb_model_meta = ModelMeta.create_empty({"name": name, "revision": revision, "modalities": ["audio"]})
 
     def encode(self, inputs, **kwargs) -> np.ndarray:
-        """Batches of a data loader, clips in their column `audio` -> float32 `(num_clips, hidden_size)`."""
+        """Batches of a data loader, clips in their column `audio` -> float32 `(num_clips, width)`."""
         return np.concatenate([self.model(batch["audio"]) for batch in inputs])
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--pooling",
         choices=("mean", "bands", "statistics"),
-        help="of models: mean of all (default), one per frequency of patches, or with deviations, as the baseline",
+        help="of models: mean (default); bands, a mean per frequency of patches; statistics, means and deviations",
     )
     parser.add_argument("--probe", choices=("ridge", "logistic"), help="the linear classifier (default: ridge)")
     parser.add_argument("--sizes", nargs="+", type=int, help="examples per class (default: 1 2 4 8 16 32)")

@@ -20,8 +20,8 @@ def keep(
     Returns:
         An array per window, which may share memory with the others: `(layers, frequency, steps, D)` for `"patch"`,
         `(layers, steps, D)` for `"frame"`; for `"clip"` sums over the steps, and their number, `(layers, W + 1)`,
-        where W is the size of what [`step_vectors`] makes of a step; and with the pooling `"statistics"` between these
-        sums of squared differences to the mean, `(layers, 2 W + 1)`.
+        where W is D, or D times the frequencies for the pooling `"bands"`; and with `"statistics"` between these sums
+        of squared differences to the mean, `(layers, 2 W + 1)`.
     """
     patches = tokens[:, :, NUM_PREFIX_TOKENS:].unflatten(2, grid)  # (layers, B, frequency, time, D)
     spans = [(window.first - window.start, window.last - window.start) for window in windows]
@@ -40,31 +40,27 @@ def sums_of(tokens: torch.Tensor, patches: torch.Tensor, spans: list[tuple[int, 
     if pooling == "cls":
         sums = tokens[:, :, :NUM_PREFIX_TOKENS].mean(dim=2) * (last - first)
     else:
-        sums = sums_of_steps(step_vectors(patches, pooling), is_kept, pooling)
+        sums = sums_of_patches(patches, is_kept, pooling)
     counts = (last - first).expand(len(sums), -1, -1).to(sums.dtype)  # (layers, B, 1)
     return torch.cat((sums, counts), dim=2).transpose(0, 1)
 
 
-def step_vectors(patches: torch.Tensor, pooling: str) -> torch.Tensor:
+def sums_of_patches(patches: torch.Tensor, is_kept: torch.Tensor, pooling: str) -> torch.Tensor:
     """
-    One vector per time step, (layers, B, time, W), of patches (layers, B, frequency, time, D): their mean over
-    frequency, where W is D; for `"bands"` those of all frequencies side by side, from low to high.
-    """
-    return patches.transpose(2, 3).flatten(3) if pooling == "bands" else patches.mean(dim=2)
-
-
-def sums_of_steps(steps: torch.Tensor, is_kept: torch.Tensor, pooling: str) -> torch.Tensor:
-    """
-    Sums over time, (layers, B, W), and for `"statistics"` beside them of squared differences to the mean, (..., 2 W).
+    Sums over time: of the means over frequency, (layers, B, D); for `"bands"` of each frequency, side by side from low
+    to high, (layers, B, F * D); for `"statistics"` beside the first their squared differences to the mean, (..., 2 D).
 
     Args:
-        steps (`torch.Tensor` of shape `(layers, B, T, W)`): One vector per time step.
-        is_kept (`torch.Tensor` of shape `(B, T)`): 1 for those that count, else 0; of the type of `steps`.
+        patches (`torch.Tensor` of shape `(layers, B, F, T, D)`): Of all frequencies and times.
+        is_kept (`torch.Tensor` of shape `(B, T)`): 1 for times that count, else 0; of the type of `patches`.
         pooling (`str`): `"mean"`, `"bands"` or `"statistics"`.
     """
+    if pooling == "bands":
+        return torch.einsum("bt,lbftd->lbfd", is_kept, patches).flatten(2)
     weights = is_kept.unsqueeze(1)  # (B, 1, T)
-    sums = weights @ steps  # (layers, B, 1, W)
-    if pooling != "statistics":
+    steps = patches.mean(dim=2)
+    sums = weights @ steps  # (layers, B, 1, D)
+    if pooling == "mean":
         return sums.squeeze(2)
     squares = weights @ (steps - sums / weights.sum(dim=2, keepdim=True)).square()
     return torch.cat((sums, squares), dim=3).squeeze(2)

@@ -104,6 +104,15 @@ def test_embeddings_of_other_weights_are_refused_before_anything_is_embedded(
     assert "has embeddings of another weights sha256" in capsys.readouterr().err
 
 
+def test_bands_are_told_in_the_report_and_not_mixed_with_means(folder, table, capsys):
+    assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0", "--pooling", "bands") == 0
+    output = table.parent / "out"
+    assert [each["width"] for each in json.loads((output / "metrics.json").read_text())["results"]] == [128, 128, 256]
+    assert "one for each frequency of its patches, side by side" in (output / "report.md").read_text()
+    assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0") == 1
+    assert "has embeddings of another settings sha256" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [

@@ -62,6 +62,14 @@ def test_embedding_does_not_depend_on_the_batch(save, name, window):
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
+def test_bands_are_as_many_as_patches_above_each_other(save, name):
+    embedder, patches = Embedder(save(name), pooling="bands"), Embedder(save(name), level="patch")
+    expected = [patches(clip).mean(axis=1).flatten() for clip in CLIPS]
+    np.testing.assert_allclose(embedder(CLIPS), expected, atol=1e-6)
+    assert embedder([]).shape == (0, {"frames": 1, "overlap": 5, "wide": 8}[name] * 24)
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
 def test_windows_make_no_difference_where_tokens_see_themselves_alone(save, name):
     folder = save(name, is_position_free=True)
     whole, times = Embedder(folder, level="frame", window=60)(CLIPS[2], return_times=True)

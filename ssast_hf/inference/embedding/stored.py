@@ -16,7 +16,7 @@ from .parts import MODEL, SETTINGS, SHA256
 
 PARTS = "part-*.parquet"
 COLUMNS = ("path", "start", "end", "embedding")
-# Rows that are in memory at once: 12 MB of a base model's.
+# Rows that are in memory at once: 12 MB of means of a base model.
 ROWS_READ = 4096
 REMEDY = "Remove it, and run embed again."
 

@@ -15,7 +15,7 @@ from ...modeling_ssast import NUM_PREFIX_TOKENS, SSASTModel
 from ...storage.guards import reading
 from ..embedder import Embedder
 from ..encoders import on_device, quiet_loading
-from ..pooling import join, step_vectors, sums_of_steps
+from ..pooling import join, sums_of_patches
 from ..stock_ast import check_length, columns_of
 
 
@@ -117,26 +117,29 @@ class StockContender:
             size = len(pieces[0][1])
             batch = [piece for piece in pieces[:BATCH_SIZE] if len(piece[1]) == size]
             pieces = pieces[len(batch) :]
-            steps = self.steps([wave for _, wave in batch], size)
-            sums = sums_of_steps(steps, steps.new_ones(steps.shape[1:3]), self.pooling)
-            sums = torch.nn.functional.pad(sums, (0, 1), value=steps.shape[2])  # and how many
+            patches = self.patches([wave for _, wave in batch], size)
+            _, count, _, times, _ = patches.shape
+            sums = sums_of_patches(patches, patches.new_ones(count, times), self.pooling)
+            sums = torch.nn.functional.pad(sums, (0, 1), value=times)  # and how many
             for (number, _), each in zip(batch, sums.transpose(0, 1).cpu().numpy(), strict=True):
                 parts[number].append(each)
         return np.stack([join(each, "clip", self.pooling) for each in parts]).astype(np.float32)
 
     @torch.inference_mode()
-    def steps(self, waves: list[np.ndarray], size: int) -> torch.Tensor:
-        """All layers of clips of `size` samples, (layers, B, time, W), without what is padding or no sound."""
+    def patches(self, waves: list[np.ndarray], size: int) -> torch.Tensor:
+        """
+        All layers of clips of `size` samples, (layers, B, frequency, time, D), without what is padding or no sound.
+        Models of waveforms have one frequency.
+        """
         inputs = self.extractor(waves, sampling_rate=self.sampling_rate, return_tensors="pt")["input_values"]
         outputs = self.model(inputs.to(self.device), output_hidden_states=True, return_dict=True)
         states = torch.stack([*outputs.hidden_states[:-1], outputs.last_hidden_state]).float()
         if not self.is_ast:
-            return states
+            return states.unsqueeze(2)
         config = self.model.config
         columns = (inputs.shape[1] - config.patch_size) // config.time_stride + 1
         whole = ((size - 400) // 160 + 1 - self.patch_frames) // config.time_stride + 1
-        patches = states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))
-        return step_vectors(patches[:, :, :, :whole], self.pooling)
+        return states[:, :, NUM_PREFIX_TOKENS:].unflatten(2, (-1, columns))[:, :, :, :whole]
 
     def settings(self) -> dict:
         extractor = self.extractor.to_dict()
@@ -168,8 +171,7 @@ class MelStatistics:
 
 def load_contender(name: str, device: torch.device, pooling: str):
     """
-    An encoder by the name of its folder or on the Hub, pooled by `"mean"`, `"bands"` or `"statistics"`. Models of
-    waveforms have one band.
+    An encoder by the name of its folder or on the Hub, pooled by `"mean"`, `"bands"` or `"statistics"`.
 
     Raises:
         ValueError: If it is none that can be used.

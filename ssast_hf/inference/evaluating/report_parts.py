@@ -13,7 +13,7 @@ def how_pooled(settings: dict) -> str:
     """A sentence for the list of how it was done."""
     beside = {
         "statistics": ", and beside it their standard deviation over time",
-        "bands": ", of each frequency of patches for itself, side by side",
+        "bands": ", one for each frequency of its patches, side by side (models of waveforms have one)",
     }.get(settings["pooling"], "")
     return (
         f"- Encoders are frozen. A clip is the mean of a layer's vectors over what is not padding{beside}. Layer 0 is "

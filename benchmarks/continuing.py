@@ -184,15 +184,21 @@ def table(found: list[dict]) -> list[str]:
 
 
 def gains(found: list[dict]) -> list[str]:
-    """What the linear probe with all labels gains over the model as it was, of sets of which several are tested."""
+    """What the linear probe gains over the model as it was, over the tests of each set that has several."""
     lines = []
     for name in SETS:
         probed = [each["probed"] for each in found if each["set"] == name]
         for way in (AFTER, SCRATCH) if len(probed) > 1 else ():
             if way in probed[0]:
-                of_each = [each[way]["probe"]["accuracy"] - each[BEFORE]["probe"]["accuracy"] for each in probed]
-                lines.append(f"{name}, {way}: linear probe {gain(np.array(of_each))}, over {len(probed)} tests")
+                of_each = np.array([np.subtract(right(each[way]), right(each[BEFORE])) for each in probed])
+                with_few, with_all = gain(of_each[:, 0]), gain(of_each[:, 1])
+                lines.append(f"{name}, {way}, {len(probed)} tests: {FEW} labels {with_few}, all {with_all}")
     return lines
+
+
+def right(result: dict) -> tuple[float, float]:
+    """The accuracies of a linear probe with few labels and with all."""
+    return result["label_efficiency"][str(FEW)]["accuracy"], result["probe"]["accuracy"]
 
 
 def compared(values: dict[str, list[float]], way: str) -> list[str]:

@@ -229,7 +229,7 @@ def draw(found: list[dict], path: Path):
             style = dict(color=colour, marker="o", markersize=4, capsize=3, label=way)
             axis.errorbar(range(len(sizes)), values, [values - low, high - values], **style)
         axis.set_xticks(range(len(sizes)), sizes)
-        axis.set(title=f"{each['set']}, tested on {each['tested']}")
+        axis.set(title=f"{each['set']}, {TASKS[each['set']][1]} {each['tested']}")
         axis.set(xlabel="labelled examples per class", ylabel=f"linear probe ({each['pooling']}), % right")
         axis.grid(alpha=0.3)
         axis.legend(fontsize="small")

@@ -46,7 +46,6 @@ WAYS = {
 ALL = 0
 RATE, SHORTEST = 16000, 0.2
 ASKING = threading.Lock()
-FOR_REPORTS = ("sklearn.metrics", "matplotlib.figure", "matplotlib.backends.backend_agg")
 FEW_AND_ALL = (1, 4, 16, ALL)
 # Of each study: steps of training; draws of labels and of what is random in training (folds are draws, too); and
 # labels per class.
@@ -268,14 +267,14 @@ class Study:
 
 def fine_tune(asked: dict) -> Path:
     """
-    One run, in a process of its own; returns its folder. The process begins as a copy of one that has imported
-    PyTorch, transformers and what reports need, which takes a third of a short run.
+    One run, in a process of its own; returns its folder. The process begins as a copy of one that has imported PyTorch
+    and transformers, which takes a third of a short run.
     """
     folder = asked["folder"]
     log = folder.parents[1] / "logs" / f"{folder.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ssast_hf.training.finetuning.run", *FOR_REPORTS])
+    context.set_forkserver_preload(["ssast_hf.training.finetuning.run"])
     process = context.Process(target=run_command, args=(asked["command"], log))
     # To start one asks all others whether they have ended, which only one thread at a time may.
     with ASKING:

@@ -110,7 +110,7 @@ def test_part_says_what_it_was_made_of(embed, model_dir):
     assert settings.items() >= {"level": "frame", "layer": 1, "pooling": None, "window": 0.655, "hop": 0.48}.items()
 
 
-def test_bands_are_kept_whole_and_not_mixed_with_means(embed, model_dir, audio, capsys):
+def test_bands_are_kept_whole_and_not_mixed_with_means(embed, capsys):
     schema = parquet.read_schema(embed("--pooling", "bands") / "part-00000.parquet")
     assert schema.field("embedding").type.list_size == 4 * 32
     embed(status=1)

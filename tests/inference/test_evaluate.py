@@ -26,10 +26,11 @@ from ssast_hf.audio.intervals import intervals, span, units_of
 from ssast_hf.audio.ranking import Ranking
 from ssast_hf.cli import main
 from ssast_hf.conversion import convert_hf_to_ast
+from ssast_hf.inference.evaluating import probing_labels
 from ssast_hf.inference.evaluating.contenders import load_contender
 from ssast_hf.inference.evaluating.intervals import t_interval
-from ssast_hf.inference.evaluating.multilabel import rank
-from ssast_hf.inference.evaluating.probing import Fold, few_labels, probe
+from ssast_hf.inference.evaluating.probing import Fold, draw, few_labels, probe
+from ssast_hf.inference.evaluating.probing_labels import rank
 
 
 RATE, LENGTH = 16000, 3000
@@ -110,7 +111,7 @@ def test_bands_are_told_in_the_report_and_not_mixed_with_means(folder, table, ca
     assert [each["width"] for each in json.loads((output / "metrics.json").read_text())["results"]] == [128, 128, 256]
     assert "one for each frequency of its patches, side by side" in (output / "report.md").read_text()
     assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0") == 1
-    assert "has embeddings of another settings sha256" in capsys.readouterr().err
+    assert "has embeddings of another pooling (bands, now mean)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -279,9 +280,10 @@ def test_layer_is_chosen_on_the_training_folds_alone():
     features[test, 1, 0] += 8 * targets[test]
     probed = probe(features, targets, fold, "ridge")
     assert (probed.predictions == targets[test]).all()
-    drawn = [few_labels(features, targets, fold, probed, "ridge", 4, (0, draw)) for draw in (0, 0, 1)]
-    assert drawn[0] == drawn[1]
-    assert min(drawn) > 0.8
+    for seed in (0, 1):
+        drawn = train[draw(targets[train], 4, np.random.default_rng(seed))]
+        assert np.bincount(targets[drawn]).tolist() == [4] * len(np.unique(targets))
+        assert few_labels(features, targets, fold, probed, "ridge", drawn) > 0.8
 
 
 def test_one_group_says_nothing_about_others():
@@ -326,9 +328,8 @@ def test_several_labels_per_recording(folder, table, capsys, monkeypatch):
     command = ["evaluate", str(folder), "--data", str(table), "--output_dir", str(output), "--random_seeds", "0"]
     assert main([*command, "--device", "cpu"]) == 1
     assert "row 2: 2 labels, 'b', 'odd', where one is expected. Several are for --task" in capsys.readouterr().err
-    assert main([*command, "--task", "multilabel", "--sizes", "1"]) == 1
-    assert "--sizes is for one class per recording" in capsys.readouterr().err
-    assert main([*command, "--task", "multilabel", "--device", "cpu", "--num_folds", "2"]) == 0
+    few = ["--sizes", "1", "2", "99", "--draws", "2"]
+    assert main([*command, "--task", "multilabel", "--device", "cpu", "--num_folds", "2", *few]) == 0
     assert "24 recordings, 4 classes, 2 tests." in capsys.readouterr().out
     metrics = json.loads((output / "metrics.json").read_text())
     assert metrics["classes"] == ["a", "b", "c", "odd"]
@@ -338,10 +339,15 @@ def test_several_labels_per_recording(folder, table, capsys, monkeypatch):
     low, high = statistics["interval"]
     assert low <= statistics["mean_average_precision"] <= high
     report = (output / "report.md").read_text()
-    assert "Few labels are not measured" in report
+    with_few = metrics["results"][-1]["label_efficiency"]
+    assert list(with_few) == ["1", "2"]  # nobody has 99
+    cells = [f"{each['mean_average_precision']:.3f} ({span(each['interval'])})" for each in with_few.values()]
+    assert f"| log-mel statistics | {' | '.join(cells)} |" in report
     by_layer = metrics["results"][0]["probe"]["by_layer"]
     assert f"| {folder.name} | {' | '.join(f'{value:.3f}' for value in by_layer)} |" in report
-    assert (output / "average_precision.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("average_precision.png", "label_efficiency.png"):
+        assert f"]({picture})" in report
+        assert (output / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_average_precision_of_drawn_clips():
@@ -365,8 +371,68 @@ def test_layer_of_several_labels_is_chosen_on_the_training_folds_alone():
     features[train, 1, :3] += 8 * targets[train]
     features[test, 0, :3] += 8 * targets[test]
     fold = Fold("fold 0", train, test, folds[train])
-    for kind, count in {"ridge": 3, "neighbours": 3, "logistic": 1}.items():
-        assert rank(features, targets[:, :count], fold, kind).layer == 1
+    for kind in ("ridge", "neighbours", "logistic"):
+        for count in (1, 3):
+            ranked = rank(features, targets[:, :count], fold, kind)
+            assert (ranked.layer, ranked.scores.shape) == (1, (20, count))
     features[test, 1, :3] += 8 * targets[test]
     ranked = rank(features, targets, fold, "ridge").scores
     assert average_precision_score(targets[test], ranked, average=None).min() > 0.95
+
+
+def test_few_clips_have_enough_of_each_label():
+    targets = (np.random.default_rng(0).random((60, 4)) < [0.02, 0.2, 0.5, 1.0]).astype(np.float32)
+    drawn = [probing_labels.draw(targets, 3, np.random.default_rng(seed)) for seed in range(8)]
+    for clips in drawn:
+        for label in (targets > 0).T, (targets == 0).T:
+            assert (label[:, clips].sum(axis=1) >= np.minimum(3, label.sum(axis=1))).all()
+    assert len({tuple(clips) for clips in drawn}) == 8
+
+
+def test_clips_that_are_drawn_for_one_label_count_for_others():
+    has_it = np.arange(20) % 2
+    for seed in range(4):
+        clips = probing_labels.draw(np.stack([has_it, 1 - has_it], axis=1), 3, np.random.default_rng(seed))
+        assert has_it[clips].tolist().count(1) == has_it[clips].tolist().count(0) == 3
+
+
+@pytest.mark.parametrize("kind", ["ridge", "logistic"])
+def test_few_labels_of_several(kind):
+    random = np.random.default_rng(0)
+    targets, folds = (random.random((90, 3)) < 0.4).astype(np.float32), np.arange(90) // 30
+    features = random.standard_normal((90, 2, 6)).astype(np.float32)
+    features[:, 1, :3] += 2 * targets
+    train, test = np.flatnonzero(folds > 0), np.flatnonzero(folds == 0)
+    fold = Fold("fold 0", train, test, folds[train])
+    for count in (1, 3):
+        labels = targets[:, :count]
+        chosen = rank(features, labels, fold, kind)
+        with_all = average_precision_score(labels[test], chosen.scores)
+        assert probing_labels.few_labels(features, labels, fold, chosen, kind, train) == pytest.approx(with_all)
+        clips = train[probing_labels.draw(labels[train], 8, random)]
+        assert labels[test].mean() + 0.1 < probing_labels.few_labels(features, labels, fold, chosen, kind, clips) < 1
+
+
+def test_labels_that_nothing_has_and_a_single_one(folder, table, tmp_path, monkeypatch):
+    monkeypatch.setattr("ssast_hf.audio.intervals.DRAWS", 20)
+    output = tmp_path / "out"
+    (tmp_path / "names.csv").write_text("index,mid,display_name\n0,/m/a,tone\n1,/m/b,never\n")
+    rows = [f'{{"wav": "audio/{i}.wav", "labels": "{"/m/a" if i % 3 else ""}"}}' for i in range(24)]
+    (tmp_path / "data.json").write_text('{"data": [' + ",".join(rows) + "]}")
+    for names in (["--label_csv", str(tmp_path / "names.csv")], []):
+        options = [*names, "--task", "multilabel", "--num_folds", "2", *OPTIONS]
+        command = ["evaluate", str(folder), "--data", str(tmp_path / "data.json"), "--output_dir", str(output)]
+        assert main([*command, *options]) == 0
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert metrics["chance"] == pytest.approx(2 / 3, abs=0.05)
+        assert list(metrics["results"][0]["label_efficiency"]) == ["1", "2"]
+
+
+def test_embeddings_that_do_not_name_their_pooling_are_used(folder, table, monkeypatch):
+    assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0") == 0
+    for described in (table.parent / "out" / "embeddings").glob("*/identity.json"):
+        identity = json.loads(described.read_text())
+        identity.pop("pooling", None)
+        described.write_text(json.dumps(identity))
+    monkeypatch.setattr("ssast_hf.inference.evaluating.contenders.SSASTContender.embed", None)
+    assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0") == 0

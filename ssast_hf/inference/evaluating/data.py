@@ -110,7 +110,8 @@ def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settin
     if settings["task"] == "multilabel":
         more["shares"] = [float(share) for share in targets.mean(axis=0)]
         # What a ranking by chance comes to.
-        more["chance"] = float(np.mean([targets[fold.test].mean() for fold in folds]))
+        shares = [targets[fold.test].mean(axis=0) for fold in folds]
+        more["chance"] = float(np.mean([each[each > 0].mean() for each in shares]))
     else:
         tested = targets[np.concatenate([fold.test for fold in folds])]
         more["most_frequent"] = float(np.bincount(tested).max() / len(tested))

@@ -17,6 +17,8 @@ from ...storage.writing import written_whole
 PIECE = 64
 # Says whose they are.
 IDENTITY = "identity.json"
+# What of it decides; the rest is told in plain.
+DECIDING = ("model", "weights_sha256", "settings_sha256")
 # Samples that no recording has.
 ENDLESS = 1 << 40
 
@@ -58,8 +60,8 @@ def check_identity(folder: Path, identity: dict[str, str]):
     if not (described := folder / IDENTITY).exists():
         return
     found = read_json(described, "a description of embeddings")
-    if found != identity:
-        other = next((name for name in identity if found.get(name) != identity[name]), "settings")
+    if any(found.get(name) != identity[name] for name in DECIDING):
+        other = next(name for name in identity if found.get(name) != identity[name])
         raise ValueError(
             f"{folder} has embeddings of another {other.replace('_', ' ')} ({found.get(other)}, now "
             f"{identity.get(other)}). Choose another --output_dir, or delete that folder."

@@ -1,12 +1,14 @@
 """All figures of one kind of features: of all labels, and of few."""
 
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.metrics import f1_score
 from tqdm import tqdm
 
 from ...audio.intervals import intervals, units_of
 from .intervals import t_interval
-from .probing import Fold, Probed, few_labels, probe
+from .probing import Fold, Probed, draw, few_labels, probe
 
 
 def measure_features(
@@ -34,13 +36,25 @@ def measure_features(
     with tqdm(total=2 * count, desc=f"{name}, probes", disable=None, leave=False) as bar:
         for what in (kind, "neighbours"):
             probed[what] = [[probe(each, targets, fold, what) for fold in counted(folds, bar)] for each in seeds]
+    least = min(np.unique(targets[fold.train], return_counts=True)[1].min() for fold in folds)
     return {
         "name": name,
         "num_layers": seeds[0].shape[1],
         "width": seeds[0].shape[2],
         "probe": summary(probed[kind], targets, folds, groups, settings["seed"]),
         "neighbours": summary(probed["neighbours"], targets, folds, groups, settings["seed"]),
-        "label_efficiency": label_efficiency(name, seeds, targets, folds, probed[kind], settings),
+        "label_efficiency": label_efficiency(
+            name,
+            seeds,
+            targets,
+            folds,
+            probed[kind],
+            settings,
+            metric="accuracy",
+            least=least,
+            draw=draw,
+            few_labels=few_labels,
+        ),
     }
 
 
@@ -68,26 +82,51 @@ def label_efficiency(
     seeds: list[np.ndarray],
     targets: np.ndarray,
     folds: list[Fold],
-    probed: list[list[Probed]],
+    chosen: list[list],
     settings: dict,
+    *,
+    metric: str,
+    least: int,
+    draw: Callable[..., np.ndarray],
+    few_labels: Callable[..., float],
 ) -> dict[str, dict]:
-    """Accuracy with so many examples of each class as every class has to train on."""
-    least = min(np.unique(targets[fold.train], return_counts=True)[1].min() for fold in folds)
+    """
+    Figures of a linear probe with few examples, by their number: the mean over draws, 95 % of it, and how many clips
+    were drawn on average.
+
+    Args:
+        name, seeds, targets, folds, settings: As of [`measure_features`].
+        chosen (`list[list]`): The layer and the strength of the probe, by seed of the features and fold.
+        metric (`str`): What the figure is called.
+        least (`int`): So many examples every class has to train on; larger numbers are left out.
+        draw: Of targets, a number and a source of randomness, which clips are drawn.
+        few_labels: What a probe reaches that is fitted to these.
+    """
     sizes = [size for size in settings["sizes"] if size <= least]
-    kind, seed, results = settings["probe"], settings["seed"], {}
+    results: dict[str, dict] = {}
     with tqdm(total=len(sizes) * settings["draws"], desc=f"{name}, few labels", disable=None, leave=False) as bar:
         for size in sizes:
-            draws = []
-            for draw in counted(range(settings["draws"]), bar):
-                accuracies = [
-                    # Drawn alike for all features that are compared.
-                    few_labels(each, targets, fold, of_fold, kind, size, (seed, size, draw, number))
-                    for each, of_folds in zip(seeds, probed, strict=True)
-                    for number, (fold, of_fold) in enumerate(zip(folds, of_folds, strict=True))
+            figures, counts = [], []
+            for number in counted(range(settings["draws"]), bar):
+                # Drawn alike for all features that are compared.
+                randoms = [np.random.default_rng((settings["seed"], size, number, i)) for i in range(len(folds))]
+                drawn = [
+                    fold.train[draw(targets[fold.train], size, random)]
+                    for fold, random in zip(folds, randoms, strict=True)
                 ]
-                draws.append(float(np.mean(accuracies)))
-            interval = t_interval(np.array(draws))
-            results[str(size)] = {"accuracy": float(np.mean(draws)), "interval": interval, "draws": draws}
+                of_tests = [
+                    few_labels(each, targets, fold, of_fold, settings["probe"], clips)
+                    for each, of_folds in zip(seeds, chosen, strict=True)
+                    for fold, of_fold, clips in zip(folds, of_folds, drawn, strict=True)
+                ]
+                figures.append(float(np.mean(of_tests)))
+                counts.append(float(np.mean([len(clips) for clips in drawn])))
+            results[str(size)] = {
+                metric: float(np.mean(figures)),
+                "interval": t_interval(np.array(figures)),
+                "draws": figures,
+                "clips": float(np.mean(counts)),
+            }
     return results
 
 

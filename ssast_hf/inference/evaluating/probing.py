@@ -131,15 +131,18 @@ def fit_best(candidates: list, x: np.ndarray, y: np.ndarray, inner, scoring="acc
     return clone(pipelines[best]).fit(x[:, layer], y), int(layer), scores.max(axis=0)
 
 
+def draw(targets: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """`size` clips of each class (num_clips,), by their indices."""
+    of_classes = [np.flatnonzero(targets == each) for each in np.unique(targets)]
+    return np.concatenate([random.choice(clips, size, replace=False) for clips in of_classes])
+
+
 def few_labels(
-    features: np.ndarray, targets: np.ndarray, fold: Fold, chosen: Probed, kind: str, size: int, seed: tuple[int, ...]
+    features: np.ndarray, targets: np.ndarray, fold: Fold, chosen: Probed, kind: str, drawn: np.ndarray
 ) -> float:
     """
-    Test accuracy of a linear classifier that is fitted to `size` examples of each class, drawn by `seed`; of the layer
-    and the strength that were chosen with all of them.
+    Test accuracy of a linear classifier that is fitted to the clips that were drawn. Layer and strength are those that
+    were chosen with all.
     """
-    random, train = np.random.default_rng(seed), fold.train
-    classes = np.unique(targets[train])
-    drawn = np.concatenate([random.choice(train[targets[train] == each], size, replace=False) for each in classes])
     fitted = with_strength(kind, chosen.strength).fit(features[drawn, chosen.layer], targets[drawn])
     return float((fitted.predict(features[fold.test, chosen.layer]) == targets[fold.test]).mean())

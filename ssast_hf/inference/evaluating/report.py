@@ -1,28 +1,26 @@
-"""What an evaluation leaves: figures for programs, a table and a picture for people."""
+"""What an evaluation leaves: figures for programs, tables and pictures for people."""
 
 import platform
 from pathlib import Path
 
-import numpy as np
 import sklearn
 import torch
 import transformers
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from ...audio.intervals import span
+from ...audio.intervals import FLATTERED, span
 from ...storage.json_numbers import as_json
 from ...storage.writing import written_whole
 from . import report_of_labels
-from .report_parts import COLOURS, how_pooled, is_model, layers_table
+from .report_of_few import PICTURE, few_labels_section, plot_label_efficiency
+from .report_parts import how_pooled, is_model, layers_table
 
 
-METRICS, REPORT, PICTURE = "metrics.json", "report.md", "label_efficiency.png"
+METRICS, REPORT = "metrics.json", "report.md"
 
 
 def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -> list[str]:
     """
-    Write `metrics.json`, `report.md` and a picture.
+    Write `metrics.json`, `report.md` and pictures.
 
     Args:
         folder (`Path`): Where.
@@ -41,19 +39,21 @@ def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -
     }
     metrics = {"command": command} | facts | {"versions": versions, "results": results}
     is_multilabel = facts["task"] == "multilabel"
-    picture = report_of_labels.PICTURE if is_multilabel else PICTURE
-    with written_whole(folder / picture) as path:
-        if is_multilabel:
+    pictures = [folder / PICTURE]
+    chance = facts["chance"] if is_multilabel else 1 / len(facts["classes"])
+    with written_whole(pictures[0]) as path:
+        plot_label_efficiency(results, FLATTERED if is_multilabel else "accuracy", chance, path)
+    if is_multilabel:
+        pictures.append(folder / report_of_labels.PICTURE)
+        with written_whole(pictures[1]) as path:
             report_of_labels.plot_labels(results, facts["classes"], path)
-        else:
-            plot_label_efficiency(results, len(facts["classes"]), path)
     body = report_of_labels.body(facts, results) if is_multilabel else body_of(facts["settings"], results)
     lines = [*head(command, facts, versions), *body, *foot(facts["settings"], results)]
     with written_whole(folder / REPORT) as path:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with written_whole(folder / METRICS) as path:  # the last one, so that it says that all is there
         path.write_text(as_json(metrics), encoding="utf-8")
-    return [f"Written: {folder / REPORT}, {folder / picture}, {folder / METRICS}"]
+    return [f"Written: {', '.join(map(str, [folder / REPORT, *pictures, folder / METRICS]))}"]
 
 
 def head(command: str, facts: dict, versions: dict[str, str]) -> list[str]:
@@ -95,15 +95,12 @@ def body_of(settings: dict, results: list[dict]) -> list[str]:
         *map(row_of, results),
         "",
         *layers_table(results, "accuracy"),
-        "## Few labels",
-        "",
-        "Accuracy of the linear probe with so many examples of each class: the mean of "
-        f"{settings['draws']} draws, and 95 % of that mean.",
-        "",
-        *few_labels_table(results),
-        "",
-        f"![label efficiency]({PICTURE})",
-        "",
+        *few_labels_section(
+            results,
+            "accuracy",
+            "Accuracy of the linear probe with so many examples of each class: the mean of "
+            f"{settings['draws']} draws, and 95 % of that mean.",
+        ),
         "## How it was done",
         "",
         how_pooled(settings),
@@ -146,45 +143,3 @@ def row_of(result: dict) -> str:
         " ".join(f"{value:.3f}" for value in linear["per_fold"]),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def few_labels_table(results: list[dict]) -> list[str]:
-    sizes = list(results[0]["label_efficiency"])
-    if not sizes:
-        return ["No class has that many examples to train on."]
-    lines = [f"| features | {' | '.join(sizes)} |", "|---" * (len(sizes) + 1) + "|"]
-    for result in results:
-        cells = [f"{each['accuracy']:.3f} ({span(each['interval'])})" for each in result["label_efficiency"].values()]
-        lines.append(f"| {result['name']} | {' | '.join(cells)} |")
-    return lines
-
-
-def plot_label_efficiency(results: list[dict], num_classes: int, path: Path):
-    """Accuracy over examples per class, with intervals; of all labels at the right."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    sizes = [int(size) for size in results[0]["label_efficiency"]]
-    everything = 2 * max(sizes, default=1)
-    for number, result in enumerate(results):
-        places = [*sizes, everything]
-        measured = [*result["label_efficiency"].values(), result["probe"]]
-        values = np.array([each["accuracy"] for each in measured])
-        low, high = np.array([each["interval"] for each in measured]).T
-        # Beside each other, so that intervals can be told apart.
-        places = np.array(places) * 1.02 ** (number - (len(results) - 1) / 2)
-        colour = COLOURS[number % len(COLOURS)]
-        style = dict(color=colour, marker="o", markersize=4, capsize=3, label=result["name"])
-        line = "-" if is_model(result) else "--"
-        axis.errorbar(places, values, np.clip([values - low, high - values], 0, None), linestyle=line, **style)
-    axis.axhline(1 / num_classes, color="0.6", linewidth=1, linestyle=":", label="chance")
-    axis.set_xscale("log", base=2)
-    axis.set_xticks([*sizes, everything], [*map(str, sizes), "all"])
-    axis.minorticks_off()
-    axis.set(xlabel="labelled examples per class", ylabel="accuracy of a linear probe", ylim=(0, 1))
-    axis.set_title(
-        "Frozen encoders; bars: 95 %, of the draws of labels; at 'all', of the test clips", fontsize="medium"
-    )
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
-    figure.savefig(path, dpi=110, format="png")

@@ -16,7 +16,7 @@ from .contenders import MelStatistics, load_contender, sha256_of_model
 from .data import describe, list_skipped, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import check_identity, embed_all
 from .measuring import measure_features
-from .multilabel import measure_labels
+from .measuring_labels import measure_labels
 from .report import write_report
 
 
@@ -30,7 +30,7 @@ EMBEDDINGS = "embeddings"
 
 def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterator[str]:
     """
-    Compare frozen encoders on labelled recordings and write `metrics.json`, `report.md` and a picture.
+    Compare frozen encoders on labelled recordings and write `metrics.json`, `report.md` and pictures.
 
     Args:
         models (`list[str]`): Folders or names on the Hub.
@@ -62,8 +62,10 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     yield f"{sum(map(len, parts))} recordings, {len(parts[0].names)} classes, {tests}."
 
     def identity_of(contender, name: str, weights: str) -> dict[str, str]:
-        settings_of = sha256_of_settings(contender.settings())
-        return {"model": name, "weights_sha256": weights, "settings_sha256": settings_of}
+        described = contender.settings()
+        told = {key: str(value) for key, value in described.get("embedder", {}).items()}
+        digest = sha256_of_settings(described)
+        return {"model": name, "weights_sha256": weights} | told | {"settings_sha256": digest}
 
     def kept_in(name: str) -> Path:
         return folder / EMBEDDINGS / slug_of(name)
@@ -72,8 +74,13 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
         return embed_all(contender, name, identity_of(contender, name, weights), parts, digests, kept_in(name))
 
     weights_of = {name: sha256_of_model(contender) for name, contender in contenders.items()}
+    random_of = {
+        name: {f"{name}, random weights {seed}": f"random, seed {seed}" for seed in range(settings["random_seeds"])}
+        for name in contenders
+    }
     for name, contender in contenders.items():  # told now, and not after hours
-        check_identity(kept_in(name), identity_of(contender, name, weights_of[name]))
+        for each, weights in {name: weights_of[name], **random_of[name]}.items():
+            check_identity(kept_in(each), identity_of(contender, each, weights))
     # The baseline first: it decodes everything, and so finds what is damaged before the models begin.
     digests = [digest for part in parts for digest in contents(part)]
     features, bad = embed(baseline, MEL_STATISTICS, "none")
@@ -99,9 +106,9 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
         results.append(measure(name, [whole(features, bad)]) | {"sha256": weights_of[name]})
         yield line_of(results[-1])
         random = []
-        for seed in range(settings["random_seeds"]):
+        for seed, (each, weights) in enumerate(random_of[name].items()):
             contender.randomise(seed)
-            random.append(whole(*embed(contender, f"{name}, random weights {seed}", f"random, seed {seed}")))
+            random.append(whole(*embed(contender, each, weights)))
         if random:
             results.append(measure(f"{name}, random weights", random))
             yield line_of(results[-1])
@@ -122,9 +129,6 @@ def check_options(options: dict) -> dict:
     }
     if min(settings["sizes"], default=0) < 1:
         raise ValueError(f"--sizes must be at least 1, got {min(settings['sizes'], default=0)}.")
-    for name in ("sizes", "draws"):
-        if name in options and settings["task"] == "multilabel":
-            raise ValueError(f"--{name} is for one class per recording; with several, few labels are not measured.")
     for name, (usual, least) in NUMBERS.items():
         settings[name] = options.get(name, usual)
         if settings[name] < least:

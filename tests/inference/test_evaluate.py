@@ -282,8 +282,13 @@ def test_layer_is_chosen_on_the_training_folds_alone():
     assert (probed.predictions == targets[test]).all()
     for seed in (0, 1):
         drawn = train[draw(targets[train], 4, np.random.default_rng(seed))]
-        assert np.bincount(targets[drawn]).tolist() == [4] * len(np.unique(targets))
-        assert few_labels(features, targets, fold, probed, "ridge", drawn) > 0.8
+        first = np.random.default_rng(seed).choice(train[targets[train] == 0], 4, replace=False)
+        assert drawn[:4].tolist() == first.tolist()
+        assert targets[drawn].tolist() == [0] * 4 + [1] * 4
+        figure = few_labels(features, targets, fold, probed, "ridge", drawn)
+        assert figure > 0.8
+        others = np.setdiff1d(train, drawn)
+        assert few_labels(features, wrong(targets, others), fold, probed, "ridge", drawn) == figure
 
 
 def test_one_group_says_nothing_about_others():
@@ -341,6 +346,9 @@ def test_several_labels_per_recording(folder, table, capsys, monkeypatch):
     report = (output / "report.md").read_text()
     with_few = metrics["results"][-1]["label_efficiency"]
     assert list(with_few) == ["1", "2"]  # nobody has 99
+    drawn = [[each["clips"] for each in result["label_efficiency"].values()] for result in metrics["results"]]
+    assert drawn[0] == drawn[1]  # the same ones of all
+    assert f"| (clips drawn) | {' | '.join(f'{count:.0f}' for count in drawn[0])} |" in report
     cells = [f"{each['mean_average_precision']:.3f} ({span(each['interval'])})" for each in with_few.values()]
     assert f"| log-mel statistics | {' | '.join(cells)} |" in report
     by_layer = metrics["results"][0]["probe"]["by_layer"]
@@ -396,6 +404,13 @@ def test_clips_that_are_drawn_for_one_label_count_for_others():
         assert has_it[clips].tolist().count(1) == has_it[clips].tolist().count(0) == 3
 
 
+def wrong(targets, clips):
+    """Targets that are 0 and 1, with those of some clips turned round."""
+    turned = targets.copy()
+    turned[clips] = 1 - turned[clips]
+    return turned
+
+
 @pytest.mark.parametrize("kind", ["ridge", "logistic"])
 def test_few_labels_of_several(kind):
     random = np.random.default_rng(0)
@@ -410,7 +425,10 @@ def test_few_labels_of_several(kind):
         with_all = average_precision_score(labels[test], chosen.scores)
         assert probing_labels.few_labels(features, labels, fold, chosen, kind, train) == pytest.approx(with_all)
         clips = train[probing_labels.draw(labels[train], 8, random)]
-        assert labels[test].mean() + 0.1 < probing_labels.few_labels(features, labels, fold, chosen, kind, clips) < 1
+        figure = probing_labels.few_labels(features, labels, fold, chosen, kind, clips)
+        assert labels[test].mean() + 0.1 < figure < 1
+        others = np.setdiff1d(train, clips)
+        assert probing_labels.few_labels(features, wrong(labels, others), fold, chosen, kind, clips) == figure
 
 
 def test_labels_that_nothing_has_and_a_single_one(folder, table, tmp_path, monkeypatch):
@@ -428,11 +446,13 @@ def test_labels_that_nothing_has_and_a_single_one(folder, table, tmp_path, monke
         assert list(metrics["results"][0]["label_efficiency"]) == ["1", "2"]
 
 
-def test_embeddings_that_do_not_name_their_pooling_are_used(folder, table, monkeypatch):
+def test_embeddings_that_do_not_name_their_pooling_are_used(folder, table, capsys, monkeypatch):
     assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0") == 0
     for described in (table.parent / "out" / "embeddings").glob("*/identity.json"):
         identity = json.loads(described.read_text())
         identity.pop("pooling", None)
         described.write_text(json.dumps(identity))
+    assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0", "--pooling", "bands") == 1
+    assert "of another settings sha256" in capsys.readouterr().err
     monkeypatch.setattr("ssast_hf.inference.evaluating.contenders.SSASTContender.embed", None)
     assert evaluate(folder, table, "--fold_column", "fold", "--folds", "0") == 0

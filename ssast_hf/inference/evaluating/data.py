@@ -109,7 +109,7 @@ def describe(parts: list[LabelledData], folds: list[Fold], options: dict, settin
     more: dict[str, Any] = {}
     if settings["task"] == "multilabel":
         more["shares"] = [float(share) for share in targets.mean(axis=0)]
-        # What a ranking by chance comes to.
+        # What a ranking by chance comes to: in each test, over the labels that it has, as the precisions are.
         shares = [targets[fold.test].mean(axis=0) for fold in folds]
         more["chance"] = float(np.mean([each[each > 0].mean() for each in shares]))
     else:

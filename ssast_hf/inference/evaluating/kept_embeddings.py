@@ -17,7 +17,7 @@ from ...storage.writing import written_whole
 PIECE = 64
 # Says whose they are.
 IDENTITY = "identity.json"
-# What of it decides; the rest is told in plain.
+# These decide. Others are parts of the settings, and there so that a refusal can name them.
 DECIDING = ("model", "weights_sha256", "settings_sha256")
 # Samples that no recording has.
 ENDLESS = 1 << 40
@@ -61,7 +61,7 @@ def check_identity(folder: Path, identity: dict[str, str]):
         return
     found = read_json(described, "a description of embeddings")
     if any(found.get(name) != identity[name] for name in DECIDING):
-        other = next(name for name in identity if found.get(name) != identity[name])
+        other = next((name for name in found if found[name] != identity.get(name)), "settings_sha256")
         raise ValueError(
             f"{folder} has embeddings of another {other.replace('_', ' ')} ({found.get(other)}, now "
             f"{identity.get(other)}). Choose another --output_dir, or delete that folder."

@@ -52,8 +52,8 @@ def measure_features(
             settings,
             metric="accuracy",
             least=least,
-            draw=draw,
-            few_labels=few_labels,
+            draw_clips=draw,
+            figure_of=few_labels,
         ),
     }
 
@@ -87,8 +87,8 @@ def label_efficiency(
     *,
     metric: str,
     least: int,
-    draw: Callable[..., np.ndarray],
-    few_labels: Callable[..., float],
+    draw_clips: Callable[[np.ndarray, int, np.random.Generator], np.ndarray],
+    figure_of: Callable[..., float],
 ) -> dict[str, dict]:
     """
     Figures of a linear probe with few examples, by their number: the mean over draws, 95 % of it, and how many clips
@@ -99,8 +99,8 @@ def label_efficiency(
         chosen (`list[list]`): The layer and the strength of the probe, by seed of the features and fold.
         metric (`str`): What the figure is called.
         least (`int`): So many examples every class has to train on; larger numbers are left out.
-        draw: Of targets, a number and a source of randomness, which clips are drawn.
-        few_labels: What a probe reaches that is fitted to these.
+        draw_clips: Of targets, a number and a source of randomness, which clips are drawn.
+        figure_of: As [`few_labels`]: what a probe reaches in a test that is fitted to these.
     """
     sizes = [size for size in settings["sizes"] if size <= least]
     results: dict[str, dict] = {}
@@ -111,11 +111,11 @@ def label_efficiency(
                 # Drawn alike for all features that are compared.
                 randoms = [np.random.default_rng((settings["seed"], size, number, i)) for i in range(len(folds))]
                 drawn = [
-                    fold.train[draw(targets[fold.train], size, random)]
+                    fold.train[draw_clips(targets[fold.train], size, random)]
                     for fold, random in zip(folds, randoms, strict=True)
                 ]
                 of_tests = [
-                    few_labels(each, targets, fold, of_fold, settings["probe"], clips)
+                    figure_of(each, targets, fold, of_fold, settings["probe"], clips)
                     for each, of_folds in zip(seeds, chosen, strict=True)
                     for fold, of_fold, clips in zip(folds, of_folds, drawn, strict=True)
                 ]

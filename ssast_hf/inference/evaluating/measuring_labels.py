@@ -38,10 +38,10 @@ def measure_labels(
             folds,
             ranked[kind],
             settings,
-            metric=FLATTERED,
+            metric="mean_average_precision",
             least=int(min(each[each > 0].min() for each in counts)),  # labels that nothing has are no labels
-            draw=draw,
-            few_labels=few_labels,
+            draw_clips=draw,
+            figure_of=few_labels,
         ),
     }
 

@@ -7,7 +7,7 @@ import sklearn
 import torch
 import transformers
 
-from ...audio.intervals import FLATTERED, span
+from ...audio.intervals import span
 from ...storage.json_numbers import as_json
 from ...storage.writing import written_whole
 from . import report_of_labels
@@ -42,7 +42,7 @@ def write_report(folder: Path, command: str, facts: dict, results: list[dict]) -
     pictures = [folder / PICTURE]
     chance = facts["chance"] if is_multilabel else 1 / len(facts["classes"])
     with written_whole(pictures[0]) as path:
-        plot_label_efficiency(results, FLATTERED if is_multilabel else "accuracy", chance, path)
+        plot_label_efficiency(results, "mean_average_precision" if is_multilabel else "accuracy", chance, path)
     if is_multilabel:
         pictures.append(folder / report_of_labels.PICTURE)
         with written_whole(pictures[1]) as path:

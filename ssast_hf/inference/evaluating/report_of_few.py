@@ -24,7 +24,7 @@ def table_of(results: list[dict], metric: str) -> list[str]:
         return ["None of --sizes: some class has fewer examples to train on."]
     lines = [f"| features | {' | '.join(sizes)} |", "|---" * (len(sizes) + 1) + "|"]
     clips = [f"{each['clips']:.0f}" for each in results[0]["label_efficiency"].values()]
-    lines.append(f"| (clips that are drawn) | {' | '.join(clips)} |")
+    lines.append(f"| (clips drawn) | {' | '.join(clips)} |")
     for result in results:
         cells = [f"{each[metric]:.3f} ({span(each['interval'])})" for each in result["label_efficiency"].values()]
         lines.append(f"| {result['name']} | {' | '.join(cells)} |")
@@ -53,7 +53,7 @@ def plot_label_efficiency(results: list[dict], metric: str, chance: float, path:
     axis.set_xscale("log", base=2)
     axis.set_xticks([*sizes, everything], [*map(str, sizes), "all"])
     axis.minorticks_off()
-    axis.set(xlabel="labelled examples per class", ylim=(0, 1))
+    axis.set(xlabel="labelled examples per class" + ("" if metric == "accuracy" else ", at least"), ylim=(0, 1))
     axis.set_ylabel(f"{metric.replace('_', ' ')} of a linear probe")
     axis.set_title(
         "Frozen encoders; bars: 95 %, of the draws of labels; at 'all', of the test clips", fontsize="medium"

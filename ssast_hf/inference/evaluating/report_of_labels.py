@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ...audio.intervals import FLATTERED, span
+from ...audio.intervals import span
 from .report_of_few import few_labels_section
 from .report_parts import COLOURS, how_pooled, is_model, layers_table
 
@@ -34,10 +34,10 @@ def body(facts: dict, results: list[dict]) -> list[str]:
         *layers_table(results, "mAP"),
         *few_labels_section(
             results,
-            FLATTERED,
-            "mAP of the linear probe after so many clips with each label, or more, and as many without it, as far as "
-            f"there are: the mean of {settings['draws']} draws, and 95 % of that mean. Where nearly all clips are "
-            "drawn, draws are alike, and their 95 % say little.",
+            "mean_average_precision",
+            "mAP of the linear probe that is fitted to at least so many clips with each label, and as many without it "
+            f"(or all, if there are fewer): the mean of {settings['draws']} draws, and 95 % of that mean. Where "
+            "nearly all clips are drawn, draws are alike, and their 95 % say little.",
         ),
         "## Each label",
         "",
@@ -64,7 +64,7 @@ def body(facts: dict, results: list[dict]) -> list[str]:
         "- A clip that is drawn twice stands beside itself in the ranking, which makes mAP look better: intervals are "
         "moved by the mean of that difference.",
         "- Few labels: clips are drawn label by label, in random order, until there are enough with it and without "
-        "it; those that are drawn for others count. Layer and strengths are those that were chosen with all labels of "
+        "it; those that are drawn for others count. Layer and strengths are those that were chosen with all clips of "
         "the training folds, so they know more than the few examples do. All features get the same draws. Intervals "
         "are of Student's distribution over the draws; the test clips are the same in all of them.",
     ]

@@ -63,6 +63,7 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
 
     def identity_of(contender, name: str, weights: str) -> dict[str, str]:
         described = contender.settings()
+        # In plain, and before the digest of all, so that a refusal names what differs.
         told = {key: str(value) for key, value in described.get("embedder", {}).items()}
         digest = sha256_of_settings(described)
         return {"model": name, "weights_sha256": weights} | told | {"settings_sha256": digest}

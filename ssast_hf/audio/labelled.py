@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from ..storage.guards import UnreadableFile, reading
 from .columns import described_classes, find_column
-from .labels import USUAL, LabelColumn, in_order, read_label_csv, read_labels
+from .labels import USUAL, LabelColumn, in_order, marks_in, read_label_csv, read_labels
 from .recordings import Recordings, cells_of, check_names, files_of_manifest, locate, nothing_in, read_manifest
 from .tables import called_audio, load_tables, open_hub
 
@@ -66,6 +66,7 @@ class LabelledData:
         folds (`list[str]`, *optional*): Which fold each belongs to.
         events (`list[list[tuple[float, float, str]]]`, *optional*): When the labels are: begin and end in seconds, and
             the name of the class.
+        separator (`str`, *optional*): What was found between several labels of one recording, if that was looked for.
     """
 
     recordings: Recordings
@@ -76,6 +77,7 @@ class LabelledData:
     groups: list[str] | None = None
     folds: list[str] | None = None
     events: list[list[tuple[float, float, str]]] | None = None
+    separator: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -160,7 +162,9 @@ def load_labelled(source: str, options: LabelOptions | None = None, split: str =
 
 def labelled(recordings: Recordings, column: LabelColumn, others: dict[str, list[str]], options: LabelOptions):
     """Recordings with what a column of labels says, and others, by their names."""
-    labels, names = labels_of(column, options)
+    column = with_names(column, options)
+    labels, names = read_labels(column, options.kind, options.label_separator)
+    looks = options.kind == "classes" and options.label_separator is None
     rows = np.arange(1, len(labels) + 1)
     return LabelledData(
         Recordings(recordings.rows, recordings.source, numbers=rows.tolist()),
@@ -170,15 +174,16 @@ def labelled(recordings: Recordings, column: LabelColumn, others: dict[str, list
         rows,
         others.get(options.group_column or ""),
         others.get(options.fold_column or ""),
+        separator=next(iter(marks_in(column)), None) if looks else None,
     )
 
 
-def labels_of(column: LabelColumn, options: LabelOptions) -> tuple[list, list[str]]:
-    """What [`read_labels`] makes of a column, by the original's table of classes if there is one."""
-    if options.label_csv is not None:
-        names, keys = read_label_csv(options.label_csv)
-        column = replace(column, names=names, keys=keys, origin=str(options.label_csv))
-    return read_labels(column, options.kind, options.label_separator)
+def with_names(column: LabelColumn, options: LabelOptions) -> LabelColumn:
+    """A column with the names of the original's table of classes, if there is one."""
+    if options.label_csv is None:
+        return column
+    names, keys = read_label_csv(options.label_csv)
+    return replace(column, names=names, keys=keys, origin=str(options.label_csv))
 
 
 def of_folder(folder: Path, files: list[str], options: LabelOptions) -> LabelledData:
@@ -250,7 +255,8 @@ def of_tables(source: str, files: list[str], options: LabelOptions):
             cells.setdefault(name, []).extend(table.column(name).to_pylist())
     column, found = columns_of(cells, label, names, others, source)
     if column.cells:
-        labels_of(column, options)  # what is wrong is told before the audio is copied
+        # What is wrong is told before the audio is copied.
+        read_labels(with_names(column, options), options.kind, options.label_separator)
     rows = load_tables(files, source, options.audio_column)
     if not len(rows):
         raise nothing_in(source)

@@ -30,7 +30,9 @@ def load_parts(data: str, options: dict, settings: dict) -> list[LabelledData]:
         train = replace(train, folds=[str(1 + fold) for fold in made])
     if (source := options.get("test_data")) is None:
         return [train]
-    test = load_labelled(source, replace(label_options, fold_column=None), options.get("test_split", "test"))
+    separator = label_options.label_separator or train.separator  # the cells of the test may not show it
+    test_options = replace(label_options, fold_column=None, label_separator=separator)
+    test = load_labelled(source, test_options, options.get("test_split", "test"))
     return [train, make_split("the test", train, test).test]
 
 

@@ -78,6 +78,8 @@ def contradiction(data: LabelledArguments, task: str) -> str | None:
         return "--folds needs --fold_column"
     if data.label_csv is not None and task not in NAMED:
         return f"--label_csv names classes, of --task {', '.join(NAMED)}"
+    if data.label_separator is not None and task not in NAMED:
+        return f"--label_separator stands between classes in one cell, of --task {', '.join(NAMED)}"
     if data.trials is not None and (task != "speaker" or data.test_data):
         return "--trials is for --task speaker, and takes the place of --test_data"
     return None

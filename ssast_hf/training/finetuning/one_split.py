@@ -109,14 +109,17 @@ def prepare(job: Job, split: Split, arguments: FinetuningArguments, limits: Limi
     task.begin(job.start, job.config, split.train)
     task.config = config
     pooling = job.task.pooling_mode or config.pooling_mode
+    # Stock AST takes no mask, and its classifier pools so.
+    has_mask = not leaves_as_stock(task, pooling)
+    # As it is trained, whatever the model that it starts from did. Under a mask padding makes no difference.
+    cut = {"truncation": True} | ({} if has_mask else {"padding": "max_length"})
     extractor = read_extractor(
         job.start,
         max_length=config.max_length,
         num_mel_bins=config.num_mel_bins,
-        # Stock AST takes no mask, and its classifier pools so.
-        return_attention_mask=not leaves_as_stock(task, pooling),
+        return_attention_mask=has_mask,
         min_frames=config.patch_shape[1],
-        **({"padding": "longest", "truncation": False} if task.fits_whole else {}),
+        **({"padding": "longest", "truncation": False} if task.fits_whole else cut),
     )
     clips = {
         name: LabelledClips(part, limits.cropper, task.labels(part, extractor), name == "train", limits.hop)

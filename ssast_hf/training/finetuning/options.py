@@ -132,8 +132,11 @@ def check_data(parser, task: TaskArguments, data: LabelledArguments, arguments: 
     validates_on_test = chosen_by(task.recipe) != "validation" and data.trials is None
     if data.validation_fraction is not None and validates_on_test:
         parser.error(f"--validation_fraction: --recipe {task.recipe} validates on what it tests; leave it out")
-    if arguments.average_last_epochs and (arguments.max_steps > 0 or arguments.max_minutes is not None):
-        parser.error("--average_last_epochs needs whole epochs: pass --num_train_epochs")
+    epochs = arguments.num_train_epochs
+    are_whole = epochs is None or (epochs >= 1 and float(epochs).is_integer())
+    by_another = arguments.max_steps > 0 or arguments.max_minutes is not None
+    if arguments.average_last_epochs and (by_another or not are_whole):
+        parser.error("--average_last_epochs needs whole epochs: pass --num_train_epochs with a whole number")
     if data.fold_column is not None and arguments.max_minutes is not None:
         parser.error("--max_minutes ends one run, and folds are several; pass --max_steps or --num_train_epochs")
 

@@ -30,6 +30,8 @@ def make_splits(
     options = label_options(arguments, kind)
     load = load_events if kind == "events" else load_labelled
     train = load(arguments.train_data, options, arguments.dataset_split)
+    if train.separator is not None:  # for all parts the same, though the cells of one may not show it
+        options = replace(options, label_separator=train.separator)
     share = arguments.validation_fraction or FRACTION
     if arguments.fold_column is not None:
         splits = by_fold(train, arguments.folds or "all")

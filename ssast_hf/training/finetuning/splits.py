@@ -14,7 +14,7 @@ from ..messages import say
 from .clips import LabelledClips, WholeLabels
 from .data_options import LabelledArguments
 from .parts import without_shared
-from .trials import Trials
+from .trials import Trials, check_kinds
 
 
 # Recordings that cannot be used are named up to so many.
@@ -65,6 +65,8 @@ def checked(
         validation = test if validation is split.test else parts["validation"]
     split = replace(split, train=parts["train"], test=test, validation=validation)
     check_split(without_shared(split), arguments.min_per_class)
+    if trials is not None:
+        check_kinds(parts["trials"])
     return split, parts.get("trials")
 
 

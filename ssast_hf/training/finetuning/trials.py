@@ -67,8 +67,6 @@ def load_trials(source: str, audio_dir=None) -> Trials:
         if answer is None:
             raise ValueError(f"{source}, row {number}: {target} is {row.get(target)!r}, expected 1 or 0.")
         is_same.append(answer)
-    if len(set(is_same)) < 2:
-        raise ValueError(f"{source} has pairs of {'one speaker' if is_same[0] else 'two speakers'} alone.")
     pairs = [files_of_manifest(path, rows, column, audio_dir) for column in (first, second)]
     row_of: dict[str, int] = {}
     for files in pairs:
@@ -79,7 +77,17 @@ def load_trials(source: str, audio_dir=None) -> Trials:
     found = Recordings(Dataset.from_dict({"path": list(row_of)}), source)
     recordings = LabelledData(found, [""] * len(row_of), [], source, np.array(list(row_of.values())))
     numbers = [np.array([index[file] for file in each]) for each in pairs]
-    return Trials(recordings, numbers[0], numbers[1], np.array(is_same))
+    trials = Trials(recordings, numbers[0], numbers[1], np.array(is_same))
+    check_kinds(trials)
+    return trials
+
+
+def check_kinds(trials: Trials):
+    """ValueError if there are not pairs of one speaker and pairs of two."""
+    kinds = np.unique(trials.is_same)
+    if len(kinds) < 2:
+        found = "no pairs" if not len(kinds) else f"pairs of {'one speaker' if kinds[0] else 'two speakers'} alone"
+        raise ValueError(f"{trials.recordings.source} has {found} of recordings that can be used.")
 
 
 def cosines(trials: Trials, embeddings: np.ndarray) -> np.ndarray:

@@ -262,6 +262,13 @@ def test_speakers_are_verified_by_trials(model_dir, sounds, tmp_path, capsys):
     (tmp_path / "trials.csv").write_text("\n".join(["first,second,label", *rows, f"{files[0]},gone.wav,0"]) + "\n")
     assert main(options(model_dir, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
     assert f"trials.csv, row {len(rows) + 1} (" in capsys.readouterr().err
+    # Of each pair of one speaker a recording is damaged.
+    (tmp_path / "trials.csv").write_text("\n".join(["first,second,label", *rows]) + "\n")
+    for file in (files[0], files[2]):
+        (tmp_path / file).write_bytes(b"nothing")
+    changes |= {"max_bad_fraction": 1}
+    assert main(options(model_dir, tmp_path / "train.csv", tmp_path / "none", **changes)) == 1
+    assert "trials.csv has pairs of two speakers alone of recordings that can be used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -502,6 +509,16 @@ def test_what_was_trained_with_tokens_leaves_as_stock(model_dir, sounds, tmp_pat
     torch.testing.assert_close(stock(inputs).logits, model(inputs).logits, atol=1e-5, rtol=0)
     assert stock.config.id2label == model.config.id2label == {0: "high", 1: "low"}
     assert stock.config.problem_type == model.config.problem_type == "single_label_classification"
+
+
+def test_recordings_are_cut_and_padded_as_in_training_whatever_the_first_model_did(model_dir, sounds, tmp_path):
+    extractor = AutoFeatureExtractor.from_pretrained(model_dir, padding="longest", truncation=False)
+    extractor.save_pretrained(model_dir)
+    for pooling in ("cls", "mean"):
+        assert main(options(model_dir, sounds, tmp_path / pooling, max_steps=1, pooling_mode=pooling)) == 0
+        extractor = AutoFeatureExtractor.from_pretrained(tmp_path / pooling)
+        assert extractor.truncation
+        assert extractor.return_attention_mask or extractor.padding == "max_length"
 
 
 def test_one_class_is_answered_whatever_the_loss(model_dir, sounds, tmp_path):

@@ -12,6 +12,9 @@ from finetune_command import options, results_in, table
 from transformers import AutoModelForAudioClassification
 
 from ssast_hf.cli import main
+from ssast_hf.inference.evaluating.data import load_parts
+from ssast_hf.training.finetuning.data_options import LabelledArguments
+from ssast_hf.training.finetuning.parts import make_splits
 from ssast_hf.training.stopping import EXIT_STATUS
 
 
@@ -91,6 +94,9 @@ def test_no_speaker_is_in_two_parts_and_one_fold_is_asked_for(model_dir, sounds,
         ({"task": "frames", "pooling_mode": "mean"}, "that of --task frames hears every time step"),
         ({"freeze_encoder": True, "layer_decay": 0.5}, "which --freeze_encoder leaves as they are"),
         ({"task": "regression", "label_csv": "labels.csv"}, "--label_csv names classes"),
+        ({"task": "frames", "label_separator": ";"}, "--label_separator stands between classes in one cell"),
+        ({"average_last_epochs": 1, "num_train_epochs": 0.5}, "--average_last_epochs needs whole epochs"),
+        ({"average_last_epochs": 1, "num_train_epochs": 2.5}, "--average_last_epochs needs whole epochs"),
         ({"fold_column": "fold", "test_fraction": 0.1}, "that --fold_column already names"),
         ({"validation_data": "a.csv", "validation_fraction": 0.1}, "that --validation_data already names"),
         ({"recipe": "esc50", "validation_fraction": 0.1}, "--recipe esc50 validates on what it tests"),
@@ -186,3 +192,21 @@ def test_a_signal_saves_a_checkpoint_from_which_the_same_command_goes_on(model_d
     assert results_in(straight)["test"] == results_in(stopped)["test"]
     for name, tensor in weights(straight).items():
         assert torch.equal(tensor, weights(stopped)[name]), name
+
+
+def test_one_separator_for_all_parts(sounds, tmp_path):
+    """The test has names with commas alone, and what is trained on shows that these do not separate."""
+    files = sorted(sounds.rglob("*.wav"))
+    write = {
+        "train.csv": (files[:8], ['"Speech, male;Rain"', '"Speech, male"']),
+        "test.csv": (files[8:], ['"Speech, male"']),
+    }
+    for name, (paths, labels) in write.items():
+        rows = [f"{path},{labels[i % len(labels)]}" for i, path in enumerate(paths)]
+        (tmp_path / name).write_text("\n".join(["path,label", *rows]) + "\n")
+    names = {"train_data": str(tmp_path / "train.csv"), "test_data": str(tmp_path / "test.csv")}
+    (split,), _ = make_splits(LabelledArguments(**names), "classes", 0)
+    assert split.test.labels == [["Speech, male"]] * 16
+    settings = {"task": "multilabel", "num_folds": 2, "min_per_class": 1, "seed": 0}
+    _, test = load_parts(names["train_data"], names, settings)
+    assert test.labels == [["Speech, male"]] * 16

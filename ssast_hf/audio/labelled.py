@@ -38,6 +38,8 @@ class LabelOptions:
         label_separator (`str`, *optional*): Between several labels in one cell: `;`, `|` or `,` if not given; `"none"`
             takes cells as they are.
         config_name (`str`, *optional*): Of a data set on the Hub.
+        labels_alone (`bool`, defaults to `False`): Leave the audio of parquet files where it is: labels can be
+            checked, and nothing can be decoded.
     """
 
     kind: str = "class"
@@ -49,6 +51,7 @@ class LabelOptions:
     label_csv: str | Path | None = None
     label_separator: str | None = None
     config_name: str | None = None
+    labels_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,8 @@ def of_tables(source: str, files: list[str], options: LabelOptions):
     if column.cells:
         # What is wrong is told before the audio is copied.
         read_labels(with_names(column, options), options.kind, options.label_separator)
+    if options.labels_alone:
+        return Recordings(Dataset.from_dict({"path": [""] * len(column.cells)}), source), column, found
     rows = load_tables(files, source, options.audio_column)
     if not len(rows):
         raise nothing_in(source)

@@ -6,9 +6,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pyarrow import parquet
+
 from ...assets import named_model
 from ...audio.labelled import TABLES
 from ...audio.splits import check_split
+from ...storage.guards import reading
 from .characters import GAP, characters_of, check_characters
 from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 from .parts import make_splits, without_shared
@@ -16,8 +19,8 @@ from .recipes import RECIPES, chosen_by, with_recipe
 
 
 # To read larger ones takes longer than to import PyTorch, so they are read once, later. The recordings of events are
-# measured, too.
-MOST_BYTES, MOST_BYTES_OF_EVENTS = 10_000_000, 100_000
+# measured, too. Of parquet files the labels alone are read.
+MOST_BYTES, MOST_BYTES_OF_EVENTS, BYTES_OF_LABEL = 10_000_000, 100_000, 20
 PARQUET = ".parquet"
 TYPES: dict[Any, type] = {int: int, float: float, float | None: float}
 
@@ -43,10 +46,9 @@ def check_labels(argv: list[str]):
         return
     kind = LABEL_KINDS[options.task]
     most = MOST_BYTES_OF_EVENTS if kind == "events" else MOST_BYTES
-    sizes = [path.stat().st_size * (10 if path.suffix.lower() == PARQUET else 1) for path in tables]  # it is packed
-    if sum(sizes) > most:
+    if sum(map(size_of, tables)) > most:
         return
-    splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe))
+    splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe), labels_alone=True)
     model = Path(named_model(options.model_name_or_path))
     for split in splits:
         check_split(without_shared(split), data.min_per_class)
@@ -55,6 +57,14 @@ def check_labels(argv: list[str]):
             known = characters_of(split.train.labels) | {" ", GAP}
             for part in split.parts.values():
                 check_characters(part, known)
+
+
+def size_of(table: Path) -> int:
+    """The bytes that are read of a table."""
+    if table.suffix.lower() != PARQUET:
+        return table.stat().st_size
+    with reading(table, "a readable parquet file"):
+        return BYTES_OF_LABEL * parquet.read_metadata(table).num_rows
 
 
 def read_options(argv: list[str]) -> argparse.Namespace | None:

@@ -20,14 +20,14 @@ def label_options(arguments: LabelledArguments, kind: str) -> LabelOptions:
 
 
 def make_splits(
-    arguments: LabelledArguments, kind: str, seed: int, chosen_by: str = "validation"
+    arguments: LabelledArguments, kind: str, seed: int, chosen_by: str = "validation", labels_alone: bool = False
 ) -> tuple[list[Split], Trials | None]:
     """
     One split, or one per fold, each with a part to train on, one to validate on and one to test on; and the pairs of
     recordings that speakers are tested on instead, if there are any. The part to validate on is that to test on if the
     epoch is `chosen_by` the test.
     """
-    options = label_options(arguments, kind)
+    options = replace(label_options(arguments, kind), labels_alone=labels_alone)
     load = load_events if kind == "events" else load_labelled
     train = load(arguments.train_data, options, arguments.dataset_split)
     if train.separator is not None:  # for all parts the same, though the cells of one may not show it

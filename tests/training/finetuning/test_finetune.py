@@ -4,12 +4,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow
 import pytest
 import soundfile
 import torch
 from command import weights
 from datasets import Dataset
 from finetune_command import options, results_in, table
+from pyarrow import parquet
 from safetensors.torch import load_file
 from transformers import (
     ASTForAudioClassification,
@@ -336,6 +338,19 @@ def test_characters_of_a_model_that_writes_are_left_to_the_command(sounds, tmp_p
         check_labels(command)
     (tmp_path / "vocab.json").write_text("{}")
     check_labels(command)
+
+
+def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monkeypatch):
+    files = sorted(sounds.rglob("*.wav"))
+    audio = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    labels = [file.parent.name for file in files]
+    parquet.write_table(pyarrow.table({"audio": audio, "label": labels}), tmp_path / "train.parquet")
+    (tmp_path / "test.csv").write_text(f"path,label\n{files[0]},dog\n")
+    command = options(tmp_path, tmp_path / "train.parquet", tmp_path / "out", test_data=tmp_path / "test.csv")
+    monkeypatch.setattr("ssast_hf.audio.labelled.load_tables", None)
+    monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES", 1000)  # fewer than the file has
+    with pytest.raises(ValueError, match="'dog'"):
+        check_labels(command)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ class LabelOptions:
         label_separator (`str`, *optional*): Between several labels in one cell: `;`, `|` or `,` if not given; `"none"`
             takes cells as they are.
         config_name (`str`, *optional*): Of a data set on the Hub.
-        labels_alone (`bool`, defaults to `False`): Leave the audio of parquet files where it is: labels can be
-            checked, and nothing can be decoded.
+        labels_alone (`bool`, defaults to `False`): Open no audio: that of parquet files stays where it is, and
+            recordings of events are not measured. Then labels can be checked, and nothing can be decoded.
     """
 
     kind: str = "class"

@@ -18,9 +18,12 @@ from .parts import make_splits, without_shared
 from .recipes import RECIPES, chosen_by, with_recipe
 
 
-# To read larger ones takes longer than to import PyTorch, so they are read once, later. The recordings of events are
-# measured, too. Of parquet files the labels alone are read.
-MOST_BYTES, MOST_BYTES_OF_EVENTS, BYTES_OF_LABEL = 10_000_000, 100_000, 20
+# To read larger ones takes longer than to import PyTorch, so they are read once, later.
+MOST_BYTES = 10_000_000
+# Up to here the recordings of events are measured, too.
+MOST_BYTES_OF_EVENTS = 100_000
+# Of parquet files labels alone are read: about so many bytes each.
+BYTES_OF_LABEL = 20
 PARQUET = ".parquet"
 TYPES: dict[Any, type] = {int: int, float: float, float | None: float}
 
@@ -45,10 +48,11 @@ def check_labels(argv: list[str]):
     if not all(path.suffix.lower() in (*TABLES, PARQUET) and path.is_file() for path in tables):
         return
     kind = LABEL_KINDS[options.task]
-    most = MOST_BYTES_OF_EVENTS if kind == "events" else MOST_BYTES
-    if sum(map(size_of, tables)) > most:
+    size = sum(map(size_of, tables))
+    if size > MOST_BYTES:
         return
-    splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe), labels_alone=True)
+    measures = kind == "events" and size <= MOST_BYTES_OF_EVENTS
+    splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe), labels_alone=not measures)
     model = Path(named_model(options.model_name_or_path))
     for split in splits:
         check_split(without_shared(split), data.min_per_class)

@@ -353,6 +353,19 @@ def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monke
         check_labels(command)
 
 
+def test_early_check_measures_few_recordings_of_events(sounds, tmp_path, monkeypatch):
+    train = table(sounds, "onset,offset,event_label", lambda i: f"0,0.1,{'ab'[i % 2]}")
+    (tmp_path / "test.csv").write_text("path,onset,offset,event_label\nsounds/low/low-0.wav,99,100,a\n")
+    command = options(tmp_path, train, tmp_path / "out", task="frames", test_data=tmp_path / "test.csv")
+    with pytest.raises(ValueError, match="an event begins at 99 s"):
+        check_labels(command)
+    monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES_OF_EVENTS", 10)
+    monkeypatch.setattr("ssast_hf.audio.events.measure", None)
+    (tmp_path / "test.csv").write_text("path,onset,offset,event_label\nsounds/low/low-0.wav,99,100,c\n")
+    with pytest.raises(ValueError, match="'c'"):
+        check_labels(command)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

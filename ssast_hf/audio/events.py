@@ -1,32 +1,31 @@
-"""Recordings with events in time, from tables that have a row per event."""
+"""Recordings with events in time, from tables that have a row per event, or a row per recording with lists."""
 
 import math
-from pathlib import Path
 
 import numpy as np
-from datasets import Dataset
 
-from .columns import find_column
-from .labelled import LabelledData, LabelOptions, label_column, other_columns
-from .labels import in_order, text_of
+from .label_tables import LabelOptions, LabelTable, read_table
+from .labelled import LabelledData
+from .labels import Event, in_order, text_of
 from .lengths import measure
-from .recordings import Recordings, cells_of, check_names, files_of_manifest, locate, read_manifest
+from .recordings import Recordings, locate
 
 
-BEGINS, ENDS = ("onset", "start", "begin"), ("offset", "end")
 # In which recordings are measured, in Hz; that of most models, whose lengths are kept then.
 RATE = 16000
 
 
 def load_events(source: str, options: LabelOptions, split: str = "train") -> LabelledData:
     """
-    List recordings and the events in them. A row of the table has a path, an onset and an offset in seconds, and a
-    label; a recording without events has one row, without these.
+    List recordings and the events in them. A row of a table of paths is an event, with an onset and an offset in
+    seconds and a label; a recording without events has one row, without these. Or a row is a recording, and these are
+    lists with an entry per event; it has to be so if the table holds the audio itself.
 
     Args:
-        source (`str`): A manifest: CSV, TSV, JSONL or JSON.
+        source (`str`): A manifest (CSV, TSV, JSONL or JSON); a parquet file, or a folder or pattern of some; or the
+            name of a data set on the Hub.
         options ([`LabelOptions`]): How it is read.
-        split (`str`): Has no meaning here.
+        split (`str`, defaults to `"train"`): Of a data set on the Hub.
 
     Returns:
         [`LabelledData`] with `events`; labels are the names of the classes that a recording has.
@@ -36,84 +35,118 @@ def load_events(source: str, options: LabelOptions, split: str = "train") -> Lab
             recording; with the row or the column.
         OSError: If something cannot be read.
     """
-    kind, _ = locate(source)
-    if kind != "manifest":
-        raise ValueError(f"{source}: events in time need a table (.csv, .tsv, .jsonl, .json) with a row per event.")
-    path = Path(source)
-    rows = read_manifest(path)
-    columns = list(rows[0])
-    label = label_column(columns, options, path)
-    begin = find_column(columns, None, path, BEGINS, "the begin of events, in seconds", "onset")
-    end = find_column(columns, None, path, ENDS, "their end", "offset")
-    others = {
-        name: cells_of(rows, name, path, option) for name, option in other_columns(columns, options, path).items()
-    }
-    files = files_of_manifest(path, rows, options.audio_column, options.audio_dir)
-    check_names(files, source)
-    first: dict[str, int] = {}
-    events: dict[str, list] = {}
-    latest: dict[str, tuple[float, int]] = {}  # onset, and its row from 0
-    for i, file in enumerate(files):
-        first.setdefault(file, i)
-        events.setdefault(file, [])
-        for column, cells in others.items():
-            if cells[i] != cells[first[file]]:
-                raise ValueError(
-                    f"{source}, row {i + 1}: {column} is {cells[i]!r}, and {cells[first[file]]!r} in row "
-                    f"{first[file] + 1} of the same recording; give all its rows the same."
-                )
-        if (name := text_of(rows[i].get(label))) is not None:
-            times = [seconds_in(rows[i].get(column), column, source, i) for column in (begin, end)]
-            if not 0 <= times[0] < times[1]:
-                raise ValueError(
-                    f"{source}, row {i + 1}: an event from {times[0]:g} to {times[1]:g} s; expected an onset from 0 "
-                    "up, and an offset behind it."
-                )
-            events[file].append((*times, name))
-            latest[file] = max(latest.get(file, (0.0, i)), (times[0], i))
-        elif given := [column for column in (begin, end) if text_of(rows[i].get(column)) is not None]:
-            raise ValueError(
-                f"{source}, row {i + 1}: {given[0]} is {rows[i][given[0]]!r}, and {label} is empty; add the label, or "
-                "leave the times out if nothing happens in the recording."
-            )
-    labels = [in_order({name for *_, name in events[file]}) for file in first]
-    names = in_order({name for each in labels for name in each})
-    if not names:
-        raise ValueError(f"{source} has no event: the column {label!r} is empty.")
-    numbers = list(first.values())
-    recordings = Recordings(Dataset.from_dict({"path": list(first)}), source)
-    lengths = np.zeros(len(first), np.int64) if options.labels_alone else measure(recordings, RATE).samples
-    for file, samples in zip(first, lengths, strict=True):
-        onset, i = latest.get(file, (0.0, 0))
-        if 0 < samples <= onset * RATE:  # 0 if it cannot be read, which is told later
-            raise ValueError(
-                f"{source}, row {i + 1}: an event begins at {onset:g} s, and the recording has {samples / RATE:.4g} s."
-            )
-        if samples > 0:  # annotators' clocks may go on a little longer
-            length = float(samples) / RATE
-            events[file] = [(begin, min(end, length), name) for begin, end, name in events[file]]
-
-    def of_first_rows(column: str | None) -> list[str] | None:
-        return None if column is None else [others[column][i] for i in numbers]
-
+    kind, files = locate(source)
+    if kind in ("audio", "tar"):
+        raise ValueError(
+            f"{source}: events in time need a table (.csv, .tsv, .jsonl, .json, .parquet, or one on the Hub) with a "
+            "row per event, or per recording."
+        )
+    table = read_table(source, kind, files, options, split)
+    events_of = [events_in(table, index) for index in range(len(table.labels.cells))]
+    rows_of = rows_of_recordings(table)
+    if not any(events_of):
+        raise ValueError(f"{table.labels.source}: no event in any row.")
+    recordings = table.recordings()
+    first = [rows[0] for rows in rows_of]
+    if table.files is not None:
+        recordings = Recordings(recordings.rows.select(first), source)
+    events = [[event for row in rows for event in events_of[row]] for rows in rows_of]
+    if not options.labels_alone:
+        lengths = measure(recordings, RATE).samples / RATE
+        check_lengths(lengths, rows_of, events_of, source)
+        # Annotators' clocks may go on a little longer. What cannot be read has no length, and is told later.
+        events = [
+            [(begin, min(end, length or end), name) for begin, end, name in each]
+            for each, length in zip(events, lengths.tolist(), strict=True)
+        ]
+    others = {name: [cells[row] for row in first] for name, cells in table.others.items()}
     return LabelledData(
         recordings,
-        labels,
-        names,
+        [in_order({name for *_, name in each}) for each in events],
+        table.labels.names or in_order({name for each in events for *_, name in each}),
         source,
-        np.array(numbers) + 1,
-        of_first_rows(options.group_column),
-        of_first_rows(options.fold_column),
-        list(events.values()),
+        np.array(first) + 1,
+        others.get(options.group_column or ""),
+        others.get(options.fold_column or ""),
+        events,
     )
 
 
-def seconds_in(cell, column: str, source: str, index: int) -> float:
+def events_in(table: LabelTable, index: int) -> list[Event]:
+    """The events that a row of a table tells of: one, none, or those in its lists."""
+    cells = [column[index] for column in (table.labels.cells, *table.times.values())]
+    if not any(isinstance(cell, list) for cell in cells):
+        event = event_of(table, index, *cells)
+        if event is not None and table.files is None:
+            raise ValueError(
+                f"{table.source}, row {index + 1}: an event from {event[0]:g} to {event[1]:g} s, by itself. A row of "
+                "a table that holds the audio is a recording; put lists with an entry per event into label, "
+                f"{' and '.join(table.times)}."
+            )
+        return [] if event is None else [event]
+    lists = [cell if isinstance(cell, list) else [] if cell is None else [cell] for cell in cells]
+    if len(set(map(len, lists))) > 1:
+        counts = zip(("label", *table.times), map(len, lists), strict=True)
+        told = ", ".join(f"{count} of {name}" for name, count in counts)
+        raise ValueError(f"{table.source}, row {index + 1}: {told}; expected one of each per event.")
+    events = [event_of(table, index, *each) for each in zip(*lists, strict=True)]
+    return [event for event in events if event is not None]
+
+
+def event_of(table: LabelTable, index: int, label, *times) -> Event | None:
+    """An event from its cells, or entries of lists, in a row; `None` if these are empty."""
+    place = f"{table.source}, row {index + 1}"
+    name = text_of(label)
+    if name is None:
+        given = [pair for pair in zip(table.times, times, strict=True) if text_of(pair[1]) is not None]
+        if given:
+            raise ValueError(
+                f"{place}: {given[0][0]} is {given[0][1]!r}, and label is empty; add the label, or leave the times "
+                "out if nothing happens in the recording."
+            )
+        return None
+    begin, end = (seconds_in(cell, f"{place}: {column}") for column, cell in zip(table.times, times, strict=True))
+    if not 0 <= begin < end:
+        raise ValueError(
+            f"{place}: an event from {begin:g} to {end:g} s; expected an onset from 0 up, and an offset behind it."
+        )
+    return begin, end, table.labels.name_of(index, name)
+
+
+def seconds_in(cell, place: str) -> float:
     """A cell as a finite number."""
     try:
         value = float(cell)
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{source}, row {index + 1}: {column} is {cell!r}, which is no number of seconds.")
+        raise ValueError(f"{place} is {cell!r}, which is no number of seconds.")
     return value
+
+
+def rows_of_recordings(table: LabelTable) -> list[list[int]]:
+    """The rows of each recording, in the order of the first ones; ValueError if their groups or folds differ."""
+    if table.files is None:
+        return [[row] for row in range(len(table.labels.cells))]
+    rows_of: dict[str, list[int]] = {}
+    for row, file in enumerate(table.files):
+        rows_of.setdefault(file, []).append(row)
+    for column, cells in table.others.items():
+        for rows in rows_of.values():
+            for row in rows:
+                if cells[row] != cells[rows[0]]:
+                    raise ValueError(
+                        f"{table.source}, row {row + 1}: {column} is {cells[row]!r}, and {cells[rows[0]]!r} in row "
+                        f"{rows[0] + 1} of the same recording; give all its rows the same."
+                    )
+    return list(rows_of.values())
+
+
+def check_lengths(lengths: np.ndarray, rows_of: list[list[int]], events_of: list[list[Event]], source: str):
+    """ValueError if an event begins behind the end of its recording, in seconds; 0 if that is not known."""
+    for rows, length in zip(rows_of, lengths.tolist(), strict=True):
+        onset, row = max(((begin, row) for row in rows for begin, *_ in events_of[row]), default=(0.0, 0))
+        if 0 < length <= onset:
+            raise ValueError(
+                f"{source}, row {row + 1}: an event begins at {onset:g} s, and the recording has {length:.4g} s."
+            )

@@ -10,6 +10,8 @@ from ..storage.guards import reading, shortened_line
 from .columns import find_column
 
 
+# Onset and offset in seconds, and the name of the class.
+Event = tuple[float, float, str]
 # What a column of labels is usually called, in the order of preference, by what it holds.
 CLASS_COLUMNS = tuple("label labels category class target speaker text".split())
 USUAL = {
@@ -45,6 +47,14 @@ class LabelColumn:
 
     def error(self, index: int, fault: str) -> ValueError:
         return ValueError(f"{self.source}, row {index + 1}: {fault}")
+
+    def name_of(self, index: int, key: str) -> str:
+        """The name of what the cell of an index calls `key`; ValueError if it is no class."""
+        if self.keys is None:
+            return key
+        if key not in self.keys:
+            raise self.error(index, f"the label {key!r} is in no class of {self.origin}.")
+        return self.keys[key]
 
 
 def read_labels(column: LabelColumn, kind: str, separator: str | None = None) -> tuple[list, list[str]]:
@@ -110,11 +120,7 @@ def parts_of(column: LabelColumn, index: int, marks: tuple[str, ...], whole: set
         is_whole = text is None or text in (column.keys or ())
         parts = [text] if is_whole else [*split(str(text), marks, whole)]
     found = list(dict.fromkeys(part for part in parts if part is not None))
-    if column.keys is None:
-        return found
-    if unknown := [part for part in found if part not in column.keys]:
-        raise column.error(index, f"the label {unknown[0]!r} is in no class of {column.origin}.")
-    return list(dict.fromkeys(column.keys[part] for part in found))
+    return list(dict.fromkeys(column.name_of(index, part) for part in found))
 
 
 def split(text: str, marks: tuple[str, ...], whole: set | None) -> list[str]:

@@ -27,15 +27,7 @@ def load_tables(files: list[str], source: str, wanted: str | None) -> Dataset:
         UnreadableFile: If a file is damaged, or has no such column.
         OSError: If a file is missing, or the cache is full.
     """
-    (name, kind), count = table_of(files[0], wanted)
-    for file in files[1:]:
-        other, more = table_of(file, wanted)
-        if other != (name, kind):
-            raise ValueError(
-                f"{file} has {other[0]!r}, {other[1]}, for a column of audio; {files[0]} has {name!r}, {kind}. "
-                "Pass them as data sets of their own, or stream them (pretrain --streaming)."
-            )
-        count += more
+    (name, kind), count = column_of_all(files, wanted)
     if not count:
         return Dataset.from_dict({"audio": []})
     cache = datasets.config.HF_DATASETS_CACHE
@@ -53,6 +45,20 @@ def load_tables(files: list[str], source: str, wanted: str | None) -> Dataset:
         except datasets.exceptions.DatasetGenerationError as error:
             raise error.__cause__ or error from None  # the cause says what happened
     return called_audio(rows, name)
+
+
+def column_of_all(files: list[str], wanted: str | None) -> tuple[tuple[str, Audio | Value], int]:
+    """What [`table_of`] finds in several parquet files, the same in all; and how many rows they have together."""
+    (name, kind), count = table_of(files[0], wanted)
+    for file in files[1:]:
+        other, more = table_of(file, wanted)
+        if other != (name, kind):
+            raise ValueError(
+                f"{file} has {other[0]!r}, {other[1]}, for a column of audio; {files[0]} has {name!r}, {kind}. "
+                "Pass them as data sets of their own, or stream them (pretrain --streaming)."
+            )
+        count += more
+    return (name, kind), count
 
 
 def table_of(file: str, wanted: str | None) -> tuple[tuple[str, Audio | Value], int]:

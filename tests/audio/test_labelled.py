@@ -10,7 +10,8 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from ssast_hf.audio.labelled import LabelOptions, load_labelled
+from ssast_hf.audio.label_tables import LabelOptions
+from ssast_hf.audio.labelled import load_labelled
 from ssast_hf.audio.labels import in_order
 
 
@@ -83,7 +84,7 @@ def test_every_kind_of_source_gives_the_same(kind, tmp_path, files):
 
 def test_wrong_label_is_told_before_audio_is_copied(tmp_path, files, monkeypatch):
     source = make_source("parquet", tmp_path, files)
-    monkeypatch.setattr("ssast_hf.audio.labelled.load_tables", lambda *args: pytest.fail("copies"))
+    monkeypatch.setattr("ssast_hf.audio.label_tables.load_tables", lambda *args: pytest.fail("copies"))
     (tmp_path / "names.csv").write_text("index,mid,display_name\n0,bat,Bat\n")
     with pytest.raises(ValueError, match=r"row 1: the label '.' is in no class of .*names\.csv"):
         load_labelled(source, LabelOptions(label_csv=tmp_path / "names.csv"))

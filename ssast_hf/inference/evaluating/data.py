@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...audio.labelled import LabelledData, LabelOptions, load_labelled
+from ...audio.label_tables import LabelOptions
+from ...audio.labelled import LabelledData, load_labelled
 from ...audio.splits import by_fold, check_split, count_labels, make_split, stratified_folds, unusable
 from ...storage.writing import written_whole
 from .probing import Fold

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ...audio.labels import Event
 
-Event = tuple[float, float, str]
+
 # Above which probability a class may be taken to be there. Which is best depends on how rare events are, and on how
 # sure a model is.
 THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from ...audio.events import load_events
-from ...audio.labelled import LabelOptions, load_labelled
+from ...audio.label_tables import LabelOptions
+from ...audio.labelled import load_labelled
 from ...audio.splits import Split, by_fold, hold_out_share, make_split
 from .data_options import FRACTION, LabelledArguments
 from .trials import Trials, load_trials

@@ -9,9 +9,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from ...audio.intervals import Measure
 from ...audio.labelled import LabelledData
+from ...audio.labels import Event
 from ..messages import say
 from .clips import NONE, WholeLabels
-from .events import THRESHOLDS, Clock, Event, StepLabels, counts_of, f1_of
+from .events import THRESHOLDS, Clock, StepLabels, counts_of, f1_of
 from .figures import of_classes, of_numbers, of_several
 from .texts import check_gaps, check_jiwer, encode, errors_of, make_tokenizer, rates_of, read_tokenizer, spaced
 

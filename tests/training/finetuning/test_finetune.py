@@ -347,7 +347,7 @@ def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monke
     parquet.write_table(pyarrow.table({"audio": audio, "label": labels}), tmp_path / "train.parquet")
     (tmp_path / "test.csv").write_text(f"path,label\n{files[0]},dog\n")
     command = options(tmp_path, tmp_path / "train.parquet", tmp_path / "out", test_data=tmp_path / "test.csv")
-    monkeypatch.setattr("ssast_hf.audio.labelled.load_tables", None)
+    monkeypatch.setattr("ssast_hf.audio.label_tables.load_tables", None)
     monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES", 1000)  # fewer than the file has
     with pytest.raises(ValueError, match="'dog'"):
         check_labels(command)

@@ -79,10 +79,10 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
     if kind == "text":
         return [single(column, i, text_of(cell)) for i, cell in enumerate(column.cells)], []
     marks = marks_in(column) if separator is None else tuple({separator} - {"none"})
-    whole = None
+    whole: set[str] = set()
     if separator is None and kind != "classes" and column.keys is None:
-        # Names of classes may have commas; several of one recording have parts that are labels of others.
-        whole = set(map(text_of, column.cells))
+        texts = {text for cell in column.cells if (text := text_of(cell)) is not None}
+        whole = {text for text in texts if is_one_name(text, texts, kind)}
     several = [parts_of(column, i, marks, whole) for i in range(len(column.cells))]
     if kind == "classes" and not any(several):
         raise ValueError(f"{column.source} is empty in every row. Name the column of labels with --label_column.")
@@ -109,7 +109,7 @@ def marks_in(column: LabelColumn) -> tuple[str, ...]:
     return next(((mark,) for mark in SEPARATORS if any(mark in text for text in texts)), ())
 
 
-def parts_of(column: LabelColumn, index: int, marks: tuple[str, ...], whole: set | None) -> list[str]:
+def parts_of(column: LabelColumn, index: int, marks: tuple[str, ...], whole: set[str]) -> list[str]:
     """The names of the classes in one cell, each once."""
     cell = column.cells[index]
     parts: list[str | None]
@@ -123,13 +123,22 @@ def parts_of(column: LabelColumn, index: int, marks: tuple[str, ...], whole: set
     return list(dict.fromkeys(column.name_of(index, part) for part in found))
 
 
-def split(text: str, marks: tuple[str, ...], whole: set | None) -> list[str]:
-    """The labels in the text of a cell, by the first of the marks in it; by commas only if each is one of `whole`."""
+def is_one_name(text: str, texts: set[str], kind: str) -> bool:
+    """
+    Whether a text with commas is one name, such as "Speech, male", where one label is expected. It is not if its parts
+    are the labels of other recordings, nor if nothing follows upon a comma but the next part, as in "dog,rain"; though
+    speakers may be called so.
+    """
+    parts = {part.strip() for part in text.split(",") if part.strip()}
+    return not texts.issuperset(parts) and (kind == "speaker" or re.search(r",\S", text) is None)
+
+
+def split(text: str, marks: tuple[str, ...], whole: set[str]) -> list[str]:
+    """The labels in the text of a cell, by the first of the marks in it; not by commas if it is one of `whole`."""
     mark = next((mark for mark in marks if mark in text), None)
-    if mark is None:
+    if mark is None or (mark == "," and text in whole):
         return [text]
-    parts = [part.strip() for part in text.split(mark) if part.strip()]
-    return [text] if mark == "," and whole is not None and not whole.issuperset(parts) else parts
+    return [part.strip() for part in text.split(mark) if part.strip()]
 
 
 def text_of(cell) -> str | None:

@@ -144,6 +144,15 @@ def test_names_may_have_commas(tmp_path, files):
     assert load_labelled(path).names == ["Music, slow", "Rain", "Speech, male"]
 
 
+def test_several_labels_in_every_cell_are_no_names(tmp_path, files):
+    labels = ['"dog,rain"', '"dog,sea"', '"sea,rain"'] * 2
+    path = write_csv(tmp_path / "t.csv", "path,label", files, labels)
+    with pytest.raises(ValueError, match=r"row 1: 2 labels, 'dog', 'rain', where one.*--label_separator none"):
+        load_labelled(path)
+    assert load_labelled(path, LabelOptions("speaker")).names == ["dog,rain", "dog,sea", "sea,rain"]
+    assert load_labelled(path, LabelOptions("classes")).names == ["dog", "rain", "sea"]
+
+
 def test_quotation_marks_in_tsv_may_be_of_the_text(tmp_path, files):
     (tmp_path / "t.tsv").write_text('path\ttext\n0.wav\t"Yes", he said\n1.wav\tNo\n2.wav\t"Why\n')
     assert load_labelled(str(tmp_path / "t.tsv"), LabelOptions("text")).labels == ['"Yes", he said', "No", '"Why']

@@ -1,14 +1,35 @@
 """All figures of one kind of features: of all labels, and of few."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import f1_score
 from tqdm import tqdm
 
-from ...audio.intervals import intervals, units_of
 from .intervals import t_interval
-from .probing import Fold, Probed, draw, few_labels, probe
+from .probing import Fold
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """
+    By what features are measured: for recordings of one class each, or of several labels.
+
+    Args:
+        metric (`str`): What the figure is called.
+        probe (`Callable`): As [`probing.probe`]: fits a probe, or neighbours, to a fold and tests it.
+        summary (`Callable`): As [`measuring_classes.summary`]: figures of what `probe` found, by seed and fold.
+        least (`Callable`): Of targets and folds, how many examples every class has to train on.
+        draw (`Callable`): As [`probing.draw`]: which clips make up few labels.
+        few_labels (`Callable`): As [`probing.few_labels`]: what a probe reaches that is fitted to these.
+    """
+
+    metric: str
+    probe: Callable
+    summary: Callable[..., dict]
+    least: Callable[[np.ndarray, list[Fold]], int]
+    draw: Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+    few_labels: Callable[..., float]
 
 
 def measure_features(
@@ -18,62 +39,35 @@ def measure_features(
     folds: list[Fold],
     groups: list[str] | None,
     settings: dict,
+    yardstick: Yardstick,
 ) -> dict:
     """
     Args:
         name (`str`): What the features are called.
         seeds (`list[np.ndarray]`): Of all clips, (num_clips, num_layers, D); of random models several.
-        targets (`np.ndarray`): Classes, int64 `(num_clips,)`.
+        targets (`np.ndarray`): Classes, int64 `(num_clips,)`, or labels, float32 `(num_clips, num_labels)`.
         folds (`list[Fold]`): What is tested.
         groups (`list[str]`, *optional*): Which group each clip belongs to.
         settings (`dict`): As from [`check_options`].
+        yardstick ([`Yardstick`]): By what.
 
     Returns:
         `dict`: What `metrics.json` says of them.
     """
     kind, count = settings["probe"], len(seeds) * len(folds)
-    probed = {}
+    found = {}
     with tqdm(total=2 * count, desc=f"{name}, probes", disable=None, leave=False) as bar:
         for what in (kind, "neighbours"):
-            probed[what] = [[probe(each, targets, fold, what) for fold in counted(folds, bar)] for each in seeds]
-    least = min(np.unique(targets[fold.train], return_counts=True)[1].min() for fold in folds)
+            found[what] = [
+                [yardstick.probe(each, targets, fold, what) for fold in counted(folds, bar)] for each in seeds
+            ]
     return {
         "name": name,
         "num_layers": seeds[0].shape[1],
         "width": seeds[0].shape[2],
-        "probe": summary(probed[kind], targets, folds, groups, settings["seed"]),
-        "neighbours": summary(probed["neighbours"], targets, folds, groups, settings["seed"]),
-        "label_efficiency": label_efficiency(
-            name,
-            seeds,
-            targets,
-            folds,
-            probed[kind],
-            settings,
-            metric="accuracy",
-            least=least,
-            draw_clips=draw,
-            figure_of=few_labels,
-        ),
-    }
-
-
-def summary(probed: list[list[Probed]], targets: np.ndarray, folds: list[Fold], groups: list[str] | None, seed: int):
-    """Figures of a classifier, by seed of the features and fold."""
-    tested = np.concatenate([fold.test for fold in folds])
-    predictions = [np.concatenate([each.predictions for each in of_folds]) for of_folds in probed]
-    correct = np.mean([each == targets[tested] for each in predictions], axis=0)
-    ends = np.cumsum([len(fold.test) for fold in folds])[:-1]
-    choices = [each for of_folds in probed for each in of_folds]
-    units = units_of(len(tested), None if groups is None else [groups[i] for i in tested])
-    return {
-        "accuracy": float(correct.mean()),
-        "interval": intervals(lambda clips: {"accuracy": float(correct[clips].mean())}, units, seed)["accuracy"],
-        "macro_f1": float(np.mean([f1_score(targets[tested], each, average="macro") for each in predictions])),
-        "per_fold": [float(part.mean()) for part in np.split(correct, ends)],
-        "layers": [each.layer for each in choices],
-        "by_layer": np.mean([each.layer_scores for each in choices], axis=0).tolist(),
-        "strengths": [each.strength for each in choices],
+        "probe": yardstick.summary(found[kind], targets, folds, groups, settings["seed"]),
+        "neighbours": yardstick.summary(found["neighbours"], targets, folds, groups, settings["seed"]),
+        "label_efficiency": label_efficiency(name, seeds, targets, folds, found[kind], settings, yardstick),
     }
 
 
@@ -84,24 +78,18 @@ def label_efficiency(
     folds: list[Fold],
     chosen: list[list],
     settings: dict,
-    *,
-    metric: str,
-    least: int,
-    draw_clips: Callable[[np.ndarray, int, np.random.Generator], np.ndarray],
-    figure_of: Callable[..., float],
+    yardstick: Yardstick,
 ) -> dict[str, dict]:
     """
     Figures of a linear probe with few examples, by their number: the mean over draws, 95 % of it, and how many clips
     were drawn on average.
 
     Args:
-        name, seeds, targets, folds, settings: As of [`measure_features`].
+        name, seeds, targets, folds, settings, yardstick: As of [`measure_features`]. Numbers of examples above what
+            every class has are left out.
         chosen (`list[list]`): The layer and the strength of the probe, by seed of the features and fold.
-        metric (`str`): What the figure is called.
-        least (`int`): So many examples every class has to train on; larger numbers are left out.
-        draw_clips: Of targets, a number and a source of randomness, which clips are drawn.
-        figure_of: As [`few_labels`]: what a probe reaches in a test that is fitted to these.
     """
+    least = yardstick.least(targets, folds)
     sizes = [size for size in settings["sizes"] if size <= least]
     results: dict[str, dict] = {}
     with tqdm(total=len(sizes) * settings["draws"], desc=f"{name}, few labels", disable=None, leave=False) as bar:
@@ -111,18 +99,18 @@ def label_efficiency(
                 # Drawn alike for all features that are compared.
                 randoms = [np.random.default_rng((settings["seed"], size, number, i)) for i in range(len(folds))]
                 drawn = [
-                    fold.train[draw_clips(targets[fold.train], size, random)]
+                    fold.train[yardstick.draw(targets[fold.train], size, random)]
                     for fold, random in zip(folds, randoms, strict=True)
                 ]
                 of_tests = [
-                    figure_of(each, targets, fold, of_fold, settings["probe"], clips)
+                    yardstick.few_labels(each, targets, fold, of_fold, settings["probe"], clips)
                     for each, of_folds in zip(seeds, chosen, strict=True)
                     for fold, of_fold, clips in zip(folds, of_folds, drawn, strict=True)
                 ]
                 figures.append(float(np.mean(of_tests)))
                 counts.append(float(np.mean([len(clips) for clips in drawn])))
             results[str(size)] = {
-                metric: float(np.mean(figures)),
+                yardstick.metric: float(np.mean(figures)),
                 "interval": t_interval(np.array(figures)),
                 "draws": figures,
                 "clips": float(np.mean(counts)),

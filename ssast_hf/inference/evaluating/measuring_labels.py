@@ -1,49 +1,12 @@
-"""All figures of one kind of features where recordings may have several labels."""
+"""Figures of features where recordings may have several labels."""
 
 import numpy as np
-from tqdm import tqdm
 
 from ...audio.intervals import FLATTERED, intervals, units_of
 from ...audio.ranking import Ranking
-from .measuring import counted, label_efficiency
+from .measuring import Yardstick
 from .probing import Fold
 from .probing_labels import Ranked, draw, few_labels, rank
-
-
-def measure_labels(
-    name: str,
-    seeds: list[np.ndarray],
-    targets: np.ndarray,
-    folds: list[Fold],
-    groups: list[str] | None,
-    settings: dict,
-) -> dict:
-    """As [`measure_features`] of `measuring.py`, of targets (num_clips, num_labels)."""
-    kind, count = settings["probe"], len(seeds) * len(folds)
-    ranked = {}
-    with tqdm(total=2 * count, desc=f"{name}, probes", disable=None, leave=False) as bar:
-        for what in (kind, "neighbours"):
-            ranked[what] = [[rank(each, targets, fold, what) for fold in counted(folds, bar)] for each in seeds]
-    counts = [targets[fold.train].sum(axis=0) for fold in folds]
-    return {
-        "name": name,
-        "num_layers": seeds[0].shape[1],
-        "width": seeds[0].shape[2],
-        "probe": summary(ranked[kind], targets, folds, groups, settings["seed"]),
-        "neighbours": summary(ranked["neighbours"], targets, folds, groups, settings["seed"]),
-        "label_efficiency": label_efficiency(
-            name,
-            seeds,
-            targets,
-            folds,
-            ranked[kind],
-            settings,
-            metric="mean_average_precision",
-            least=int(min(each[each > 0].min() for each in counts)),  # labels that nothing has are no labels
-            draw_clips=draw,
-            figure_of=few_labels,
-        ),
-    }
 
 
 def summary(ranked: list[list[Ranked]], targets: np.ndarray, folds: list[Fold], groups: list[str] | None, seed: int):
@@ -90,3 +53,12 @@ def summary(ranked: list[list[Ranked]], targets: np.ndarray, folds: list[Fold], 
 def mean_of(values: np.ndarray) -> float | None:
     """The mean of those that are known, if any is."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def least(targets: np.ndarray, folds: list[Fold]) -> int:
+    """Labels that nothing has are no labels."""
+    counts = [targets[fold.train].sum(axis=0) for fold in folds]
+    return int(min(each[each > 0].min() for each in counts))
+
+
+LABELS = Yardstick(FLATTERED, rank, summary, least, draw, few_labels)

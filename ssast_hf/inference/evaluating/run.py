@@ -16,7 +16,8 @@ from .contenders import MelStatistics, load_contender, sha256_of_model
 from .data import describe, list_skipped, load_parts, make_folds, named_parts, unusable_in, without
 from .kept_embeddings import check_identity, embed_all
 from .measuring import measure_features
-from .measuring_labels import measure_labels
+from .measuring_classes import CLASSES
+from .measuring_labels import LABELS
 from .report import write_report
 
 
@@ -97,8 +98,8 @@ def evaluate(models: list[str], data: str, output_dir: str, **options) -> Iterat
     groups = [group for part in parts for group in part.groups or ()] or None
 
     def measure(name: str, features: list[np.ndarray]) -> dict:
-        measured = measure_labels if settings["task"] == "multilabel" else measure_features
-        return measured(name, features, targets, folds, groups, settings)
+        yardstick = LABELS if settings["task"] == "multilabel" else CLASSES
+        return measure_features(name, features, targets, folds, groups, settings, yardstick)
 
     of_baseline = measure(MEL_STATISTICS, [features])
     results = []

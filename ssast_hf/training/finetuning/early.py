@@ -20,8 +20,8 @@ from .recipes import RECIPES, chosen_by, with_recipe
 
 # To read larger ones takes longer than to import PyTorch, so they are read once, later.
 MOST_BYTES = 10_000_000
-# Up to here the recordings of events are measured, too, unless the tables may hold them.
-MOST_BYTES_OF_EVENTS = 100_000
+# Up to here the recordings of events are measured, too; those in parquet files are copied first.
+MOST_BYTES_OF_EVENTS, MOST_BYTES_COPIED = 100_000, 100_000_000
 # Of parquet files labels alone are read: about so many bytes each.
 BYTES_OF_LABEL = 20
 PARQUET = ".parquet"
@@ -51,8 +51,8 @@ def check_labels(argv: list[str]):
     size = sum(map(size_of, tables))
     if size > MOST_BYTES:
         return
-    holds_audio = any(path.suffix.lower() == PARQUET for path in tables)
-    measures = kind == "events" and size <= MOST_BYTES_OF_EVENTS and not holds_audio
+    copied = sum(path.stat().st_size for path in tables if path.suffix.lower() == PARQUET)
+    measures = kind == "events" and size <= MOST_BYTES_OF_EVENTS and copied <= MOST_BYTES_COPIED
     splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe), labels_alone=not measures)
     model = Path(named_model(options.model_name_or_path))
     for split in splits:

@@ -83,7 +83,15 @@ def read_labels(column: LabelColumn, kind: str, separator: str | None = None) ->
     if separator is None and kind != "classes" and column.keys is None:
         texts = {text for cell in column.cells if (text := text_of(cell)) is not None}
         whole = {text for text in texts if is_one_name(text, texts, kind)}
-    several = [parts_of(column, i, marks, whole) for i in range(len(column.cells))]
+    known: dict[str, list[str]] = {}  # the parts of texts, of which large tables have few
+    several = []
+    for i, cell in enumerate(column.cells):
+        parts = known.get(cell) if isinstance(cell, str) else None
+        if parts is None:
+            parts = parts_of(column, i, marks, whole)
+            if isinstance(cell, str):
+                known[cell] = parts
+        several.append(parts)
     if kind == "classes" and not any(several):
         raise ValueError(f"{column.source} is empty in every row. Name the column of labels with --label_column.")
     labels: list = several

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import glob
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pyarrow import parquet
 
 from ...assets import named_model
 from ...audio.labelled import TABLES
+from ...audio.recordings import locate
 from ...audio.splits import check_split
 from ...storage.guards import reading
 from .characters import GAP, characters_of, check_characters
@@ -18,12 +20,12 @@ from .parts import make_splits, without_shared
 from .recipes import RECIPES, chosen_by, with_recipe
 
 
-# To read larger ones takes longer than to import PyTorch, so they are read once, later.
-MOST_BYTES = 10_000_000
+# To read larger ones takes ten seconds and more, so they are read once, later.
+MOST_BYTES = 100_000_000
 # Up to here the recordings of events are measured, too; those in parquet files are copied first.
 MOST_BYTES_OF_EVENTS, MOST_BYTES_COPIED = 100_000, 100_000_000
 # Of parquet files labels alone are read: about so many bytes each.
-BYTES_OF_LABEL = 20
+BYTES_OF_LABEL = 40
 PARQUET = ".parquet"
 TYPES: dict[Any, type] = {int: int, float: float, float | None: float}
 
@@ -44,8 +46,9 @@ def check_labels(argv: list[str]):
     if contradiction(data, options.task):
         return
     given = (data.train_data, data.validation_data, data.test_data, data.trials)
-    tables = [Path(source) for source in given if source is not None]
-    if not all(path.suffix.lower() in (*TABLES, PARQUET) and path.is_file() for path in tables):
+    found = [tables_of(source) for source in given if source is not None]
+    tables = [table for each in found for table in each]
+    if not all(found):
         return
     kind = LABEL_KINDS[options.task]
     size = sum(map(size_of, tables))
@@ -62,6 +65,18 @@ def check_labels(argv: list[str]):
             known = characters_of(split.train.labels) | {" ", GAP}
             for part in split.parts.values():
                 check_characters(part, known)
+
+
+def tables_of(source: str) -> list[Path]:
+    """The files of a table on this machine: one, or several of parquet; none if it is something else."""
+    path = Path(source)
+    if path.is_file():
+        return [path] if path.suffix.lower() in (*TABLES, PARQUET) else []
+    pattern = path / f"*{PARQUET}" if path.is_dir() else path
+    if pattern.suffix.lower() != PARQUET or not glob.glob(str(pattern)):
+        return []
+    kind, files = locate(source)
+    return [Path(file) for file in files] if kind == "parquet" else []
 
 
 def size_of(table: Path) -> int:

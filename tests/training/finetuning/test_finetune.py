@@ -340,15 +340,17 @@ def test_characters_of_a_model_that_writes_are_left_to_the_command(sounds, tmp_p
     check_labels(command)
 
 
-def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monkeypatch):
+@pytest.mark.parametrize("source", ["parts/train.parquet", "parts", "parts/*.parquet"])
+def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monkeypatch, source):
+    (tmp_path / "parts").mkdir()
     files = sorted(sounds.rglob("*.wav"))
     audio = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
     labels = [file.parent.name for file in files]
-    parquet.write_table(pyarrow.table({"audio": audio, "label": labels}), tmp_path / "train.parquet")
+    parquet.write_table(pyarrow.table({"audio": audio, "label": labels}), tmp_path / "parts" / "train.parquet")
     (tmp_path / "test.csv").write_text(f"path,label\n{files[0]},dog\n")
-    command = options(tmp_path, tmp_path / "train.parquet", tmp_path / "out", test_data=tmp_path / "test.csv")
+    command = options(tmp_path, tmp_path / source, tmp_path / "out", test_data=tmp_path / "test.csv")
     monkeypatch.setattr("ssast_hf.audio.label_tables.load_tables", None)
-    monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES", 1000)  # fewer than the file has
+    monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES", 5000)  # fewer than the file has
     with pytest.raises(ValueError, match="'dog'"):
         check_labels(command)
 

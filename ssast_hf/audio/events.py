@@ -8,7 +8,7 @@ from .label_tables import LabelOptions, LabelTable, read_table
 from .labelled import LabelledData
 from .labels import Event, in_order, text_of
 from .lengths import measure
-from .recordings import Recordings, locate
+from .recordings import locate
 
 
 # In which recordings are measured, in Hz; that of most models, whose lengths are kept then.
@@ -42,14 +42,12 @@ def load_events(source: str, options: LabelOptions, split: str = "train") -> Lab
             "row per event, or per recording."
         )
     table = read_table(source, kind, files, options, split)
-    events_of = [events_in(table, index) for index in range(len(table.labels.cells))]
+    events_of = [events_in(table, row) for row in range(len(table))]
     rows_of = rows_of_recordings(table)
     if not any(events_of):
         raise ValueError(f"{table.labels.source}: no event in any row.")
-    recordings = table.recordings()
     first = [rows[0] for rows in rows_of]
-    if table.files is not None:
-        recordings = Recordings(recordings.rows.select(first), source)
+    recordings = table.recordings(first)
     events = [[event for row in rows for event in events_of[row]] for rows in rows_of]
     if not options.labels_alone:
         lengths = measure(recordings, RATE).samples / RATE
@@ -80,13 +78,13 @@ def events_in(table: LabelTable, index: int) -> list[Event]:
         if event is not None and table.files is None:
             raise ValueError(
                 f"{table.source}, row {index + 1}: an event from {event[0]:g} to {event[1]:g} s, by itself. A row of "
-                "a table that holds the audio is a recording; put lists with an entry per event into label, "
-                f"{' and '.join(table.times)}."
+                f"a table that holds the audio is a recording; put lists with an entry per event into "
+                f"{table.labels.name}, {' and '.join(table.times)}."
             )
         return [] if event is None else [event]
-    lists = [cell if isinstance(cell, list) else [] if cell is None else [cell] for cell in cells]
+    lists = [cell if isinstance(cell, list) else [] if text_of(cell) is None else [cell] for cell in cells]
     if len(set(map(len, lists))) > 1:
-        counts = zip(("label", *table.times), map(len, lists), strict=True)
+        counts = zip((table.labels.name, *table.times), map(len, lists), strict=True)
         told = ", ".join(f"{count} of {name}" for name, count in counts)
         raise ValueError(f"{table.source}, row {index + 1}: {told}; expected one of each per event.")
     events = [event_of(table, index, *each) for each in zip(*lists, strict=True)]
@@ -101,8 +99,8 @@ def event_of(table: LabelTable, index: int, label, *times) -> Event | None:
         given = [pair for pair in zip(table.times, times, strict=True) if text_of(pair[1]) is not None]
         if given:
             raise ValueError(
-                f"{place}: {given[0][0]} is {given[0][1]!r}, and label is empty; add the label, or leave the times "
-                "out if nothing happens in the recording."
+                f"{place}: {given[0][0]} is {given[0][1]!r}, and {table.labels.name} is empty; add the label, or "
+                "leave the times out if nothing happens in the recording."
             )
         return None
     begin, end = (seconds_in(cell, f"{place}: {column}") for column, cell in zip(table.times, times, strict=True))
@@ -127,10 +125,10 @@ def seconds_in(cell, place: str) -> float:
 def rows_of_recordings(table: LabelTable) -> list[list[int]]:
     """The rows of each recording, in the order of the first ones; ValueError if their groups or folds differ."""
     if table.files is None:
-        return [[row] for row in range(len(table.labels.cells))]
-    rows_of: dict[str, list[int]] = {}
+        return [[row] for row in range(len(table))]
+    rows_of: dict[str | int, list[int]] = {}
     for row, file in enumerate(table.files):
-        rows_of.setdefault(file, []).append(row)
+        rows_of.setdefault(file or row, []).append(row)
     for column, cells in table.others.items():
         for rows in rows_of.values():
             for row in rows:

@@ -26,7 +26,7 @@ class LabelOptions:
 
     Args:
         kind (`str`, defaults to `"class"`): What labels are: `"class"` or `"speaker"`, one per recording; `"classes"`,
-            any number; `"number"`; or `"text"`.
+            any number; `"number"`; `"text"`; or `"events"`, with their times.
         audio_column, label_column (`str`, *optional*): Columns of a table; found by their usual names if not given.
         group_column (`str`, *optional*): The column that says which recordings belong together.
         fold_column (`str`, *optional*): The column that says to which fold a recording belongs.
@@ -53,6 +53,26 @@ class LabelOptions:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """
+    Which columns of a table are read, but that of audio or paths.
+
+    Args:
+        label (`str`): That of labels.
+        times (`tuple[str, ...]`): Of events, those of begins and of ends.
+        others (`dict[str, str]`): Those of groups and of folds -> the options that name them.
+    """
+
+    label: str
+    times: tuple[str, ...]
+    others: dict[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys([self.label, *self.times, *self.others]))
+
+
+@dataclass(frozen=True)
 class LabelTable:
     """
     What a table says, a list per column.
@@ -62,8 +82,8 @@ class LabelTable:
         labels ([`LabelColumn`]): What is in the column of labels.
         others (`dict[str, list[str]]`): Columns of groups and of folds, by their names.
         times (`dict[str, list]`): Columns of begins and of ends, in this order, by their names; empty but for events.
-        files (`list[str]`, *optional*): Of a table with paths.
-        load (`Callable`, *optional*): Of a table that holds the audio itself: rows with the column `audio`.
+        files (`list[str]`, *optional*): Of a table with paths; `None` in it if a row has none.
+        load (`Callable`, *optional*): Rows with the column `audio`; of other tables files are all there is.
     """
 
     source: str
@@ -73,10 +93,16 @@ class LabelTable:
     files: list[str] | None = None
     load: Callable[[], Dataset] | None = None
 
-    def recordings(self) -> Recordings:
-        """Where the recordings of all rows are. The audio in parquet files is copied now, which may take a while."""
-        rows = Dataset.from_dict({"path": self.files}) if self.load is None else self.load()
-        return Recordings(rows, self.source, numbers=list(range(1, len(self.labels.cells) + 1)))
+    def __len__(self) -> int:
+        return len(self.labels.cells)
+
+    def recordings(self, rows: list[int] | None = None) -> Recordings:
+        """Where the recordings of some rows, or of all, are. Audio in parquet files is copied, which takes a while."""
+        found = Dataset.from_dict({"path": self.files}) if self.load is None else self.load()
+        rows = list(range(len(self))) if rows is None else rows
+        if len(rows) < len(self):
+            found = found.select(rows)
+        return Recordings(found, self.source, numbers=[row + 1 for row in rows])
 
 
 def read_table(source: str, kind: str, files: list[str], options: LabelOptions, split: str) -> LabelTable:
@@ -90,7 +116,7 @@ def read_table(source: str, kind: str, files: list[str], options: LabelOptions, 
         split (`str`): Of a data set on the Hub.
 
     Raises:
-        ValueError: If a column is missing, or the table is empty.
+        ValueError: If a column is missing, or a file is empty.
         OSError: If something cannot be read.
     """
     if kind == "manifest":
@@ -100,60 +126,72 @@ def read_table(source: str, kind: str, files: list[str], options: LabelOptions, 
 
 def of_manifest(path: Path, options: LabelOptions) -> LabelTable:
     rows = read_manifest(path)
-    cells = {name: [row.get(name) for row in rows] for name in columns_read(list(rows[0]), options, path)}
+    columns = find_columns(list(rows[0]), options, path)
+    cells = {name: [row.get(name) for row in rows] for name in columns.names}
     files = files_of_manifest(path, rows, options.audio_column, options.audio_dir)
-    return table_of_cells(cells, None, str(path), options, files=files)
+    return table_of_cells(cells, columns, None, str(path), options, files)
 
 
 def of_parquet(source: str, files: list[str], options: LabelOptions) -> LabelTable:
     (audio, kind), count = column_of_all(files, options.audio_column)
     has_paths = is_text(kind)
     cells: dict[str, list] = {}
-    names = None
+    paths: list[str] = []
+    columns = names = None
     for file in files:
-        with reading(file, "a readable parquet file"), fsspec.open(file, "rb") as content:
-            schema = parquet.read_schema(content)
-        columns = columns_read(schema.names, options, file)
-        described = described_classes(schema, columns[0])
-        if file != files[0] and described != names:
-            raise ValueError(
-                f"{file}, column {columns[0]!r} describes other classes than {files[0]} does, or in another order."
-            )
-        names = described
-        wanted = dict.fromkeys([*columns, audio] if has_paths else columns)
-        with reading(file, "a readable parquet file"), fsspec.open(file, "rb") as content:
-            table = parquet.read_table(content, columns=list(wanted))
-        for name in wanted:
-            cells.setdefault(name, []).extend(table.column(name).to_pylist())
-    if not count:
+        with (
+            reading(file, "a readable parquet file"),
+            fsspec.open(file, "rb") as content,
+            parquet.ParquetFile(content) as table,
+        ):
+            found = find_columns(table.schema_arrow.names, options, file)
+            described = described_classes(table.schema_arrow, found.label)
+            if columns is not None and found != columns:
+                pair = zip(found.names, columns.names, strict=True)
+                other, first = next(each for each in pair if each[0] != each[1])
+                raise ValueError(f"{file} has a column {other!r} where {files[0]} has {first!r}; rename one of them.")
+            if columns is not None and described != names:
+                raise ValueError(
+                    f"{file}, column {found.label!r} describes other classes than {files[0]} does, or in another "
+                    "order."
+                )
+            columns, names = found, described
+            rows = table.read(columns=[*columns.names, *({audio} - {*columns.names} if has_paths else ())])
+        for name in columns.names:
+            cells.setdefault(name, []).extend(rows.column(name).to_pylist())
+        if has_paths and len(rows):
+            paths += paths_in(file, rows.column(audio).to_pylist(), options.audio_dir)
+    if not count or columns is None:
         raise nothing_in(source)
-    if has_paths:
-        paths = cells[audio]
-        if Path(files[0]).exists():
-            rows = [{audio: path} for path in paths]
-            paths = files_of_manifest(Path(files[0]), rows, audio, options.audio_dir)
-        return table_of_cells(cells, names, source, options, files=paths)
+    is_local = Path(files[0]).exists()
 
     def load() -> Dataset:
         if options.labels_alone:
             return Dataset.from_dict({"path": [""] * count})
         return load_tables(files, source, options.audio_column)
 
-    return table_of_cells(cells, names, source, options, load=load)
+    given = paths if has_paths else None
+    return table_of_cells(cells, columns, names, source, options, given, None if has_paths and is_local else load)
+
+
+def paths_in(file: str, cells: list, folder: str | Path | None) -> list[str]:
+    """The paths in a parquet file; if that is on this machine, as from [`files_of_manifest`]."""
+    if not Path(file).exists():
+        return cells
+    return files_of_manifest(Path(file), [{"path": cell} for cell in cells], "path", folder)
 
 
 def of_hub(source: str, split: str, options: LabelOptions) -> LabelTable:
     dataset, audio = open_hub(source, split, options.config_name, options.audio_column)
-    columns = columns_read(dataset.column_names, options, source)
-    names = described_classes(dataset.features.arrow_schema, columns[0])
-    cells = {name: list(dataset[name]) for name in columns}
-    if is_text(dataset.features[audio]):
-        return table_of_cells(cells, names, source, options, files=list(dataset[audio]))
+    columns = find_columns(dataset.column_names, options, source)
+    names = described_classes(dataset.features.arrow_schema, columns.label)
+    cells = {name: list(dataset[name]) for name in columns.names}
 
     def load() -> Dataset:
         return called_audio(dataset.select_columns([audio]), audio)
 
-    return table_of_cells(cells, names, source, options, load=load)
+    files = list(dataset[audio]) if is_text(dataset.features[audio]) else None
+    return table_of_cells(cells, columns, names, source, options, files, load)
 
 
 def is_text(kind: Audio | Value) -> bool:
@@ -162,25 +200,29 @@ def is_text(kind: Audio | Value) -> bool:
 
 
 def table_of_cells(
-    cells: dict[str, list], names: list[str] | None, source: str, options: LabelOptions, files=None, load=None
+    cells: dict[str, list],
+    columns: Columns,
+    names: list[str] | None,
+    source: str,
+    options: LabelOptions,
+    files: list[str] | None = None,
+    load: Callable[[], Dataset] | None = None,
 ) -> LabelTable:
-    """A table of what [`columns_read`] names, with the names that numbers of classes stand for, if there are any."""
-    columns = list(cells)
-    label = label_column(columns, options, source)
+    """A table of what is in its columns; `names` are what numbers of classes stand for, if that is described."""
     others = {
         name: cells_of([{name: cell} for cell in cells[name]], name, source, option)
-        for name, option in other_columns(columns, options, source).items()
+        for name, option in columns.others.items()
     }
-    times = {name: cells[name] for name in time_columns(columns, options, source)}
     keys = None
     if names is not None:
         keys = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}
-    if files is not None:
-        if None in files:
-            raise ValueError(f"{source}: row {files.index(None) + 1} has no path.")
-        check_names(files, source)
-    column = LabelColumn(cells[label], f"{source}, column {label!r}", names, keys, "its description")
-    return LabelTable(source, with_names(column, options), others, times, files, load)
+    if load is None:
+        check_names(files or [], source)
+    place = f"{source}, column {columns.label!r}"
+    column = LabelColumn(cells[columns.label], place, names, keys, "its description", columns.label)
+    return LabelTable(
+        source, with_names(column, options), others, {name: cells[name] for name in columns.times}, files, load
+    )
 
 
 def with_names(column: LabelColumn, options: LabelOptions) -> LabelColumn:
@@ -191,34 +233,20 @@ def with_names(column: LabelColumn, options: LabelOptions) -> LabelColumn:
     return replace(column, names=names, keys=keys, origin=str(options.label_csv))
 
 
-def columns_read(columns: list[str], options: LabelOptions, source) -> list[str]:
-    """All columns that are read but that of audio or paths; the first is that of labels."""
-    label = label_column(columns, options, source)
-    return [label, *time_columns(columns, options, source), *other_columns(columns, options, source)]
-
-
-def label_column(columns: list[str], options: LabelOptions, source) -> str:
-    usual = USUAL[options.kind]
-    return find_column(columns, options.label_column, source, usual, "labels", "--label_column")
-
-
-def time_columns(columns: list[str], options: LabelOptions, source) -> list[str]:
-    """Of events, the columns of their begins and of their ends."""
-    if options.kind != "events":
-        return []
-    return [
-        find_column(columns, None, source, BEGINS, "the begin of events, in seconds", "onset"),
-        find_column(columns, None, source, ENDS, "their end", "offset"),
-    ]
-
-
-def other_columns(columns: list[str], options: LabelOptions, source) -> dict[str, str]:
-    """The columns of groups and of folds -> the options that name them."""
+def find_columns(columns: list[str], options: LabelOptions, source) -> Columns:
+    """Those to read among the columns of a table; UnreadableFile if one is missing."""
+    label = find_column(columns, options.label_column, source, USUAL[options.kind], "labels", "--label_column")
+    times: tuple[str, ...] = ()
+    if options.kind == "events":
+        times = (
+            find_column(columns, None, source, BEGINS, "the begin of events, in seconds", "onset"),
+            find_column(columns, None, source, ENDS, "their end", "offset"),
+        )
     named = {"--group_column": options.group_column, "--fold_column": options.fold_column}
-    wanted = {name: option for option, name in named.items() if name is not None}
-    for name, option in wanted.items():
+    others = {name: option for option, name in named.items() if name is not None}
+    for name, option in others.items():
         if name not in columns:
             raise UnreadableFile(
                 f"{option} {name}: {source} has the columns {', '.join(map(repr, columns))}, and not that one."
             )
-    return wanted
+    return Columns(label, times, others)

@@ -32,11 +32,12 @@ class LabelColumn:
     A column of labels as it is read.
 
     Args:
-        cells (`list`): One per recording: text, numbers, lists of them, or `None` where there is none.
+        cells (`list`): One per row: text, numbers, lists of them, or `None` where there is none.
         source (`str`): Where it comes from, for messages.
         names (`list[str]`, *optional*): The classes, where the data say which there are.
         keys (`dict[str, str]`, *optional*): How cells call classes -> their names.
         origin (`str`): What says so, for messages.
+        name (`str`): What the column is called, for messages.
     """
 
     cells: list
@@ -44,6 +45,7 @@ class LabelColumn:
     names: list[str] | None = None
     keys: dict[str, str] | None = None
     origin: str = ""
+    name: str = "label"
 
     def error(self, index: int, fault: str) -> ValueError:
         return ValueError(f"{self.source}, row {index + 1}: {fault}")

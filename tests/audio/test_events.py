@@ -68,6 +68,16 @@ def source_of(kind: str, folder, monkeypatch, columns: dict = LISTS) -> str:
         return str(folder / "t.jsonl")
     audio = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
     rows = datasets.Dataset.from_dict(columns | ({"path": names} if kind == "lists" else {"audio": audio}))
+    if kind == "paths on the hub":
+        paths = datasets.Dataset.from_list(
+            [
+                {"path": str(file), "onset": onset, "offset": offset, "event_label": name, "who": who}
+                for file, events, who in zip(files, EVENTS, "xy", strict=True)
+                for onset, offset, name in events or [(None, None, None)]
+            ]
+        )
+        monkeypatch.setattr("ssast_hf.audio.tables.load_dataset", lambda *args, **options: paths)
+        return "org/sounds"
     if kind == "hub":
         rows = rows.cast_column("audio", datasets.Audio(decode=False))
         classes = datasets.ClassLabel(names=["dog", "cat", "cow"])
@@ -80,7 +90,7 @@ def source_of(kind: str, folder, monkeypatch, columns: dict = LISTS) -> str:
     return str(folder / "t.parquet")
 
 
-@pytest.mark.parametrize("kind", ["rows", "json lists", "lists", "audio", "hub"])
+@pytest.mark.parametrize("kind", ["rows", "json lists", "lists", "audio", "hub", "paths on the hub"])
 def test_every_table_gives_the_same_events(kind, tmp_path, monkeypatch):
     data = load_events(source_of(kind, tmp_path, monkeypatch), LabelOptions("events", group_column="who"))
     assert data.events == EVENTS
@@ -95,23 +105,53 @@ def test_every_table_gives_the_same_events(kind, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
-        ("audio", {"onset": [[], [0.1]]}, "row 2: 2 of label, 1 of onset, 2 of offset; expected one of each"),
+        ("audio", {"onset": [[], [0.1]]}, "row 2: 2 of event_label, 1 of onset, 2 of offset; expected one of each"),
         ("audio", {"onset": [[], [0.1, 0.5]], "offset": [[], [0.2, 0.6]]}, "row 2: an event begins at 0.5 s"),
-        ("audio", {"event_label": [[], ["dog", None]]}, "row 2: onset is 0.15, and label is empty"),
+        ("audio", {"event_label": [[], ["dog", None]]}, "row 2: onset is 0.15, and event_label is empty"),
         (
             "audio",
             {"onset": [None, 0.1], "offset": [None, 0.2], "event_label": [None, "dog"]},
-            "row 2: an event from 0.1 to 0.2 s, by itself.* put lists .* into label, onset and offset",
+            "row 2: an event from 0.1 to 0.2 s, by itself.* put lists .* into event_label, onset and offset",
         ),
         ("lists", {"onset": [[], [0.1, float("nan")]]}, "row 2: onset is nan, which is no number of seconds"),
-        ("lists", {"event_label": [[], []]}, "row 2: 0 of label, 2 of onset"),
+        ("lists", {"event_label": [[], []]}, "row 2: 0 of event_label, 2 of onset"),
         ("hub", {"onset": [[], [0.1, 0.9]]}, "sounds, row 2: an event from 0.9 to 0.5 s"),
     ],
 )
 def test_wrong_lists_are_told_with_their_row(kind, changes, message, tmp_path, monkeypatch):
     source = source_of(kind, tmp_path, monkeypatch, LISTS | changes)
+    if kind == "audio" and "an event begins" not in message:  # what tells how long it is, is copied
+        monkeypatch.setattr("ssast_hf.audio.label_tables.load_tables", lambda *args: pytest.fail("copies"))
     with pytest.raises(ValueError, match=message):
         load_events(source, LabelOptions("events"))
+
+
+def test_empty_lists_may_stand_beside_what_pandas_leaves_empty(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(4000), 8000)
+    rows = ['{"path": "b.wav", "onset": NaN, "offset": "", "label": []}']
+    rows += ['{"path": "a.wav", "onset": [0.1], "offset": [0.2], "label": ["dog"]}']
+    (tmp_path / "events.jsonl").write_text("\n".join(rows))
+    assert load_events(str(tmp_path / "events.jsonl"), LabelOptions("events")).events == [[], [(0.1, 0.2, "dog")]]
+
+
+def test_files_of_one_name_in_two_folders_are_two_recordings(tmp_path):
+    for name, label in (("one", "dog"), ("two", "cat")):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "0.flac", np.zeros(4000), 8000)
+        row = {"path": "0.flac", "onset": 0.1, "offset": 0.2, "label": label}
+        datasets.Dataset.from_list([row]).to_parquet(tmp_path / name / "t.parquet")
+    data = load_events(str(tmp_path / "*" / "t.parquet"), LabelOptions("events"))
+    assert data.events == [[(0.1, 0.2, "dog")], [(0.1, 0.2, "cat")]]
+    assert [data.name(i) for i in range(2)] == [str(tmp_path / name / "0.flac") for name in ("one", "two")]
+
+
+def test_columns_of_all_files_have_the_same_names(tmp_path):
+    soundfile.write(tmp_path / "0.flac", np.zeros(4000), 8000)
+    for name, onset in (("a", "onset"), ("b", "start")):
+        row = {"path": "0.flac", onset: 0.1, "offset": 0.2, "label": "dog"}
+        datasets.Dataset.from_list([row]).to_parquet(tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match=r"b\.parquet has a column 'start' where .*a\.parquet has 'onset'"):
+        load_events(str(tmp_path / "*.parquet"), LabelOptions("events"))
 
 
 def test_events_are_checked_without_their_audio(tmp_path, monkeypatch):

@@ -22,6 +22,8 @@ from .recipes import RECIPES, chosen_by, with_recipe
 
 # To read larger ones takes ten seconds and more, so they are read once, later.
 MOST_BYTES = 100_000_000
+# The same where dividing them takes long, since recordings have several labels or belong to groups.
+MOST_BYTES_SPREAD = 10_000_000
 # Up to here the recordings of events are measured, too; those in parquet files are copied first.
 MOST_BYTES_OF_EVENTS, MOST_BYTES_COPIED = 100_000, 100_000_000
 # Of parquet files labels alone are read: about so many bytes each.
@@ -52,7 +54,8 @@ def check_labels(argv: list[str]):
         return
     kind = LABEL_KINDS[options.task]
     size = sum(map(size_of, tables))
-    if size > MOST_BYTES:
+    is_slow = kind in ("classes", "events") or data.group_column is not None
+    if size > (MOST_BYTES_SPREAD if is_slow else MOST_BYTES):
         return
     copied = sum(path.stat().st_size for path in tables if path.suffix.lower() == PARQUET)
     measures = kind == "events" and size <= MOST_BYTES_OF_EVENTS and copied <= MOST_BYTES_COPIED
@@ -72,8 +75,8 @@ def tables_of(source: str) -> list[Path]:
     path = Path(source)
     if path.is_file():
         return [path] if path.suffix.lower() in (*TABLES, PARQUET) else []
-    pattern = path / f"*{PARQUET}" if path.is_dir() else path
-    if pattern.suffix.lower() != PARQUET or not glob.glob(str(pattern)):
+    is_folder = any(glob.glob(f"{glob.escape(source)}/{place}*{PARQUET}") for place in ("", "data/"))
+    if not is_folder and not (source.endswith(PARQUET) and glob.glob(source)):
         return []
     kind, files = locate(source)
     return [Path(file) for file in files] if kind == "parquet" else []

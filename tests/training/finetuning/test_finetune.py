@@ -361,6 +361,17 @@ def test_early_check_measures_few_recordings_of_events(sounds, tmp_path, monkeyp
     command = options(tmp_path, train, tmp_path / "out", task="frames", test_data=tmp_path / "test.csv")
     with pytest.raises(ValueError, match="an event begins at 99 s"):
         check_labels(command)
+    lists = {"onset": [[99.0]], "offset": [[100.0]], "event_label": [["a"]]}
+    audio = [{"bytes": (sounds / "low" / "low-0.wav").read_bytes(), "path": "low-0.wav"}]
+    parquet.write_table(pyarrow.table({"audio": audio} | lists), tmp_path / "test.parquet")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    other = options(tmp_path, train, tmp_path / "out", task="frames", test_data=tmp_path / "test.parquet")
+    with pytest.raises(ValueError, match=r"test\.parquet, row 1: an event begins at 99 s"):
+        check_labels(other)
+    with monkeypatch.context() as patched:
+        patched.setattr("ssast_hf.training.finetuning.early.MOST_BYTES_COPIED", 1000)
+        with pytest.raises(ValueError, match="1 example to test on"):  # lengths are told later
+            check_labels(other)
     monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES_OF_EVENTS", 10)
     monkeypatch.setattr("ssast_hf.audio.events.measure", None)
     (tmp_path / "test.csv").write_text("path,onset,offset,event_label\nsounds/low/low-0.wav,99,100,c\n")

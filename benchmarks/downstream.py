@@ -445,7 +445,8 @@ def events(study, data, tables, options):
     for labels, seed, data_options in drawn("scenes", parts, scenes, columns, tables, options):
         for way in options.ways:
             given = ["--task", "frames", "--min_per_class", "0", *data_options, *WAYS[way], *options.length]
-            study.ask("events", way, labels, seed, "segment_f1", given)
+            for metric in ("segment_f1", "frame_f1"):  # of one run
+                study.ask("events", way, labels, seed, metric, given)
 
 
 def drawn(name: str, parts, make, columns: list[str], tables: Path, options):

@@ -11,8 +11,8 @@ from ...audio.labels import Event
 # Above which probability a class may be taken to be there. Which is best depends on how rare events are, and on how
 # sure a model is.
 THRESHOLDS = tuple(percent / 100 for percent in range(5, 100, 5))
-# Seconds of a segment; by how many seconds begins may differ, and ends, or by which share of the event.
-SEGMENT, COLLAR, END_SHARE = 1.0, 0.2, 0.2
+# Seconds of a frame, and of a segment; by how many begins may differ, and ends, or by which share of the event.
+FRAME, SEGMENT, COLLAR, END_SHARE = 0.01, 1.0, 0.2, 0.2
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,21 @@ class StepLabels:
 
 def counts_of(said: list[Event], true: list[Event], names: list[str]) -> np.ndarray:
     """
-    How often events are found, missed and made up, in one recording: int64 `(num_classes, 6)`, right, made up and
-    missed by segments of a second, then the same by events.
+    How often events are found, missed and made up, in one recording: int64 `(num_classes, 9)`, right, made up and
+    missed by segments of a second, then the same by events, then by frames of 10 ms.
     """
-    counts = np.zeros((len(names), 6), dtype=np.int64)
+    counts = np.zeros((len(names), 9), dtype=np.int64)
     present = {event[2] for events in (said, true) for event in events}
     for i, name in enumerate(names):
         if name not in present:
             continue
         pair = [[event for event in events if event[2] == name] for events in (said, true)]
         length = max((event[1] for events in pair for event in events), default=0.0)
-        here, there = (segments(events, length) for events in pair)
-        counts[i, :3] = (here & there).sum(), (here & ~there).sum(), (~here & there).sum()
         matched = matches(*pair)
-        counts[i, 3:] = matched, len(pair[0]) - matched, len(pair[1]) - matched
+        counts[i, 3:6] = matched, len(pair[0]) - matched, len(pair[1]) - matched
+        for columns, active in ((slice(0, 3), segments), (slice(6, 9), frames)):
+            here, there = (active(events, length) for events in pair)
+            counts[i, columns] = (here & there).sum(), (here & ~there).sum(), (~here & there).sum()
     return counts
 
 
@@ -100,6 +101,14 @@ def segments(events: list[Event], length: float) -> np.ndarray:
     active = np.zeros(int(np.ceil(length / SEGMENT)), dtype=bool)
     for onset, offset, _ in events:
         active[int(onset // SEGMENT) : int(np.ceil(offset / SEGMENT))] = True
+    return active
+
+
+def frames(events: list[Event], length: float) -> np.ndarray:
+    """In which frames of `length` seconds there is something, boolean."""
+    active = np.zeros(round(length / FRAME), dtype=bool)
+    for onset, offset, _ in events:
+        active[round(onset / FRAME) : round(offset / FRAME)] = True
     return active
 
 
@@ -117,9 +126,9 @@ def matches(said: list[Event], true: list[Event]) -> int:
 
 
 def f1_of(counts: np.ndarray) -> dict[str, float]:
-    """F1 by segments and by events, of sums as from [`counts_of`], over classes and recordings alike; (6,)."""
+    """F1 by segments, events and frames, of sums as from [`counts_of`], over classes and recordings alike; (9,)."""
 
     def f1(right, made_up, missed) -> float:
         return float(2 * right / (2 * right + made_up + missed)) if right + made_up + missed else float("nan")
 
-    return {"segment_f1": f1(*counts[:3]), "event_f1": f1(*counts[3:])}
+    return {"segment_f1": f1(*counts[:3]), "event_f1": f1(*counts[3:6]), "frame_f1": f1(*counts[6:])}

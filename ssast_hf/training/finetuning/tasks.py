@@ -285,7 +285,7 @@ class Frames(Task):
     """
 
     head = "SSASTForAudioFrameClassification"
-    figures, best = ("segment_f1", "event_f1"), "segment_f1"
+    figures, best = ("segment_f1", "event_f1", "frame_f1"), "segment_f1"
     threshold = 0.5
 
     def fields(self) -> dict:
@@ -352,10 +352,10 @@ class Frames(Task):
         events = [sum(event[2] == name for each in test.events for event in each) for name in self.names]
         figures = [f1_of(row) for row in counts]
         rows = [
-            [name, f"{each['segment_f1']:.3f}", f"{each['event_f1']:.3f}", str(count)]
+            [name, *(f"{each[figure]:.3f}" for figure in self.figures), str(count)]
             for name, each, count in zip(self.names, figures, events, strict=True)
         ]
-        return [["class", "segment F1", "event F1", "events"], *rows]
+        return [["class", "segment F1", "event F1", "frame F1", "events"], *rows]
 
 
 def told(events: list[Event]) -> str:

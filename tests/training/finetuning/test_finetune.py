@@ -177,7 +177,7 @@ def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
             "onset,offset,event_label",
             ["0,0.2,a", "0.1,0.3,b", ",,"],
             {"task": "frames", "freeze_encoder": True, "min_per_class": 0},
-            {"segment_f1", "event_f1"},
+            {"segment_f1", "event_f1", "frame_f1"},
         ),
     ],
     ids=["multilabel", "regression", "frames"],

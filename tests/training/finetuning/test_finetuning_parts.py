@@ -210,9 +210,11 @@ def test_f1_of_events():
     true = [(0.0, 2.0, "a"), (5.0, 6.0, "a")]
     said = [(0.1, 2.3, "a"), (8.0, 9.0, "a")]
     counts = counts_of(said, true, ["a"])
-    # Segments 0, 1 and 5 are true; 0, 1, 2 and 8 are said. One event begins and ends where it should.
-    assert counts.tolist() == [[2, 2, 1, 1, 1, 1]]
-    assert f1_of(counts[0]) == {"segment_f1": pytest.approx(4 / 7), "event_f1": pytest.approx(0.5)}
+    # Segments 0, 1 and 5 are true; 0, 1, 2 and 8 are said. One event begins and ends where it should. Of 300 true
+    # frames and 320 said ones 190 are the same.
+    assert counts.tolist() == [[2, 2, 1, 1, 1, 1, 190, 130, 110]]
+    figures = {"segment_f1": 4 / 7, "event_f1": 0.5, "frame_f1": 380 / 620}
+    assert f1_of(counts[0]) == pytest.approx(figures)
 
 
 def test_events_of_which_a_model_is_unsure_are_found_above_a_low_threshold(config):
@@ -223,9 +225,10 @@ def test_events_of_which_a_model_is_unsure_are_found_above_a_low_threshold(confi
     targets[1, 7] = -100  # no audio
     probabilities = np.where(targets == 1, 0.3, 0.12)
     figures = task.measure(np.log(probabilities / (1 - probabilities)), targets)(np.arange(2))
-    assert figures == {"segment_f1": 1, "event_f1": 1, "event_threshold": 0.25}  # the nearest to 0.5 that does
+    # The nearest to 0.5 that does.
+    assert figures == {"segment_f1": 1, "event_f1": 1, "frame_f1": 1, "event_threshold": 0.25}
     nothing = task.measure(np.full(targets.shape, -9.0), targets)(np.arange(2))
-    assert nothing == {"segment_f1": 0, "event_f1": 0, "event_threshold": 0.5}
+    assert nothing == {"segment_f1": 0, "event_f1": 0, "frame_f1": 0, "event_threshold": 0.5}
     # The test has that of the chosen weights, not one of its own.
     data = labelled([["a"], ["b"]], ["a", "b"])
     data = replace(data, events=[task.heard(label, label, 0.5) for label in targets])

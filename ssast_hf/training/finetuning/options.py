@@ -29,7 +29,7 @@ class TaskArguments:
     task: str = option("what it is for", "classification", choices=TASKS)
     recipe: str | None = option(
         "the original's published values for this data set, also for how the epoch is chosen; other options win",
-        choices=["esc50", "speechcommands", "audioset", "superb"],
+        choices=["esc50", "speechcommands", "audioset", "superb", "superb_sid", "superb_er"],
     )
     init_from_scratch: bool = option("begin from random weights instead, of the same size, to compare", False)
     freeze_encoder: bool = option("train the head alone", False)

@@ -23,6 +23,19 @@ class Recipe:
 
 
 OF_AUDIOSET = {"mean": -4.2677393, "std": 4.5689974}
+# Of the three tasks of SUPERB, which differ in their lengths.
+OF_SUPERB = {
+    "learning_rate": 1e-4,
+    "lr_scheduler_type": "constant",
+    "warmup_steps": 0,
+    "max_grad_norm": 1.0,
+    "use_weighted_layer_sum": True,
+    "classifier_proj_size": 256,
+    "pooling_mode": "mean",
+    "eval_strategy": "steps",
+    "save_strategy": "steps",
+    **OF_AUDIOSET,
+}
 # The optimizer, Adam with betas 0.95 and 0.999 and a weight decay of 5e-7, is the default of all training here.
 RECIPES = {
     "esc50": Recipe(
@@ -82,24 +95,28 @@ RECIPES = {
         },
         chosen_by="test",
     ),
-    # Of keyword spotting; the others differ in their length and in the rate of frames, see docs/finetuning.md.
+    # Keywords, speakers and emotions.
     "superb": Recipe(
-        {
-            "learning_rate": 1e-4,
-            "per_device_train_batch_size": 32,
-            "max_steps": 20000,
-            "max_length": 100,
-            "lr_scheduler_type": "constant",
-            "warmup_steps": 0,
-            "max_grad_norm": 1.0,
-            "use_weighted_layer_sum": True,
-            "classifier_proj_size": 256,
-            "pooling_mode": "mean",
-            "eval_strategy": "steps",
-            "save_strategy": "steps",
-            **OF_AUDIOSET,
-        },
+        {"per_device_train_batch_size": 32, "max_steps": 20000, "max_length": 100, **OF_SUPERB},
         rate_of_frames=5e-5,
+    ),
+    "superb_sid": Recipe(
+        {
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 8,
+            "max_steps": 40000,
+            "max_length": 1000,
+            **OF_SUPERB,
+        }
+    ),
+    "superb_er": Recipe(
+        {
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 8,
+            "max_steps": 10000,
+            "max_length": 600,
+            **OF_SUPERB,
+        }
     ),
 }
 # What is asked for -> what a recipe then does not set, since the two do not go together.

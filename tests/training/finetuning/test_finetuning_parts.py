@@ -310,15 +310,26 @@ def test_recipes_are_the_released_scripts():
                            "binary_cross_entropy", nothing, -6.845978, 5.5654526],
         "audioset": [5e-5, 12, 25, nothing, 1024, 0.5, 48, 192, nothing, 0.5, 10, 5, 0, nothing, 20, -4.2677393,
                      4.5689974],
-        "superb": [1e-4, 32, nothing, 20000, 100, nothing, nothing, nothing, nothing, nothing, nothing, nothing, 0,
-                   nothing, nothing, -4.2677393, 4.5689974],
     }  # fmt: skip
+    for name, batch, steps, length in (("", 32, 20000, 100), ("_sid", 4, 40000, 1000), ("_er", 4, 10000, 600)):
+        table[f"superb{name}"] = [1e-4, batch, nothing, steps, length, *[nothing] * 7, 0, nothing, nothing,
+                                  -4.2677393, 4.5689974]  # fmt: skip
     assert {name: [recipe.options.get(each) for each in names] for name, recipe in RECIPES.items()} == table
-    assert RECIPES["superb"].rate_of_frames == 5e-5  # of keyword spotting
+    assert [recipe.rate_of_frames for recipe in RECIPES.values()] == [
+        nothing,
+        nothing,
+        nothing,
+        5e-5,
+        nothing,
+        nothing,
+    ]
+    accumulated = [recipe.options.get("gradient_accumulation_steps") for recipe in RECIPES.values()]
+    assert accumulated == [nothing] * 4 + [8, 8]
     assert RECIPES["audioset"].options["task"] == "multilabel"
     chosen = {name: recipe.chosen_by for name, recipe in RECIPES.items()}
     assert chosen == {
-        "esc50": "test folds", "speechcommands": "validation", "audioset": "test", "superb": "validation"
+        "esc50": "test folds", "speechcommands": "validation", "audioset": "test", "superb": "validation",
+        "superb_sid": "validation", "superb_er": "validation",
     }  # fmt: skip
     assert STRIDES == {(16, 16): (10, 10), (128, 2): (128, 1)}
     # Where the recipes say nothing, these defaults are the scripts'.

@@ -1,24 +1,41 @@
-"""The runs on several folds together: mean and deviation."""
+"""The runs on several folds together: mean and deviation, classes and mistakes."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 
+from ...audio.intervals import intervals, span, units_of
 from ...storage.json_numbers import as_json
-from .report import FIGURES, REPORT, said, table, write
+from ..plots import plot_confusion
+from .report import (
+    CLASSES,
+    CONFUSION,
+    FIGURES,
+    REPORT,
+    class_table,
+    mistakes,
+    said,
+    table,
+    worst_table,
+    write,
+)
+from .testing import Tested
 
 
-def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
+def write_folds(folder: Path, results: dict[str, dict], tests: list[Tested], job, runs: list) -> list[str]:
     """
-    Write mean and deviation over folds into `metrics.json` and `report.md`; returns what the command prints.
+    Write mean and deviation over folds into `metrics.json` and `report.md`, and what the models say of all tests;
+    returns what the command prints.
 
     Args:
         folder (`Path`): The output folder.
         results (`dict[str, dict]`): What each fold's `metrics.json` holds, by its name.
+        tests (`list[Tested]`): What the model of each fold says of its test.
         job ([`Job`]): The options of the runs.
-        run ([`Run`]): One of them.
+        runs (`list[Run]`): Of the folds.
     """
+    run = runs[0]
     arguments, is_average = run.arguments, bool(run.arguments.average_last_epochs)
     is_of_tests = run.split.validation is run.split.test and not is_average
     if is_of_tests:
@@ -47,18 +64,54 @@ def write_folds(folder: Path, results: dict[str, dict], job, run) -> list[str]:
         link = f"[{fold}]({folder_of(fold)}/{REPORT})"
         rows.append([link, *(f"{each[i]:.4g}" for each in values.values())])
     rows += [[name, *(f"{each[name]:.4g}" for each in means.values())] for name in ("mean", "deviation")]
-    write(
-        folder / REPORT,
-        "\n".join(["# Fine-tuning report", "", "```", job.command, "```", "", *table(rows), "", how]) + "\n",
-    )
-    summary: dict = {"task": job.task.task, "test": means, "chosen": how, "folds": results}
+    between = {} if is_of_tests else intervals_of_mean(runs, tests)
+    if between:
+        rows.append(["95 % interval of the mean", *(span(between[name], ".4g") for name in means)])
+        how += " The interval is of tests with recordings, or groups, drawn from these, not of other runs."
+    page = ["# Fine-tuning report", "", "```", job.command, "```", "", *table(rows), "", how]
+    write(folder / REPORT, "\n".join([*page, *together(folder, runs, tests)]) + "\n")
+    known = {name: {"interval_95": interval} for name, interval in between.items()}
+    figures = {name: each | known.get(name, {}) for name, each in means.items()}
+    summary: dict = {"task": job.task.task, "test": figures, "chosen": how, "folds": results}
     write(folder / FIGURES, as_json(summary | ({"epoch": epoch} if is_of_tests else {})))
     over = f"over {len(results)} folds"
     lines = [
         f"test {said(name)} {each['mean']:.4g}, deviation {each['deviation']:.4g} {over}"
+        + (f" (95 %: {span(between[name], '.4g')})" if between else "")
         for name, each in means.items()
     ]
     return [*lines, f"Written: {folder} ({REPORT}, {FIGURES}, and a folder per fold)"]
+
+
+def intervals_of_mean(runs: list, tests: list[Tested]) -> dict[str, list[float]]:
+    """Of the mean over folds of each figure, with the recordings or groups of all tests drawn again and again."""
+    measures = [run.task.measure_test(*tested) for run, tested in zip(runs, tests, strict=True)]
+    ends = np.cumsum([len(tested.data) for tested in tests])
+
+    def measure(clips: np.ndarray) -> dict[str, float]:
+        parts = np.split(clips, np.searchsorted(clips, ends[:-1]))  # they are in order
+        found = [
+            of_fold(part - begin)
+            for of_fold, part, begin in zip(measures, parts, [0, *ends[:-1]], strict=True)
+            if len(part)
+        ]
+        return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+    groups = [group for tested in tests for group in tested.data.groups or ()] or None
+    return intervals(measure, units_of(int(ends[-1]), groups), runs[0].arguments.seed)
+
+
+def together(folder: Path, runs: list, tests: list[Tested]) -> list[str]:
+    """Lines about the tests of all folds: confusion matrix and classes, where recordings have one, and mistakes."""
+    task, lines = runs[0].task, []
+    confusions = [run.task.confusion(*tested[:2]) for run, tested in zip(runs, tests, strict=True)]
+    if confusions[0] is not None:
+        plot_confusion(np.sum(confusions, axis=0), task.names, folder / CONFUSION)
+        scores, targets = (np.concatenate(each) for each in list(zip(*tests, strict=True))[:2])
+        lines += ["", "What the models of all folds say of their tests:", "", f"![confusion matrix]({CONFUSION})"]
+        lines += ["", "## Classes", "", *class_table(task.by_class(scores, targets, tests[0].data), folder / CLASSES)]
+    found = [each for run, tested in zip(runs, tests, strict=True) for each in mistakes(run.task, tested)]
+    return [*lines, "", "## The worst mistakes", "", *worst_table(found)]
 
 
 def folder_of(fold: str) -> str:

@@ -30,7 +30,7 @@ from .result import keep_result
 from .sameness import check_same_data, data_of
 from .splits import Limits
 from .tasks import KINDS, Task
-from .testing import test_pairs, test_recordings
+from .testing import Tested, test_pairs, test_recordings
 from .trainer import FinetuningTrainer
 from .trials import Trials
 
@@ -132,7 +132,7 @@ def prepare(job: Job, split: Split, arguments: FinetuningArguments, limits: Limi
     return Run(split, arguments, task, extractor, clips, checkpoint, defaults)
 
 
-def finetune_split(job: Job, run: Run) -> dict:
+def finetune_split(job: Job, run: Run) -> tuple[dict, Tested | None]:
     """
     Train on one split, choose by its validation, and test once.
 
@@ -142,6 +142,7 @@ def finetune_split(job: Job, run: Run) -> dict:
 
     Returns:
         `dict`: What `metrics.json` holds; nothing in other processes than the first.
+        [`Tested`]: What the model says of the test; `None` of pairs.
     """
     split, arguments, task, extractor, clips = run.split, run.arguments, run.task, run.extractor, run.clips
     checkpoint = run.checkpoint
@@ -194,8 +195,8 @@ def finetune_split(job: Job, run: Run) -> dict:
     tested = test_recordings(trainer, clips["test"], split.test) if job.trials is None else None
     pairs = None if job.trials is None else test_pairs(trainer, job.trials, clips["train"].cropper)
     if not trainer.is_world_process_zero():
-        return {}
-    return write_results(trainer, job, split, outcome, tested, pairs, run.defaults)
+        return {}, tested
+    return write_results(trainer, job, split, outcome, tested, pairs, run.defaults), tested
 
 
 def resolve_options(arguments: FinetuningArguments, task: Task, config: SSASTConfig, clips: int) -> list[str]:

@@ -59,7 +59,7 @@ def write_results(
             pages += ["", f"![confusion matrix]({CONFUSION})"]
         if task.names:
             pages += ["", "## Classes", "", *class_table(task.by_class(*tested), folder / CLASSES)]
-        pages += ["", "## The worst mistakes", "", *mistakes(task.mistakes(*tested), data)]
+        pages += ["", "## The worst mistakes", "", *worst_table(mistakes(task, tested))]
     else:
         is_same = job.trials.is_same
         assert pairs is not None
@@ -197,10 +197,15 @@ def class_table(rows: list[list[str]], path: Path) -> list[str]:
     return lines
 
 
-def mistakes(found: list, data) -> list[str]:
-    """The recordings that the model is most wrong about, by name."""
-    order = sorted((i for i, each in enumerate(found) if each is not None), key=lambda i: -found[i][0])[:WORST]
-    rows = [[f"`{data.name(i)}`", *found[i][1:]] for i in order]
+def mistakes(task, tested: Tested) -> list[tuple[float, list[str]]]:
+    """What is wrong in a test: how bad it is, and the cells of its row in the table."""
+    found = enumerate(task.mistakes(*tested))
+    return [(each[0], [f"`{tested.data.name(i)}`", *each[1:]]) for i, each in found if each is not None]
+
+
+def worst_table(found: list[tuple[float, list[str]]]) -> list[str]:
+    """The recordings that the model is most wrong about, of those of [`mistakes`]."""
+    rows = [cells for _, cells in sorted(found, key=lambda each: -each[0])[:WORST]]
     return table([["recording", "label", "the model says"], *rows]) if rows else ["None."]
 
 

@@ -42,6 +42,7 @@ from .recipes import apply_to_model, chosen_by, with_recipe
 from .report import FIGURES, REPORT, lines_of
 from .splits import Limits, checked
 from .tasks import KINDS
+from .testing import Tested
 from .texts import check_long_texts
 
 
@@ -175,14 +176,16 @@ def finetune(task_arguments, data_arguments, arguments, stop: StopRequest, argv:
             own.output_dir = str(Path(arguments.output_dir) / folder_of(split.name))
             own.logging_dir = str(Path(own.output_dir) / "runs")
         runs.append(prepare(job, split, own, limits))
-    results = {}
+    results: dict[str, dict] = {}
+    tests: list[Tested] = []
     for run in runs:
         if len(runs) > 1:
             say(f"{run.split.name}: {run.arguments.output_dir}")
-        results[run.split.name] = finetune_split(job, run)
+        results[run.split.name], tested = finetune_split(job, run)
+        tests += [] if tested is None else [tested]
     if not PartialState().is_main_process:
         return []
     if len(runs) == 1:
         (result,) = results.values()
         return [*lines_of(result), f"Written: {arguments.output_dir} (the model, {REPORT}, {FIGURES}, pictures)"]
-    return write_folds(Path(arguments.output_dir), results, job, runs[0])
+    return write_folds(Path(arguments.output_dir), results, tests, job, runs)

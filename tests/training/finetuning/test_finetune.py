@@ -150,7 +150,15 @@ def test_folds_and_stock_pooling(model_dir, sounds, tmp_path, capsys):
     assert "over 2 folds" in capsys.readouterr().out
     result = results_in(tmp_path / "out")
     values = [fold["test"]["accuracy"]["value"] for fold in result["folds"].values()]
-    assert result["test"]["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    accuracy = result["test"]["accuracy"]
+    assert accuracy["mean"] == pytest.approx(np.mean(values))
+    assert accuracy["interval_95"][0] <= accuracy["mean"] <= accuracy["interval_95"][1]
+    # The tests of all folds together are all recordings, in the matrix, the classes and the mistakes.
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert (tmp_path / "out" / "confusion.png").exists()
+    assert [line.split(" | ")[-1] for line in report.splitlines() if line.startswith(("| a ", "| b "))] == ["12 |"] * 2
+    wrong = 24 - round(12 * sum(values))
+    assert report.partition("The worst mistakes")[2].count(".wav") == min(wrong, 10)
     config = AutoModelForAudioClassification.from_pretrained(tmp_path / "out" / "fold-0").config
     # So that it leaves as stock AST without a change.
     assert config.classifier_layer_norm_eps == config.layer_norm_eps

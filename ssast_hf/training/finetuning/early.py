@@ -34,8 +34,8 @@ TYPES: dict[Any, type] = {int: int, float: float, float | None: float}
 
 def check_labels(argv: list[str]):
     """
-    The labels of the parts that a command line names, if all of them are small tables. Options that contradict each
-    other, or that may be misspelt, are left to the command.
+    The labels of the parts that a command line names, if all of them are small tables, or folders beside one. Options
+    that contradict each other, or that may be misspelt, are left to the command.
 
     Raises:
         ValueError: If a label, a column or a class is missing or makes no sense, with the row or the column.
@@ -48,9 +48,9 @@ def check_labels(argv: list[str]):
     if contradiction(data, options.task):
         return
     given = (data.train_data, data.validation_data, data.test_data, data.trials)
-    found = [tables_of(source) for source in given if source is not None]
-    tables = [table for each in found for table in each]
-    if not all(found):
+    found = {source: tables_of(source) for source in given if source is not None}
+    tables = [table for each in found.values() for table in each]
+    if not tables or not all(each or Path(source).is_dir() for source, each in found.items()):
         return
     kind = LABEL_KINDS[options.task]
     size = sum(map(size_of, tables))

@@ -363,6 +363,12 @@ def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monke
         check_labels(command)
 
 
+def test_early_check_lists_a_folder_beside_a_table(sounds, tmp_path):
+    (tmp_path / "test.csv").write_text("path,label\nsounds/low/low-0.wav,dog\n")
+    with pytest.raises(ValueError, match=r"test\.csv, row 1 .*'dog' is unknown; .*sounds has no such class"):
+        check_labels(options(tmp_path, sounds, tmp_path / "out", test_data=tmp_path / "test.csv"))
+
+
 def test_early_check_measures_few_recordings_of_events(sounds, tmp_path, monkeypatch):
     train = table(sounds, "onset,offset,event_label", lambda i: f"0,0.1,{'ab'[i % 2]}")
     (tmp_path / "test.csv").write_text("path,onset,offset,event_label\nsounds/low/low-0.wav,99,100,a\n")

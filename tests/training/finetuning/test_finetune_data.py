@@ -7,7 +7,7 @@ import signal
 import datasets
 import pytest
 import torch
-from command import ACCELERATE, TORCHRUN, finish, launch, run, wait_until, weights
+from command import ACCELERATE, TORCHRUN, finish, kill_after, launch, run, wait_until, weights
 from finetune_command import options, results_in, table
 from transformers import AutoModelForAudioClassification
 
@@ -192,6 +192,23 @@ def test_a_signal_saves_a_checkpoint_from_which_the_same_command_goes_on(model_d
     assert results_in(straight)["test"] == results_in(stopped)["test"]
     for name, tensor in weights(straight).items():
         assert torch.equal(tensor, weights(stopped)[name]), name
+
+
+@pytest.mark.slow
+def test_killed_twice_and_given_again_it_ends_in_the_same_weights(model_dir, sounds, tmp_path):
+    """Wherever it is, with workers that decode, and what draws random numbers."""
+    changes = {"eval_strategy": "steps", "eval_steps": 20, "save_strategy": "steps", "save_steps": 20}
+    changes |= {"max_steps": 100, "dataloader_num_workers": 2, "mixup": 0.5, "mask_time": 8, "noise_and_roll": True}
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    for step in (20, 60):
+        processes = run(options(model_dir, sounds, killed, **changes), tmp_path)
+        kill_after(processes, killed / f"checkpoint-{step}")
+    assert not (killed / "metrics.json").exists()
+    for output in (straight, killed):
+        finish(run(options(model_dir, sounds, output, **changes), tmp_path))
+    assert results_in(straight)["test"] == results_in(killed)["test"]
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(killed)[name]), name
 
 
 def test_one_separator_for_all_parts(sounds, tmp_path):

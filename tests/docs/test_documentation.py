@@ -96,7 +96,7 @@ PRINTED = {
         "torch.Size([2, 18, 160]) torch.Size([2, 18])\n",
         "torch.Size([2, 19, 160])\n",
     ],
-    "docs/evaluating.md": ["8 ['animal', 'other'] [1, 1, 0, 1, 0, 1, 1, 1]\n"],
+    "docs/evaluating.md": ["8 ['animal', 'other'] [1, 1, 0, 1, 0, 1, 1, 1]\n", "nano, random weights: "],
     "docs/finetuning.md": [
         "torch.Size([8, 160])\ntorch.Size([8, 32, 160])\ntorch.Size([8, 258, 160])\nfloat32\n",
         "(12, 12)\n",

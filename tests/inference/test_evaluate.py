@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from fresh import COMMAND, FreshProcess
+from hub_server import Repository
 from sklearn.metrics import average_precision_score, roc_auc_score
 from transformers import (
     ASTConfig,
@@ -185,6 +187,17 @@ def test_models_of_other_kinds_stand_side_by_side(folder, stock, table):
     names = [each["name"] for each in json.loads((output / "metrics.json").read_text())["results"]]
     assert names == ["tiny", "tiny, random weights", "ast", "ast, random weights", "log-mel statistics"]
     assert all(f"| {name} | " in (output / "report.md").read_text() for name in names)
+
+
+def test_models_have_names_on_the_hub(stock, table, tmp_path, hub):
+    repository = hub.repositories["org/ast"] = Repository(private=False)
+    repository.commit("main", {path.name: (path.read_bytes(), None) for path in stock.iterdir()}, "a stock AST")
+    output = tmp_path / "out"
+    command = ["evaluate", "org/ast", "--data", table, "--output_dir", output, "--fold_column", "fold", *OPTIONS]
+    environment = {"HF_HOME": str(tmp_path / "hf_home"), "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    FreshProcess(COMMAND, command, tmp_path, has_package=True, **environment).finish()
+    names = [each["name"] for each in json.loads((output / "metrics.json").read_text())["results"]]
+    assert names == ["ast", "ast, random weights", "log-mel statistics"]
 
 
 def test_stock_models_are_pooled_over_what_is_sound(stock, tmp_path):

@@ -1,5 +1,6 @@
 """The fine-tuning command, from labelled files to a tested model."""
 
+import re
 import subprocess
 import sys
 
@@ -253,6 +254,19 @@ def test_no_test_is_drawn_from_what_was_trained_on(model_dir, sounds, tmp_path, 
         file.truncate(100)
     assert main(options(model_dir, sounds, tmp_path / "other", **changes)) == 1
     assert "low-3.wav) " in capsys.readouterr().err
+
+
+def test_what_cannot_be_used_is_left_out_if_it_is_little(model_dir, sounds, tmp_path, capsys):
+    soundfile.write(sounds / "low" / "low-0.wav", np.zeros(100), 16000)  # shorter than a patch
+    (sounds / "high" / "high-0.wav").write_bytes(b"nothing")
+    assert main(options(model_dir, sounds, tmp_path / "out")) == 1
+    assert re.search(
+        r"error: .*low-0\.wav.* is shorter than a patch.* recordings cannot be used", capsys.readouterr().err
+    )
+    assert main(options(model_dir, sounds, tmp_path / "out", max_bad_fraction=0.2)) == 0
+    assert capsys.readouterr().err.count("Left out: ") == 2
+    parts = (tmp_path / "out" / "report.md").read_text().partition("this run: recordings: ")[2].splitlines()[0]
+    assert sum(map(int, re.findall("[0-9]+", parts))) == 22
 
 
 @pytest.mark.compatibility

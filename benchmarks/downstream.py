@@ -57,6 +57,11 @@ PLANS = {
     "events": (400, 1, (ALL,)),
     "heads": (80, 2, (ALL,)),
 }
+SOFTMAX = {
+    "additive margin": ["--task", "speaker"],
+    "the same without margin": ["--task", "speaker", "--am_softmax_margin", "0"],
+    "plain softmax": ["--task", "classification"],
+}
 # Of the table about heads: each against the first.
 HEADS = {
     "speakers, attentive": ["--pooling_mode", "attentive"],
@@ -379,9 +384,9 @@ def heads(study, data, tables, options):
     # Of the digits, whose speakers have many recordings each. Readers have one, whose pieces would be in training and
     # in the test.
     source = write(tables / "softmax.csv", digits_of(data), ["path", "speaker", "take"])
-    for way, task in (("additive margin", "speaker"), ("plain softmax", "classification")):
+    for way, loss in SOFTMAX.items():
         for seed in range(options.seeds):
-            arguments = ["--train_data", source, "--task", task, "--label_column", "speaker", "--min_per_class", "0"]
+            arguments = ["--train_data", source, *loss, "--label_column", "speaker", "--min_per_class", "0"]
             arguments += ["--pooling_mode", "attentive", "--group_column", "take", *options.length]
             study.ask("speakers by name", way, ALL, seed, "accuracy", arguments)
 

@@ -94,6 +94,7 @@ def test_parameter_names_are_frozen(config):
     assert "pooling.query" not in build(SSASTForAudioClassification, config).state_dict()
 
 
+@pytest.mark.compatibility
 @pytest.mark.parametrize(
     ("model_class", "fields"),
     [

@@ -347,6 +347,7 @@ def classifier_folder(config, path, **changes):
     return model
 
 
+@pytest.mark.compatibility
 def test_classifier_exports_with_its_labels(config, tmp_path):
     fields = {"pooling_mode": "cls", "problem_type": "multi_label_classification"}
     fields["label2id"] = {"dog": 0, "rain": 1, "rooster": 2}
@@ -388,6 +389,7 @@ def test_original_and_back_keeps_what_the_original_has_no_place_for(config, tmp_
         convert_original_to_hf(tmp_path / "out.pth", tmp_path / "two", id2label={0: "a", 1: "b"})
 
 
+@pytest.mark.compatibility
 def test_names_of_classes_survive_in_a_pretraining_model(model, tmp_path):
     """It has no head for them, and may have come from a classifier of stock AST."""
     model.config.id2label, model.config.label2id = {0: "dog", 1: "rain", 2: "sea"}, {"dog": 0, "rain": 1, "sea": 2}

@@ -181,6 +181,7 @@ def stock(tmp_path):
     return tmp_path / "ast"
 
 
+@pytest.mark.compatibility
 def test_models_of_other_kinds_stand_side_by_side(folder, stock, table):
     assert evaluate(folder, table, str(stock), "--fold_column", "fold", "--folds", "0") == 0
     output = table.parent / "out"

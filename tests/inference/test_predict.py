@@ -201,6 +201,7 @@ def test_answers_do_not_depend_on_the_batch(save, extractor):
                 assert one["score"] == pytest.approx(other["score"], abs=1e-6)
 
 
+@pytest.mark.compatibility
 def test_several_labels_values_and_speakers(save, audio, tmp_path, capsys):
     clip = noise(0.5)
     model = save(SSASTForAudioClassification, problem_type="multi_label_classification")
@@ -250,6 +251,7 @@ def test_text_is_that_of_the_pipeline(recogniser, audio, tmp_path):
         Predictor(recogniser)
 
 
+@pytest.mark.compatibility
 @pytest.mark.parametrize("problem_type", [None, "multi_label_classification"])
 def test_events_cover_long_recordings(save, problem_type):
     model = save(SSASTForAudioFrameClassification, problem_type=problem_type)
@@ -316,6 +318,7 @@ def test_text_of_tokens_across_windows(recogniser):
     assert [tuple(row) for row in rows("clip")] == [(0, 0.2, "aa b", 0.5)]
 
 
+@pytest.mark.compatibility
 @pytest.mark.parametrize("patch_time", [8, 2])
 def test_stock_ast(tmp_path, patch_time):
     """Of a frame model kernels are square, and zero but for the first columns."""

@@ -114,6 +114,7 @@ def test_killed_and_resumed_is_as_unbroken(model_dir, sounds, tmp_path, monkeypa
         torch.testing.assert_close(tensor, (last[0][name] + last[1][name]) / 2)
 
 
+@pytest.mark.compatibility
 @pytest.mark.parametrize(
     ("columns", "labels", "changes"),
     [

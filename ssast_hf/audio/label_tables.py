@@ -147,11 +147,13 @@ def of_parquet(source: str, files: list[str], options: LabelOptions) -> LabelTab
             found = find_columns(table.schema_arrow.names, options, file)
             described = described_classes(table.schema_arrow, found.label)
             if columns is not None and found != columns:
-                pair = zip(found.names, columns.names, strict=True)
-                other, first = next(each for each in pair if each[0] != each[1])
-                raise ValueError(f"{file} has a column {other!r} where {files[0]} has {first!r}; rename one of them.")
+                pairs = zip(found.names, columns.names, strict=False)
+                other, first = next(each for each in pairs if each[0] != each[1])
+                raise UnreadableFile(
+                    f"{file} has a column {other!r} where {files[0]} has {first!r}; rename one of them."
+                )
             if columns is not None and described != names:
-                raise ValueError(
+                raise UnreadableFile(
                     f"{file}, column {found.label!r} describes other classes than {files[0]} does, or in another "
                     "order."
                 )

@@ -65,7 +65,7 @@ def test_tables_of_classes_in_other_orders_are_refused(tmp_path, files):
     table.cast_column("label", datasets.ClassLabel(names=["bee", "ant", "cow"])).to_parquet(
         str(tmp_path / "b.parquet")
     )
-    with pytest.raises(ValueError, match=r"b\.parquet, column 'label' describes other classes than .*a\.parquet"):
+    with pytest.raises(ValueError, match=r"^\S+b\.parquet, column 'label' describes other classes than \S+a\.parquet"):
         load_labelled(str(tmp_path / "*.parquet"))
 
 

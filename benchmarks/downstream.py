@@ -227,7 +227,7 @@ class Study:
         """Fine-tune what was asked for and is not there yet; each run has a thread, and its console in a file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         asked = {each["folder"]: each for each in self.asked}.values()
-        missing = [each for each in asked if not (each["folder"] / "metrics.json").exists()]
+        missing = [each for each in asked if not is_finished(each)]
         with ThreadPoolExecutor(processes) as pool:
             for number, each in enumerate(pool.map(fine_tune, missing), start=1):
                 print(f"{number} of {len(missing)}: {each.name}", file=sys.stderr, flush=True)
@@ -268,6 +268,12 @@ class Study:
                 f"| {study} | {figure} | {way} | {labels or 'all'} | {np.mean(runs):.3f} | {between} | {over} |"
             )
         return lines
+
+
+def is_finished(asked: dict) -> bool:
+    """Whether a run is there, with the figure that is asked for."""
+    path = asked["folder"] / "metrics.json"
+    return path.exists() and asked["setting"]["metric"] in json.loads(path.read_text(encoding="utf-8"))["test"]
 
 
 def fine_tune(asked: dict) -> Path:

@@ -44,7 +44,7 @@ def intervals(measure: Measure, units: np.ndarray, seed: int) -> dict[str, list[
         values = np.array([each[name] for each in figures])
         is_known = np.isfinite(values)
         values = values[is_known]
-        several = len(set(np.array(draws)[is_known])) > 1
+        several = np.isfinite(measured) and len(set(np.array(draws)[is_known])) > 1
         low, high = np.percentile(values, (2.5, 97.5)) if several else (np.nan, np.nan)
         if name == FLATTERED and several:
             low, high = np.clip(np.array([low, high]) - values.mean() + measured, 0, 1)

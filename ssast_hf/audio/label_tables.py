@@ -11,7 +11,7 @@ from pyarrow import parquet
 from ..storage.guards import UnreadableFile, reading
 from .columns import described_classes, find_column
 from .labels import USUAL, LabelColumn, read_label_csv
-from .recordings import Recordings, cells_of, check_names, files_of_manifest, nothing_in, read_manifest
+from .recordings import Recordings, check_names, files_of_manifest, filled, nothing_in, read_manifest
 from .tables import called_audio, column_of_all, load_tables, open_hub
 
 
@@ -134,53 +134,55 @@ def of_manifest(path: Path, options: LabelOptions) -> LabelTable:
 
 def of_parquet(source: str, files: list[str], options: LabelOptions) -> LabelTable:
     (audio, kind), count = column_of_all(files, options.audio_column)
+    columns, names = columns_in(files[0], options)
+    for file in files[1:]:
+        others, described = columns_in(file, options)
+        if others != columns:
+            pairs = zip(others.names, columns.names, strict=False)
+            other, first = next(pair for pair in pairs if pair[0] != pair[1])
+            raise ValueError(f"{file} has a column {other!r} where {files[0]} has {first!r}; rename one of them.")
+        if described != names:
+            raise ValueError(
+                f"{file}, column {columns.label!r} describes other classes than {files[0]} does, or in another order."
+            )
     has_paths = is_text(kind)
-    cells: dict[str, list] = {}
+    wanted = dict.fromkeys([*columns.names, audio] if has_paths else columns.names)
+    cells: dict[str, list] = {name: [] for name in columns.names}
     paths: list[str] = []
-    columns = names = None
     for file in files:
-        with (
-            reading(file, "a readable parquet file"),
-            fsspec.open(file, "rb") as content,
-            parquet.ParquetFile(content) as table,
-        ):
-            found = find_columns(table.schema_arrow.names, options, file)
-            described = described_classes(table.schema_arrow, found.label)
-            if columns is not None and found != columns:
-                pairs = zip(found.names, columns.names, strict=False)
-                other, first = next(each for each in pairs if each[0] != each[1])
-                raise UnreadableFile(
-                    f"{file} has a column {other!r} where {files[0]} has {first!r}; rename one of them."
-                )
-            if columns is not None and described != names:
-                raise UnreadableFile(
-                    f"{file}, column {found.label!r} describes other classes than {files[0]} does, or in another "
-                    "order."
-                )
-            columns, names = found, described
-            rows = table.read(columns=[*columns.names, *({audio} - {*columns.names} if has_paths else ())])
+        with reading(file, "a readable parquet file"), fsspec.open(file, "rb") as content:
+            rows = parquet.read_table(content, columns=list(wanted))
         for name in columns.names:
-            cells.setdefault(name, []).extend(rows.column(name).to_pylist())
+            cells[name] += rows.column(name).to_pylist()
         if has_paths and len(rows):
-            paths += paths_in(file, rows.column(audio).to_pylist(), options.audio_dir)
-    if not count or columns is None:
+            paths += paths_in(file, audio, rows.column(audio).to_pylist(), options.audio_dir)
+    if not count:
         raise nothing_in(source)
-    is_local = Path(files[0]).exists()
 
     def load() -> Dataset:
         if options.labels_alone:
             return Dataset.from_dict({"path": [""] * count})
         return load_tables(files, source, options.audio_column)
 
-    given = paths if has_paths else None
-    return table_of_cells(cells, columns, names, source, options, given, None if has_paths and is_local else load)
+    if not has_paths:
+        return table_of_cells(cells, columns, names, source, options, load=load)
+    is_local = Path(files[0]).exists()
+    return table_of_cells(cells, columns, names, source, options, paths, None if is_local else load)
 
 
-def paths_in(file: str, cells: list, folder: str | Path | None) -> list[str]:
+def columns_in(file: str, options: LabelOptions) -> tuple[Columns, list[str] | None]:
+    """The columns to read of a parquet file, and the classes that numbers stand for, if it describes them."""
+    with reading(file, "a readable parquet file"), fsspec.open(file, "rb") as content:
+        schema = parquet.read_schema(content)
+    columns = find_columns(schema.names, options, file)
+    return columns, described_classes(schema, columns.label)
+
+
+def paths_in(file: str, column: str, cells: list, folder: str | Path | None) -> list[str]:
     """The paths in a parquet file; if that is on this machine, as from [`files_of_manifest`]."""
     if not Path(file).exists():
         return cells
-    return files_of_manifest(Path(file), [{"path": cell} for cell in cells], "path", folder)
+    return files_of_manifest(Path(file), [{column: cell} for cell in cells], column, folder)
 
 
 def of_hub(source: str, split: str, options: LabelOptions) -> LabelTable:
@@ -211,10 +213,7 @@ def table_of_cells(
     load: Callable[[], Dataset] | None = None,
 ) -> LabelTable:
     """A table of what is in its columns; `names` are what numbers of classes stand for, if that is described."""
-    others = {
-        name: cells_of([{name: cell} for cell in cells[name]], name, source, option)
-        for name, option in columns.others.items()
-    }
+    others = {name: filled(cells[name], name, source, option) for name, option in columns.others.items()}
     keys = None
     if names is not None:
         keys = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}

@@ -81,7 +81,8 @@ def load_recordings(
         if kind == "manifest":
             lines = read_manifest(Path(source))
             paths = files_of_manifest(Path(source), lines, audio_column)
-            groups = None if group_column is None else cells_of(lines, group_column, source, "--group_column")
+            if group_column is not None:
+                groups = filled([line.get(group_column) for line in lines], group_column, source, "--group_column")
             weights = None if weight_column is None else weights_of(lines, weight_column, source)
         check_names(paths, source)
         if streaming:
@@ -317,18 +318,19 @@ def files_of_manifest(path: Path, rows: list[dict], column: str | None, folder=N
     )
 
 
-def cells_of(rows: list[dict], column: str, source, option: str) -> list[str]:
-    """What a column of a manifest says, as text; ValueError if it lacks anywhere."""
-    cells = [str("" if row.get(column) is None else row[column]) for row in rows]
-    if without := [number for number, cell in enumerate(cells, start=1) if not cell.strip()]:
+def filled(cells: list, column: str, source, option: str) -> list[str]:
+    """The cells of a column as text; ValueError if one is empty."""
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    if without := [number for number, text in enumerate(texts, start=1) if not text.strip()]:
         raise ValueError(f"{source}: row {without[0]} has no {column!r}, as {option} says.")
-    return cells
+    return texts
 
 
 def weights_of(rows: list[dict], column: str, source) -> list[float]:
     """What a column of a manifest says, as numbers; ValueError if a cell is none, or none that can be a weight."""
     weights = []
-    for number, cell in enumerate(cells_of(rows, column, source, "--weight_column"), start=1):
+    cells = filled([row.get(column) for row in rows], column, source, "--weight_column")
+    for number, cell in enumerate(cells, start=1):
         try:
             weight = float(cell)
         except ValueError:

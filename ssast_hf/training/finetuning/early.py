@@ -50,7 +50,8 @@ def check_labels(argv: list[str]):
     given = (data.train_data, data.validation_data, data.test_data, data.trials)
     found = {source: tables_of(source) for source in given if source is not None}
     tables = [table for each in found.values() for table in each]
-    if not tables or not all(each or Path(source).is_dir() for source, each in found.items()):
+    others = [source for source, each in found.items() if not each]
+    if not tables or not all(Path(source).is_dir() and locate(source)[0] == "audio" for source in others):
         return
     kind = LABEL_KINDS[options.task]
     size = sum(map(size_of, tables))

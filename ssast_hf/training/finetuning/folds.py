@@ -67,9 +67,14 @@ def write_folds(folder: Path, results: dict[str, dict], tests: list[Tested], job
     between = {} if is_of_tests else intervals_of_mean(runs, tests)
     if between:
         rows.append(["95 % interval of the mean", *(span(between[name], ".4g") for name in means)])
-        how += " The interval is of tests with recordings, or groups, drawn from these, not of other runs."
     page = ["# Fine-tuning report", "", "```", job.command, "```", "", *table(rows), "", how]
-    write(folder / REPORT, "\n".join([*page, *together(folder, runs, tests)]) + "\n")
+    if between:
+        page += ["", "The interval is of tests with recordings, or groups, drawn from these, not of other runs."]
+    whose = "the models of all folds say of their tests"
+    if is_of_tests:
+        whose = "each fold's own weights say of its test, for which they are the best, so better than the mean above"
+    page += ["", f"Below is what {whose}.", *together(folder, runs, tests)]
+    write(folder / REPORT, "\n".join(page) + "\n")
     known = {name: {"interval_95": interval} for name, interval in between.items()}
     figures = {name: each | known.get(name, {}) for name, each in means.items()}
     summary: dict = {"task": job.task.task, "test": figures, "chosen": how, "folds": results}
@@ -84,32 +89,37 @@ def write_folds(folder: Path, results: dict[str, dict], tests: list[Tested], job
 
 
 def intervals_of_mean(runs: list, tests: list[Tested]) -> dict[str, list[float]]:
-    """Of the mean over folds of each figure, with the recordings or groups of all tests drawn again and again."""
+    """
+    Of the mean over folds of each figure, with the recordings or groups of all tests drawn again and again. A fold
+    counts as often as its recordings are drawn, since a group may be all that it has.
+    """
     measures = [run.task.measure_test(*tested) for run, tested in zip(runs, tests, strict=True)]
     ends = np.cumsum([len(tested.data) for tested in tests])
 
     def measure(clips: np.ndarray) -> dict[str, float]:
         parts = np.split(clips, np.searchsorted(clips, ends[:-1]))  # they are in order
-        found = [
-            of_fold(part - begin)
-            for of_fold, part, begin in zip(measures, parts, [0, *ends[:-1]], strict=True)
+        drawn = [
+            (len(part) / len(tested.data), of_fold(part - begin))
+            for of_fold, part, tested, begin in zip(measures, parts, tests, [0, *ends[:-1]], strict=True)
             if len(part)
         ]
-        return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+        weights = [weight for weight, _ in drawn]
+        return {name: float(np.average([each[name] for _, each in drawn], weights=weights)) for name in drawn[0][1]}
 
     groups = [group for tested in tests for group in tested.data.groups or ()] or None
     return intervals(measure, units_of(int(ends[-1]), groups), runs[0].arguments.seed)
 
 
 def together(folder: Path, runs: list, tests: list[Tested]) -> list[str]:
-    """Lines about the tests of all folds: confusion matrix and classes, where recordings have one, and mistakes."""
+    """Lines about the tests of all folds: confusion matrix, classes if recordings have them as a whole, mistakes."""
     task, lines = runs[0].task, []
-    confusions = [run.task.confusion(*tested[:2]) for run, tested in zip(runs, tests, strict=True)]
-    if confusions[0] is not None:
-        plot_confusion(np.sum(confusions, axis=0), task.names, folder / CONFUSION)
-        scores, targets = (np.concatenate(each) for each in list(zip(*tests, strict=True))[:2])
-        lines += ["", "What the models of all folds say of their tests:", "", f"![confusion matrix]({CONFUSION})"]
-        lines += ["", "## Classes", "", *class_table(task.by_class(scores, targets, tests[0].data), folder / CLASSES)]
+    if task.names and isinstance(tests[0].targets, np.ndarray):
+        scores = np.concatenate([tested.scores for tested in tests])
+        targets = np.concatenate([tested.targets for tested in tests])
+        if (confusion := task.confusion(scores, targets)) is not None:
+            plot_confusion(confusion, task.names, folder / CONFUSION)
+            lines += ["", f"![confusion matrix]({CONFUSION})"]
+        lines += ["", "## Classes", "", *class_table(task.by_class(scores, targets), folder / CLASSES)]
     found = [each for run, tested in zip(runs, tests, strict=True) for each in mistakes(run.task, tested)]
     return [*lines, "", "## The worst mistakes", "", *worst_table(found)]
 
@@ -133,8 +143,10 @@ def best_epoch(results: dict[str, dict], metric: str, greater: bool) -> tuple[fl
     The epoch at which the mean of a metric over folds is best, and the figures of all folds there. Where folds differ
     in their steps per epoch and are validated by steps, it is the mean of their epochs.
     """
-    names = list(next(iter(results.values()))["test"])
     validations = list(zip(*(result["validation"] for result in results.values()), strict=False))  # that all have
+    # Those of an earlier version may lack a figure.
+    tested = next(iter(results.values()))["test"]
+    names = [name for name in tested if all(name in entry for entries in validations for entry in entries)]
 
     def worth(entries: tuple[dict, ...]) -> float:
         mean = float(np.mean([entry[metric] for entry in entries]))

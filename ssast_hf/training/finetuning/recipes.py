@@ -123,6 +123,7 @@ RECIPES = {
 RIVALS = {
     "lr_scheduler_type": ("lr_step_decay", "lr_step_from", "lr_step_every"),
     "lr_step_decay": ("lr_scheduler_type",),
+    "per_device_train_batch_size": ("gradient_accumulation_steps",),
     "num_train_epochs": ("max_steps",),
     "max_steps": ("num_train_epochs", "average_last_epochs"),
     "max_minutes": ("average_last_epochs",),

@@ -198,13 +198,14 @@ def class_table(rows: list[list[str]], path: Path) -> list[str]:
 
 
 def mistakes(task, tested: Tested) -> list[tuple[float, list[str]]]:
-    """What is wrong in a test: how bad it is, and the cells of its row in the table."""
-    found = enumerate(task.mistakes(*tested))
-    return [(each[0], [f"`{tested.data.name(i)}`", *each[1:]]) for i, each in found if each is not None]
+    """The worst in a test: how bad each is, and the cells of its row in the table."""
+    found = [(i, each) for i, each in enumerate(task.mistakes(*tested)) if each is not None]
+    worst = sorted(found, key=lambda pair: -pair[1][0])[:WORST]
+    return [(each[0], [f"`{tested.data.name(i)}`", *each[1:]]) for i, each in worst]
 
 
 def worst_table(found: list[tuple[float, list[str]]]) -> list[str]:
-    """The recordings that the model is most wrong about, of those of [`mistakes`]."""
+    """The worst of what [`mistakes`] found in one test or several."""
     rows = [cells for _, cells in sorted(found, key=lambda each: -each[0])[:WORST]]
     return table([["recording", "label", "the model says"], *rows]) if rows else ["None."]
 

@@ -126,8 +126,8 @@ class Task:
             for i, row in enumerate(probabilities)
         ]
 
-    def by_class(self, scores: np.ndarray, targets: np.ndarray, test: LabelledData) -> list[list[str]]:
-        """A table of the classes, its head first."""
+    def by_class(self, scores: np.ndarray, targets: np.ndarray, test: LabelledData | None = None) -> list[list[str]]:
+        """A table of the classes, its head first. What else is known of a test is of use for events alone."""
         from sklearn.metrics import precision_recall_fscore_support  # here, as in figures.py
 
         said = scores > 0 if targets.ndim == 2 else scores.argmax(axis=1)
@@ -346,7 +346,7 @@ class Frames(Task):
             found.append((float(wrong), told(true), told(said)) if wrong else None)
         return found
 
-    def by_class(self, scores, targets, test) -> list[list[str]]:
+    def by_class(self, scores, targets, test=None) -> list[list[str]]:
         said = self.heard_in_all(scores, targets, self.threshold)
         counts = np.sum([counts_of(*pair, self.names) for pair in zip(said, test.events, strict=True)], axis=0)
         events = [sum(event[2] == name for each in test.events for event in each) for name in self.names]

@@ -31,7 +31,7 @@ from ssast_hf.training.finetuning.clips import BalancedSampler, LabelledClips
 from ssast_hf.training.finetuning.data_options import LabelledArguments
 from ssast_hf.training.finetuning.events import Clock, counts_of, f1_of
 from ssast_hf.training.finetuning.figures import of_classes
-from ssast_hf.training.finetuning.folds import best_epoch, check_folders, folder_of
+from ssast_hf.training.finetuning.folds import best_epoch, check_folders, folder_of, intervals_of_mean
 from ssast_hf.training.finetuning.model import make_model
 from ssast_hf.training.finetuning.one_split import steps_apart
 from ssast_hf.training.finetuning.options import LR_STEPS, FinetuningArguments, TaskArguments
@@ -40,7 +40,7 @@ from ssast_hf.training.finetuning.recipes import RECIPES, STRIDES, apply_to_mode
 from ssast_hf.training.finetuning.report import how_chosen
 from ssast_hf.training.finetuning.sameness import check_same_data, data_of
 from ssast_hf.training.finetuning.tasks import Classification, Frames, Multilabel, Regression, Speaker, Transcription
-from ssast_hf.training.finetuning.testing import joined
+from ssast_hf.training.finetuning.testing import Tested, joined
 from ssast_hf.training.finetuning.texts import check_gaps, encode, read_tokenizer
 from ssast_hf.training.finetuning.trials import verification
 from ssast_hf.training.outcome import Outcome
@@ -204,6 +204,24 @@ def test_folds_have_folders_of_their_own():
     check_folders(["fold 1", "fold 2"])
     with pytest.raises(ValueError, match="'fold a b' and 'fold a-b' would be written into one folder, fold-a-b"):
         check_folders(["fold a b", "fold a-b"])
+
+
+def test_interval_of_the_mean_over_folds_that_have_a_group_each():
+    """It is that of the mean of five folds, drawn with replacement."""
+    shares = np.array([0.1, 0.2, 0.4, 0.7, 0.9])
+    runs = [
+        SimpleNamespace(
+            task=SimpleNamespace(measure_test=lambda scores, targets, data: lambda clips: {"share": scores}),
+            arguments=SimpleNamespace(seed=0),
+        )
+        for _ in shares
+    ]
+    tests = []
+    for i, share in enumerate(shares):
+        data = replace(labelled(["a"] * 4, ["a"]), groups=[str(i)] * 4)
+        tests.append(Tested(share, None, data))
+    expected = np.percentile(np.random.default_rng(1).choice(shares, (100_000, 5)).mean(axis=1), (2.5, 97.5))
+    assert intervals_of_mean(runs, tests)["share"] == pytest.approx(expected, abs=0.03)
 
 
 def test_f1_of_events():

@@ -43,7 +43,7 @@ AGAIN = {
     "evaluate": "embeds what is missing",
 }
 # Commands that have a `check(arguments)`, too, of what can be told before PyTorch and transformers are imported.
-CHECKED_EARLY = ("finetune",)
+CHECKED_EARLY = ("finetune", "evaluate")
 # Commands whose options parsers of their own read, help included.
 PASSED_ON = ("pretrain", "finetune")
 

@@ -128,7 +128,7 @@ def stratified_folds(data: LabelledData, count: int, seed: int) -> np.ndarray:
     Raises:
         ValueError: If there are too few recordings or groups for two.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     groups = np.arange(len(data)) if data.groups is None else np.unique(data.groups, return_inverse=True)[1]
     count = min(count, len(np.unique(groups)))
@@ -141,7 +141,9 @@ def stratified_folds(data: LabelledData, count: int, seed: int) -> np.ndarray:
         raise ValueError(f"{data.source} has one recording of each class; expected two of some, to hold out one.")
     count = min(count, most)
     folds = np.zeros(len(data), dtype=np.int64)
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    # With a group for each recording the first of these takes a minute for 100,000.
+    kind = StratifiedKFold if data.groups is None else StratifiedGroupKFold
+    splitter = kind(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rare classes, which `check_split` tells
         for fold, (_, test) in enumerate(splitter.split(groups, data.targets(), groups)):

@@ -6,8 +6,9 @@ import torch
 from ..configuration_ssast import SSASTConfig
 from .clips import as_list, check_mono, is_batch, is_table, rows_of, to_clip
 from .encoders import as_device, default_device, load_encoder, load_layer_weights, sha256_of_settings
+from .options import one_of
 from .pooling import join, keep
-from .windowed import Piece, WindowedModel, one_of
+from .windowed import Piece, WindowedModel
 
 
 LEVELS, POOLING = ("clip", "frame", "patch"), ("mean", "cls", "bands", "statistics")

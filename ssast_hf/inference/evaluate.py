@@ -42,3 +42,10 @@ def run(arguments: dict):
     from .evaluating.run import evaluate
 
     return evaluate(**arguments)
+
+
+def check(arguments: dict):
+    """What can be told before PyTorch is imported."""
+    from .evaluating.early import check_labels
+
+    check_labels(**{name: value for name, value in arguments.items() if name not in ("models", "output_dir")})

@@ -134,11 +134,3 @@ class WindowedModel:
         shift = (samples_of(2) - samples_of(1)) * config.time_stride
         size = samples_of((self.window_steps - 1) * config.time_stride + config.patch_shape[1])
         return [(window, window.start * shift, window.start * shift + size) for window in windows]
-
-
-def one_of(name: str, value, allowed):
-    """The value, if it is allowed; ValueError that names the option if not."""
-    if isinstance(value, bool) or value not in allowed:
-        choices = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be one of {choices}; got {value!r}.")
-    return value

@@ -1,6 +1,8 @@
 """`ssast-hf evaluate`: frozen encoders side by side on tiny clips of noise and tones."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +190,21 @@ def test_models_of_other_kinds_stand_side_by_side(folder, stock, table):
     names = [each["name"] for each in json.loads((output / "metrics.json").read_text())["results"]]
     assert names == ["tiny", "tiny, random weights", "ast", "ast, random weights", "log-mel statistics"]
     assert all(f"| {name} | " in (output / "report.md").read_text() for name in names)
+
+
+def test_wrong_labels_are_told_before_pytorch_is_imported(folder, table):
+    (table.parent / "test.csv").write_text("filename,category\naudio/0.wav,a\naudio/1.wav,d\n")
+    command = ["evaluate", folder, "--data", table, "--test_data", table.parent / "test.csv", "--output_dir", "out"]
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print("imported", *{{"torch", "transformers"}} & {{*sys.modules}}))
+sys.argv = {["ssast-hf", *map(str, command)]!r}
+import ssast_hf
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "imported\n")
+    assert "test.csv, row 2 (" in result.stderr
+    assert "the label 'd' is unknown" in result.stderr
 
 
 def test_models_have_names_on_the_hub(stock, table, tmp_path, hub):

@@ -17,24 +17,26 @@ from .probing import Fold
 SKIPPED = "skipped_files.txt"
 
 
-def load_parts(data: str, options: dict, settings: dict) -> list[LabelledData]:
+def load_parts(data: str, options: dict, settings: dict, labels_alone: bool = False) -> list[LabelledData]:
     """What is trained on, with folds, and what is tested on if that is data of its own."""
     names = "audio_column label_column group_column fold_column audio_dir label_csv label_separator".split()
     given: dict[str, Any] = {name: options.get(name) for name in names}
     kind = "classes" if settings["task"] == "multilabel" else "class"
-    label_options = LabelOptions(kind, **given, config_name=options.get("dataset_config_name"))
+    config_name = options.get("dataset_config_name")
+    label_options = LabelOptions(kind, **given, config_name=config_name, labels_alone=labels_alone)
     train = load_labelled(data, label_options, options.get("dataset_split", "train"))
+    parts = []
+    if (source := options.get("test_data")) is not None:
+        separator = label_options.label_separator or train.separator  # the cells of the test may not show it
+        test_options = replace(label_options, fold_column=None, label_separator=separator)
+        test = load_labelled(source, test_options, options.get("test_split", "test"))
+        parts = [make_split("the test", train, test).test]
     if train.folds is None:
         fewest = min(count_labels(train).values(), default=0)
         count = max(min(settings["num_folds"], fewest // settings["min_per_class"]), 2)
         made = stratified_folds(train, count, settings["seed"])
         train = replace(train, folds=[str(1 + fold) for fold in made])
-    if (source := options.get("test_data")) is None:
-        return [train]
-    separator = label_options.label_separator or train.separator  # the cells of the test may not show it
-    test_options = replace(label_options, fold_column=None, label_separator=separator)
-    test = load_labelled(source, test_options, options.get("test_split", "test"))
-    return [train, make_split("the test", train, test).test]
+    return [train, *parts]
 
 
 def make_folds(parts: list[LabelledData], options: dict, settings: dict) -> list[Fold]:

@@ -12,7 +12,8 @@ from ...storage.tokenizers import load_tokenizer
 from ..clips import as_list, check_mono, is_batch, to_clip
 from ..embedder import DTYPES
 from ..encoders import as_device, default_device, quiet_loading
-from ..windowed import Piece, WindowedModel, one_of
+from ..options import one_of
+from ..windowed import Piece, WindowedModel
 from .answers import Answer, ClipAnswers, EventAnswers, TextAnswers, TimeLine
 from .heads import EVENTS, LABELS, NUMBERS, SPEAKERS, TEXT, load_head
 

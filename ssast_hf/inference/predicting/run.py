@@ -11,7 +11,8 @@ from ...assets import named_model
 from ...audio.decoding import audio_packages
 from ...storage.writing import check_output, written_whole
 from ..embedding.reading import Item, Task, WindowReader, read_windows
-from ..windowed import Piece, one_of
+from ..options import one_of
+from ..windowed import Piece
 from .predictor import Predictor, check_finite
 from .sources import load_sources
 from .table import Table

@@ -2,33 +2,21 @@
 
 import argparse
 import difflib
-import glob
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pyarrow import parquet
-
 from ...assets import named_model
-from ...audio.labelled import TABLES
-from ...audio.recordings import locate
+from ...audio.small_tables import PARQUET, size_of, small_tables
 from ...audio.splits import check_split
-from ...storage.guards import reading
 from .characters import GAP, characters_of, check_characters
 from .data_options import LABEL_KINDS, LabelledArguments, contradiction
 from .parts import make_splits, without_shared
 from .recipes import RECIPES, chosen_by, with_recipe
 
 
-# To read larger ones takes ten seconds and more, so they are read once, later.
-MOST_BYTES = 100_000_000
-# The same where dividing them takes long, since recordings have several labels or belong to groups.
-MOST_BYTES_SPREAD = 10_000_000
 # Up to here the recordings of events are measured, too; those in parquet files are copied first.
 MOST_BYTES_OF_EVENTS, MOST_BYTES_COPIED = 100_000, 100_000_000
-# Of parquet files labels alone are read: about so many bytes each.
-BYTES_OF_LABEL = 40
-PARQUET = ".parquet"
 TYPES: dict[Any, type] = {int: int, float: float, float | None: float}
 
 
@@ -48,16 +36,12 @@ def check_labels(argv: list[str]):
     if contradiction(data, options.task):
         return
     given = (data.train_data, data.validation_data, data.test_data, data.trials)
-    found = {source: tables_of(source) for source in given if source is not None}
-    tables = [table for each in found.values() for table in each]
-    others = [source for source, each in found.items() if not each]
-    if not tables or not all(Path(source).is_dir() and locate(source)[0] == "audio" for source in others):
-        return
     kind = LABEL_KINDS[options.task]
-    size = sum(map(size_of, tables))
     is_slow = kind in ("classes", "events") or data.group_column is not None
-    if size > (MOST_BYTES_SPREAD if is_slow else MOST_BYTES):
+    tables = small_tables([source for source in given if source is not None], is_slow)
+    if not tables:
         return
+    size = sum(map(size_of, tables))
     copied = sum(path.stat().st_size for path in tables if path.suffix.lower() == PARQUET)
     measures = kind == "events" and size <= MOST_BYTES_OF_EVENTS and copied <= MOST_BYTES_COPIED
     splits, _ = make_splits(data, kind, options.seed, chosen_by(options.recipe), labels_alone=not measures)
@@ -69,26 +53,6 @@ def check_labels(argv: list[str]):
             known = characters_of(split.train.labels) | {" ", GAP}
             for part in split.parts.values():
                 check_characters(part, known)
-
-
-def tables_of(source: str) -> list[Path]:
-    """The files of a table on this machine: one, or several of parquet; none if it is something else."""
-    path = Path(source)
-    if path.is_file():
-        return [path] if path.suffix.lower() in (*TABLES, PARQUET) else []
-    is_folder = any(glob.glob(f"{glob.escape(source)}/{place}*{PARQUET}") for place in ("", "data/"))
-    if not is_folder and not (source.endswith(PARQUET) and glob.glob(source)):
-        return []
-    kind, files = locate(source)
-    return [Path(file) for file in files] if kind == "parquet" else []
-
-
-def size_of(table: Path) -> int:
-    """The bytes that are read of a table."""
-    if table.suffix.lower() != PARQUET:
-        return table.stat().st_size
-    with reading(table, "a readable parquet file"):
-        return BYTES_OF_LABEL * parquet.read_metadata(table).num_rows
 
 
 def read_options(argv: list[str]) -> argparse.Namespace | None:

@@ -373,7 +373,7 @@ def test_early_check_leaves_audio_in_parquet_where_it_is(sounds, tmp_path, monke
     (tmp_path / "test.csv").write_text(f"path,label\n{files[0]},dog\n")
     command = options(tmp_path, tmp_path / source, tmp_path / "out", test_data=tmp_path / "test.csv")
     monkeypatch.setattr("ssast_hf.audio.label_tables.load_tables", None)
-    monkeypatch.setattr("ssast_hf.training.finetuning.early.MOST_BYTES", 5000)  # fewer than the file has
+    monkeypatch.setattr("ssast_hf.audio.small_tables.MOST_BYTES", 5000)  # fewer than the file has
     with pytest.raises(ValueError, match="'dog'"):
         check_labels(command)
 

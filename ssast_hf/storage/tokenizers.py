@@ -11,4 +11,9 @@ def load_tokenizer(name) -> Wav2Vec2CTCTokenizer:
         special = tokenizer.init_kwargs.get(name)
         if isinstance(special, dict) and (mark := special.get("word_delimiter_token")) is not None:
             tokenizer._word_delimiter_token = str(mark)
+    # Version 5.0.0 has added "|" as well, behind what the model can write.
+    number = tokenizer._added_tokens_encoder.get("|", 0)
+    if number >= tokenizer.vocab_size and tokenizer.word_delimiter_token != "|":
+        del tokenizer._added_tokens_encoder["|"], tokenizer._added_tokens_decoder[number]
+        tokenizer._update_total_vocab_size()
     return tokenizer

@@ -11,9 +11,13 @@ from ssast_hf.storage.tokenizers import load_tokenizer
 @pytest.mark.compatibility
 @pytest.mark.parametrize("mark", ["|", "_"])
 def test_mark_between_words_is_the_one_that_was_saved(mark, tmp_path):
-    (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "<unk>": 1, mark: 2, "a": 3}))
+    vocabulary = {"<pad>": 0, "<unk>": 1, mark: 2, "a": 3}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
     saved = Wav2Vec2CTCTokenizer(
         str(tmp_path / "vocab.json"), word_delimiter_token=mark, bos_token=None, eos_token=None
     )
     saved.save_pretrained(tmp_path / "texts")
-    assert load_tokenizer(tmp_path / "texts").word_delimiter_token == mark
+    found = load_tokenizer(tmp_path / "texts")
+    assert found.word_delimiter_token == mark
+    assert found.get_vocab() == vocabulary
+    assert len(found) == 4

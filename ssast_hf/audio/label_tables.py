@@ -150,8 +150,13 @@ def of_parquet(source: str, files: list[str], options: LabelOptions) -> LabelTab
     cells: dict[str, list] = {name: [] for name in columns.names}
     paths: list[str] = []
     for file in files:
-        with reading(file, "a readable parquet file"), fsspec.open(file, "rb") as content:
-            rows = parquet.read_table(content, columns=list(wanted))
+        with (
+            reading(file, "a readable parquet file"),
+            fsspec.open(file, "rb") as content,
+            parquet.ParquetFile(content) as table,
+        ):
+            # Not `parquet.read_table`: its threads outlive it with the open file, and abort a command that ends here.
+            rows = table.read(columns=list(wanted))
         for name in columns.names:
             cells[name] += rows.column(name).to_pylist()
         if has_paths and len(rows):

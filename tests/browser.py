@@ -21,7 +21,7 @@ def browser_page(**options) -> Iterator[Page]:
     """A page in a browser of its own; options are those of playwright's `Browser.new_page`."""
     expect.set_options(timeout=1000 * SECONDS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS, timeout=1000 * SECONDS)
         page = browser.new_page(**options)
         page.set_default_timeout(1000 * SECONDS)
         yield page

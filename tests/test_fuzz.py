@@ -41,7 +41,7 @@ runner.KINDS.update(
     left=kind(lambda folder: [(folder / "out" / "result").touch(), fail(ValueError("name is bad"))]),
 )
 fuzz.make_seeds = lambda folder: None
-status = fuzz.main(["--cases", "13", "--seconds", "3", "--output_dir", "faulty"])
+status = fuzz.main(["--cases", "13", "--seconds", "10", "--output_dir", "faulty"])
 assert status == 1
 """
 WORDS = "read refused uncaught wrong endless executed left".split()

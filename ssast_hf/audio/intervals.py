@@ -8,6 +8,8 @@ import numpy as np
 # Figures by name, of the recordings (or pairs) of these indices.
 Measure = Callable[[np.ndarray], dict[str, float]]
 DRAWS = 1000
+# A figure that fewer of the draws have has no interval: those that have it are not like the others.
+KNOWN = 0.9
 # Recordings that are drawn twice stand beside each other in a ranking, which makes it look better: the interval is
 # moved back by how much better the mean of all draws is.
 FLATTERED = "mean_average_precision"
@@ -29,7 +31,8 @@ def intervals(measure: Measure, units: np.ndarray, seed: int) -> dict[str, list[
         seed (`int`): Source of randomness.
 
     Returns:
-        `dict[str, list[float]]`: Both ends; NaN where there is but one way to draw, which says nothing about others.
+        `dict[str, list[float]]`: Both ends; NaN where there is but one way to draw, which says nothing about others,
+            or where more than a tenth of the draws have no such figure.
     """
     number, random = int(units.max()) + 1, np.random.default_rng(seed)
     clips, figures, draws = np.arange(len(units)), [], []
@@ -44,7 +47,7 @@ def intervals(measure: Measure, units: np.ndarray, seed: int) -> dict[str, list[
         values = np.array([each[name] for each in figures])
         is_known = np.isfinite(values)
         values = values[is_known]
-        several = np.isfinite(measured) and len(set(np.array(draws)[is_known])) > 1
+        several = np.isfinite(measured) and is_known.mean() >= KNOWN and len(set(np.array(draws)[is_known])) > 1
         low, high = np.percentile(values, (2.5, 97.5)) if several else (np.nan, np.nan)
         if name == FLATTERED and several:
             low, high = np.clip(np.array([low, high]) - values.mean() + measured, 0, 1)

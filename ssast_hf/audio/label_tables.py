@@ -156,7 +156,7 @@ def of_parquet(source: str, files: list[str], options: LabelOptions) -> LabelTab
             parquet.ParquetFile(content) as table,
         ):
             # Not `parquet.read_table`: its threads outlive it with the open file, and abort a command that ends here.
-            rows = table.read(columns=list(wanted))
+            rows = table.read(columns=list(wanted), use_threads=False)
         for name in columns.names:
             cells[name] += rows.column(name).to_pylist()
         if has_paths and len(rows):

@@ -14,7 +14,7 @@ def add_arguments(parser):
     parser.add_argument("--audio_column", help="column of audio or paths (default: found by its usual names)")
     parser.add_argument("--audio_dir", help="what paths are relative to (default: the table's folder, or audio in it)")
     parser.add_argument("--label_csv", help="the original's table of classes: index, mid, display_name")
-    parser.add_argument("--label_separator", help="between several labels in a cell; none if names may have ; or |")
+    parser.add_argument("--label_separator", help="between several labels in a cell; none if names have ; | or ,")
     parser.add_argument("--fold_column", help="column of folds, each of which is tested once")
     parser.add_argument("--folds", nargs="+", help="which of them to test (default: all)")
     parser.add_argument("--num_folds", type=int, help="how many to make without that column (default: 5)")

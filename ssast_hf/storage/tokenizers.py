@@ -7,8 +7,8 @@ def load_tokenizer(name) -> Wav2Vec2CTCTokenizer:
     """The tokenizer in a folder, or of a model on the Hub, with the mark between words that is written there."""
     tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(name)
     # transformers 5 hands it on under one of these names, and goes on with "|". To be removed when that is mended.
-    for name in ("model_specific_special_tokens", "extra_special_tokens"):
-        special = tokenizer.init_kwargs.get(name)
+    for key in ("model_specific_special_tokens", "extra_special_tokens"):
+        special = tokenizer.init_kwargs.get(key)
         if isinstance(special, dict) and (mark := special.get("word_delimiter_token")) is not None:
             tokenizer._word_delimiter_token = str(mark)
     # Version 5.0.0 has added "|" as well, behind what the model can write.

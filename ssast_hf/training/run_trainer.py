@@ -94,6 +94,10 @@ class RunTrainer(Trainer):
                 loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
             )
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        if options["persistent_workers"]:
+            # The loader draws a number when its workers start: once more in a run that goes on, which otherwise would
+            # be missing among those that masks are drawn from. Nothing here depends on that number.
+            options["generator"] = torch.Generator().manual_seed(seed)
         self.sampler = self.make_sampler(seed)
         return self.accelerator.prepare(DataLoader(self.train_dataset, sampler=self.sampler, **options))
 
@@ -103,7 +107,8 @@ class RunTrainer(Trainer):
 
     def get_eval_dataloader(self, *args, **kwargs) -> DataLoader:
         loader = super().get_eval_dataloader(*args, **kwargs)
-        loader.worker_init_fn = shield_worker
+        # What accelerate returns is around the loader that starts the workers.
+        getattr(loader, "base_dataloader", loader).worker_init_fn = shield_worker
         return loader
 
     def get_decay_parameter_names(self, model) -> list[str]:

@@ -103,6 +103,20 @@ def clear(page):
     expect(page.get_by_label("Clear")).to_have_count(0)
 
 
+def arrives(page):
+    """Wait until the server has the clip that is given."""
+    page.get_by_role("link", name="Download").first.wait_for()
+
+
+def place_of(canvas) -> dict:
+    """Where it is, once it stays there."""
+    before, box = None, canvas.bounding_box()
+    while box is None or box != before:
+        canvas.page.wait_for_timeout(500)
+        before, box = box, canvas.bounding_box()
+    return box
+
+
 def radio(page, name: str):
     return page.get_by_role("radio", name=name, exact=True)
 
@@ -311,7 +325,7 @@ def test_answers_by_the_keyboard(opened, tmp_path):
     first = picture(opened, "ranks").get_attribute("src")
     clear(opened)
     opened.locator("input[type=file]").first.set_input_files(tmp_path / "twelve.wav")
-    opened.get_by_label("Clear").first.wait_for()
+    arrives(opened)
     expect(radio(opened, "rooster")).not_to_be_checked()  # it is not what is heard now
     reach(opened, opened.get_by_label("From second"))
     opened.keyboard.press("ControlOrMeta+a")
@@ -341,7 +355,7 @@ def test_what_is_painted_is_hidden(opened):
     opened.get_by_label("painted by hand").check()
     canvas = opened.locator("#paint canvas").first
     canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
+    box = place_of(canvas)
     across = [box["x"] + box["width"] * share for share in (0.3, 0.4, 0.5)]
     opened.mouse.move(across[0], box["y"] + box["height"] / 2)
     opened.mouse.down()
@@ -359,9 +373,10 @@ def test_what_is_recorded_is_heard(opened):
     clear(opened)
     opened.get_by_label("Record audio").click()
     press(opened, "Record")
+    opened.get_by_role("button", name="Stop", exact=True).filter(visible=True).wait_for()
     opened.wait_for_timeout(1500)  # of what the browser has for a microphone, which beeps
     press(opened, "Stop")
-    opened.get_by_label("Clear").first.wait_for()  # it has arrived
+    arrives(opened)
     press(opened, "Hide it, and guess")
     expect(picture(opened, "ranks")).not_to_have_attribute("src", before)
     shows(opened, GUESSED)
@@ -402,7 +417,7 @@ def test_whatever_is_dropped_gets_an_answer_in_words(opened, tmp_path, name, sam
         soundfile.write(tmp_path / name, loudness * np.random.default_rng(0).standard_normal(samples), rate)
     clear(opened)
     opened.locator("input[type=file]").first.set_input_files(tmp_path / name)
-    opened.get_by_label("Clear").first.wait_for()  # it has arrived
+    arrives(opened)
     press(opened, "Hide it, and guess")
     shows(opened, answer)
 
@@ -414,7 +429,7 @@ def test_ten_minutes_are_compared_and_classified(opened, tmp_path):
     choose(opened, "animals")
     clear(opened)
     opened.locator("input[type=file]").first.set_input_files(tmp_path / "long.wav")
-    opened.get_by_label("Clear").first.wait_for()
+    arrives(opened)
     turn_to(opened, "Embed and compare")
     opened.get_by_label("The clip above, too").check()
     press(opened, "Compare")
@@ -434,7 +449,7 @@ def test_nothing_is_to_be_downloaded_without_an_answer(opened, tmp_path):
     (tmp_path / "text.wav").write_text("no sound at all")
     clear(opened)
     opened.locator("input[type=file]").first.set_input_files(tmp_path / "text.wav")
-    opened.get_by_label("Clear").first.wait_for()
+    arrives(opened)
     press(opened, "Ask")
     shows(opened, "text.wav is no readable audio file")
     expect(opened.locator("#csv")).to_be_disabled()

@@ -182,6 +182,12 @@ def test_paths_in_parquet_are_relative_to_the_table_or_to_a_folder(tmp_path, fil
         assert [data.recordings[i]["path"] for i in range(6)] == list(map(str, files))
 
 
+def test_labels_in_parquet_are_read_by_no_threads_that_abort_a_command_which_ends(tmp_path, files, monkeypatch):
+    parquet.write_table(pyarrow.table({"path": list(map(str, files)), "label": LABELS}), tmp_path / "t.parquet")
+    monkeypatch.delattr(parquet, "read_table")
+    assert load_labelled(str(tmp_path / "t.parquet")).labels == LABELS
+
+
 def test_sub_folders_that_are_no_classes(tmp_path, files):
     source = Path(make_source("folder", tmp_path, files))
     (source / "dog").mkdir()

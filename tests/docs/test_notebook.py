@@ -27,8 +27,9 @@ def test_notebook_runs_and_prints_what_is_stored(name, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     stored = texts(nbformat.read(EXAMPLES / name, as_version=4))
     notebook = nbformat.read(EXAMPLES / name, as_version=4)
+    patience = {"timeout": 600, "startup_timeout": 600, "iopub_timeout": 120}
     client = nbclient.NotebookClient(
-        notebook, kernel_name="python3", timeout=600, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}, **patience
     )
     client.execute()
     assert texts(notebook) == stored

@@ -328,6 +328,18 @@ def test_one_group_says_nothing_about_others():
     assert span(found) == "not known"
 
 
+@pytest.mark.parametrize(("count", "is_known"), [(2, False), (9, True)])
+def test_figures_that_many_draws_lack_have_no_interval(count, is_known):
+    """Of two groups, half of the draws have one; of nine, one in some million."""
+    values = np.arange(4 * count) % 4
+
+    def measure(clips):
+        return {"r2": values[clips].mean() if len(set(clips // 4)) > 1 else np.nan}
+
+    found = intervals(measure, np.arange(4 * count) // 4, 0)["r2"]
+    assert np.isfinite(found).all() == is_known
+
+
 def test_intervals():
     correct = np.array([1.0] * 80 + [0.0] * 20)
 

@@ -21,8 +21,9 @@ from ssast_hf.inference.exploring.mapping import place_on_map
 from ssast_hf.inference.exploring.run import explore
 
 
-# Waits until it does.
-PLAYS = "player.ended || new Promise(answer => player.ontimeupdate = () => player.currentTime > 0 && answer(true))"
+# Waits until it does, or has.
+PLAYED = "player.currentTime > 0"
+PLAYS = f"{PLAYED} || new Promise(answer => player.ontimeupdate = () => {PLAYED} && answer(true))"
 
 
 def clip_rows(folder) -> list[tuple]:

@@ -84,10 +84,14 @@ def finish(processes: list[FreshProcess]) -> str:
 
 
 def wait_until(processes: list[FreshProcess], path: Path):
-    """Wait until `path` exists, while all processes run."""
-    while not path.exists():
+    """Wait until `path` exists, or has if it is a checkpoint that later ones replaced, while all processes run."""
+    while not path.exists() and not any(step_of(other) > step_of(path) for other in path.parent.glob("checkpoint-*")):
         assert all(process.is_running() for process in processes), [process.errors() for process in processes]
         time.sleep(0.005)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def kill_after(processes: list[FreshProcess], path: Path):

@@ -61,11 +61,11 @@ def test_lost_process_is_named(lost, model_dir, audio_folder, tmp_path):
 @pytest.mark.slow
 def test_silent_process_is_waited_for_no_longer_than_the_timeout(model_dir, audio_folder, tmp_path):
     output = tmp_path / "out"
-    changes = {"max_steps": 500, "per_device_train_batch_size": 1, "ddp_timeout": 3}
+    changes = {"max_steps": 500, "per_device_train_batch_size": 1, "ddp_timeout": 15}
     both = run(options(model_dir, audio_folder, output, **changes), tmp_path, processes=2)
     wait_until(both, output / "checkpoint-4")
     os.kill(both[1].process.pid, signal.SIGSTOP)
-    both[0].process.join(60)
+    both[0].process.join(180)
     assert both[0].process.exitcode == 1
     assert "took longer than --ddp_timeout" in both[0].errors()
     both[1].kill()
@@ -106,12 +106,12 @@ def test_refused_command_leaves_no_folder(model_dir, tmp_path):
 
 def test_all_processes_are_told_of_a_folder_in_use(model_dir, audio_folder, tmp_path):
     output = tmp_path / "out"
-    command = options(model_dir, audio_folder, output, max_steps=500, per_device_train_batch_size=1)
+    command = options(model_dir, audio_folder, output, max_steps=50_000, per_device_train_batch_size=1)
     first = run(command, tmp_path)
     wait_until(first, output / "checkpoint-2")
     second = run(command, tmp_path, processes=2)
     for process in second:
-        process.process.join(60)
+        process.process.join(300)
         assert process.process.exitcode == 1
         assert "is in use by another run" in process.errors()
     first[0].kill()

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from command import assert_same_run, finish, options, run, wait_until, weights
+from command import assert_same_run, finish, options, run, step_of, wait_until, weights
 from fresh import FreshProcess
 
 from ssast_hf.cli import main
@@ -22,24 +22,25 @@ LONG = {"max_steps": 30, "save_steps": 10, "eval_steps": 15, "logging_steps": 15
 def end(processes: list[FreshProcess]) -> list[int]:
     """Exit statuses of processes that end by themselves."""
     for process in processes:
-        process.process.join(60)
+        process.process.join(300)
     return [process.process.exitcode for process in processes]
 
 
 def last_checkpoint(output: Path) -> int:
-    return max(int(path.name.removeprefix("checkpoint-")) for path in output.glob("checkpoint-*"))
+    return max(map(step_of, output.glob("checkpoint-*")))
 
 
 @pytest.mark.slow
 def test_run_saves_and_ends_though_its_workers_get_the_signal_too(model_dir, audio_folder, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     changes = LONG | {"dataloader_num_workers": 2, "max_steps": 300, "save_steps": 30}
+    changes["dataloader_persistent_workers"] = True  # none is just being started when the signal comes
     processes = run(options(model_dir, audio_folder, stopped, **changes), tmp_path)
     wait_until(processes, stopped / "checkpoint-30")
     own = psutil.Process(processes[0].process.pid)
     for process in (*own.children(), own):
         process.send_signal(signal.SIGTERM)
-    assert end(processes) == [EXIT_STATUS]
+    assert end(processes) == [EXIT_STATUS], processes[0].errors()
     said = processes[0].errors()
     assert f"Stopped by a signal. The same command goes on from {stopped}/checkpoint-" in said
     assert "Traceback" not in said
@@ -122,12 +123,13 @@ def test_worker_ends_with_its_process_alone(tmp_path):
     code = """
 import os, signal, subprocess, sys, time
 from ssast_hf.training.stopping import shield_worker
+reading, writing = os.pipe()
 worker = os.fork()
 if worker == 0:
     shield_worker()
-    print("ready", flush=True)
-    time.sleep(60)
-time.sleep(0.5)
+    os.write(writing, b"ready")
+    time.sleep(600)
+print(os.read(reading, 5).decode(), flush=True)
 subprocess.run([sys.executable, "-c", f"import os; os.kill({worker}, 15)"])
 time.sleep(0.5)
 print(os.waitpid(worker, os.WNOHANG)[0], flush=True)

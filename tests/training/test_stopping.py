@@ -31,6 +31,7 @@ def last_checkpoint(output: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.compatibility
 def test_run_saves_and_ends_though_its_workers_get_the_signal_too(model_dir, audio_folder, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     changes = LONG | {"dataloader_num_workers": 2, "max_steps": 300, "save_steps": 30}

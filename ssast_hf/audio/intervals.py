@@ -9,7 +9,7 @@ import numpy as np
 Measure = Callable[[np.ndarray], dict[str, float]]
 DRAWS = 1000
 # A figure that fewer of the draws have has no interval: those that have it are not like the others.
-KNOWN = 0.9
+KNOWN = 0.8
 # Recordings that are drawn twice stand beside each other in a ranking, which makes it look better: the interval is
 # moved back by how much better the mean of all draws is.
 FLATTERED = "mean_average_precision"
@@ -32,7 +32,7 @@ def intervals(measure: Measure, units: np.ndarray, seed: int) -> dict[str, list[
 
     Returns:
         `dict[str, list[float]]`: Both ends; NaN where there is but one way to draw, which says nothing about others,
-            or where more than a tenth of the draws have no such figure.
+            or where more than a fifth of the draws have no such figure.
     """
     number, random = int(units.max()) + 1, np.random.default_rng(seed)
     clips, figures, draws = np.arange(len(units)), [], []

@@ -88,16 +88,16 @@ class RunTrainer(Trainer):
         options["worker_init_fn"] = shield_worker
         if isinstance(self.train_dataset, IterableDataset):
             options |= {"persistent_workers": options["num_workers"] > 0, "drop_last": False}
-            # Every process reads pieces of its own already: nothing is left to distribute.
             loader = DataLoader(self.train_dataset, **options)
-            return prepare_data_loader(
-                loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, non_blocking=True
-            )
+            # Every process reads pieces of its own already: nothing is left to distribute. If accelerate did, what the
+            # first process reads would be divided among all, and the pieces of the others would never be read.
+            alone = {"num_processes": 1, "process_index": 0, "dispatch_batches": False}
+            return prepare_data_loader(loader, self.args.device, put_on_device=True, non_blocking=True, **alone)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         if options["persistent_workers"]:
             # The loader draws a number when its workers start: once more in a run that goes on, which otherwise would
             # be missing among those that masks are drawn from. Nothing here depends on that number.
-            options["generator"] = torch.Generator().manual_seed(seed)
+            options["generator"] = torch.Generator().manual_seed(seed + self.args.process_index)
         self.sampler = self.make_sampler(seed)
         return self.accelerator.prepare(DataLoader(self.train_dataset, sampler=self.sampler, **options))
 
@@ -106,10 +106,10 @@ class RunTrainer(Trainer):
         return EpochSampler(len(self.train_dataset), seed)
 
     def get_eval_dataloader(self, *args, **kwargs) -> DataLoader:
-        loader = super().get_eval_dataloader(*args, **kwargs)
-        # What accelerate returns is around the loader that starts the workers.
-        getattr(loader, "base_dataloader", loader).worker_init_fn = shield_worker
-        return loader
+        return with_shielded_workers(super().get_eval_dataloader(*args, **kwargs))
+
+    def get_test_dataloader(self, *args, **kwargs) -> DataLoader:
+        return with_shielded_workers(super().get_test_dataloader(*args, **kwargs))
 
     def get_decay_parameter_names(self, model) -> list[str]:
         # The original decays biases and norms like everything else.
@@ -117,14 +117,16 @@ class RunTrainer(Trainer):
 
     # Validation
 
-    def evaluation_loop(self, *args, **kwargs):
+    def evaluation_loop(self, *args, metric_key_prefix="eval", **kwargs):
         before = time.perf_counter()
         try:
             with fixed_randomness(self.args.seed + self.args.process_index, self.args.device):
-                output = super().evaluation_loop(*args, **kwargs)
+                output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         except Stopped:
             is_saved = (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}").exists()
-            if self.state.global_step and self.optimizer is not None and not is_saved:
+            # A test comes after training, with the weights that were chosen.
+            is_of_last_step = metric_key_prefix == "eval" and self.optimizer is not None
+            if self.state.global_step and is_of_last_step and not is_saved:
                 self.is_evaluation_missing = True
                 self._save_checkpoint(self.model)
             raise
@@ -184,6 +186,12 @@ class RunTrainer(Trainer):
     def save_model(self, output_dir=None, _internal_call=False):
         with writing(Path(output_dir or self.args.output_dir) / "model.safetensors"):
             super().save_model(output_dir, _internal_call)
+
+
+def with_shielded_workers(loader: DataLoader) -> DataLoader:
+    # What accelerate makes is around the loader that starts the workers.
+    getattr(loader, "base_dataloader", loader).worker_init_fn = shield_worker
+    return loader
 
 
 @contextmanager

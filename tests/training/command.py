@@ -85,9 +85,15 @@ def finish(processes: list[FreshProcess]) -> str:
 
 def wait_until(processes: list[FreshProcess], path: Path):
     """Wait until `path` exists, or has if it is a checkpoint that later ones replaced, while all processes run."""
-    while not path.exists() and not any(step_of(other) > step_of(path) for other in path.parent.glob("checkpoint-*")):
+    while not path.exists() and not is_passed(path):
         assert all(process.is_running() for process in processes), [process.errors() for process in processes]
         time.sleep(0.005)
+
+
+def is_passed(path: Path) -> bool:
+    """Whether it is a checkpoint, and there are later ones."""
+    others = path.parent.glob("checkpoint-*")
+    return path.name.startswith("checkpoint-") and any(step_of(other) > step_of(path) for other in others)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -58,7 +58,12 @@ def test_trains_every_parameter_logs_and_goes_on(model_dir, audio_folder, tmp_pa
 
 @pytest.mark.parametrize(
     ("processes", "streaming"),
-    [(1, False), pytest.param(2, False, marks=[pytest.mark.compatibility, pytest.mark.slow]), (1, True)],
+    [
+        (1, False),
+        pytest.param(2, False, marks=[pytest.mark.compatibility, pytest.mark.slow]),
+        (1, True),
+        pytest.param(2, True, marks=[pytest.mark.compatibility, pytest.mark.slow]),
+    ],
 )
 def test_killed_run_goes_on_bit_for_bit(processes, streaming, model_dir, audio_folder, tmp_path):
     # 10 clips in batches of 3, so that step 6 lies within an epoch.

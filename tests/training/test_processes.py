@@ -71,6 +71,27 @@ def test_silent_process_is_waited_for_no_longer_than_the_timeout(model_dir, audi
     both[1].kill()
 
 
+def test_processes_share_a_stream(model_dir, audio_folder, tmp_path):
+    code = """
+import os, sys
+from ssast_hf.audio.audio_datasets import AudioStream
+from ssast_hf.cli import main
+find = AudioStream.find
+def watched(self, epoch, worker):
+    for found in find(self, epoch, worker):
+        with open("read-" + os.environ["RANK"], "a") as file:
+            print(found[0]["path"], file=file)
+        yield found
+AudioStream.find = watched
+sys.exit(main(sys.argv[1:]))
+"""
+    changes = {"streaming": True, "max_steps": 4, "per_device_train_batch_size": 1, "shuffle_buffer": 1}
+    finish(run(options(model_dir, audio_folder, tmp_path / "out", **changes), tmp_path, 2, code))
+    read = [set((tmp_path / f"read-{rank}").read_text().splitlines()) for rank in range(2)]
+    assert len(read[0]) >= 4 <= len(read[1])
+    assert not read[0] & read[1]
+
+
 def test_folder_of_another_run_is_refused_until_it_ends(model_dir, audio_folder, tmp_path, capsys):
     code = """
 import sys, time

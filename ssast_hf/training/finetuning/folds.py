@@ -69,7 +69,10 @@ def write_folds(folder: Path, results: dict[str, dict], tests: list[Tested], job
         rows.append(["95 % interval of the mean", *(span(between[name], ".4g") for name in means)])
     page = ["# Fine-tuning report", "", "```", job.command, "```", "", *table(rows), "", how]
     if between:
-        page += ["", "The interval is of tests with recordings, or groups, drawn from these, not of other runs."]
+        line = "The interval is of tests with recordings, or groups, drawn from these, not of other runs."
+        if not np.isfinite([*between.values()]).all():
+            line += " It is not known where more than a fifth of the draws have no such figure in some fold."
+        page += ["", line]
     whose = "the models of all folds say of their tests"
     if is_of_tests:
         whose = "each fold's own weights say of its test, for which they are the best, so better than the mean above"

@@ -183,7 +183,10 @@ def figure_table(results: dict) -> list[str]:
     how = f"The interval is of tests with {results['drawn']} drawn from these, not of other runs."
     known = [figure for figure in results["test"].values() if np.isfinite(figure["value"])]
     if any(not np.isfinite(figure["interval_95"]).all() for figure in known):
-        how += f" It is not known where there is but one way to draw {results['drawn']}."
+        how += (
+            f" It is not known where there is but one way to draw {results['drawn']}, or where more than a fifth of "
+            "the draws have no such figure."
+        )
     return [*table(rows), "", how]
 
 

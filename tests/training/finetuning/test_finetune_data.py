@@ -183,7 +183,7 @@ def test_a_signal_saves_a_checkpoint_from_which_the_same_command_goes_on(model_d
     (process,) = run(options(model_dir, sounds, stopped, **changes), tmp_path)
     wait_until([process], stopped / "checkpoint-20")
     os.kill(process.process.pid, signal.SIGTERM)
-    process.process.join(60)
+    process.process.join(300)
     assert process.process.exitcode == EXIT_STATUS
     assert "Stopped by a signal. The same command goes on" in process.errors()
     assert not (stopped / "metrics.json").exists()
@@ -192,6 +192,37 @@ def test_a_signal_saves_a_checkpoint_from_which_the_same_command_goes_on(model_d
     assert results_in(straight)["test"] == results_in(stopped)["test"]
     for name, tensor in weights(straight).items():
         assert torch.equal(tensor, weights(stopped)[name]), name
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_processes_in_the_final_test(model_dir, sounds, tmp_path):
+    code = """
+import os, subprocess, sys, time, psutil
+from ssast_hf.cli import main
+from ssast_hf.training.finetuning.trainer import FinetuningTrainer
+predict, prediction_step = FinetuningTrainer.predict, FinetuningTrainer.prediction_step
+def watched(self, *args, **kwargs):
+    FinetuningTrainer.prediction_step = told
+    return predict(self, *args, **kwargs)
+def told(self, *args, **kwargs):
+    own = psutil.Process()
+    workers = own.children()
+    assert workers
+    kill = f"import os; [os.kill(pid, 15) for pid in {[each.pid for each in (*workers, own)]}]"
+    subprocess.run([sys.executable, "-c", kill])
+    time.sleep(1)
+    return prediction_step(self, *args, **kwargs)
+FinetuningTrainer.predict = watched
+sys.exit(main(sys.argv[1:]))
+"""
+    output = tmp_path / "out"
+    command = options(model_dir, sounds, output, **QUICK, dataloader_num_workers=1, per_device_eval_batch_size=1)
+    (process,) = run(command, tmp_path, code=code)
+    process.process.join(300)
+    assert process.process.exitcode == EXIT_STATUS, process.errors()
+    assert not (output / "metrics.json").exists()
+    assert main(command) == 0
+    assert results_in(output)["count"] == 6
 
 
 @pytest.mark.slow

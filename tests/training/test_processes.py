@@ -92,6 +92,18 @@ sys.exit(main(sys.argv[1:]))
     assert not read[0] & read[1]
 
 
+@pytest.mark.slow
+def test_process_without_a_recording_of_a_stream_is_named(model_dir, audio_folder, tmp_path):
+    for path in sorted(audio_folder.iterdir())[1:]:
+        path.unlink()
+    command = options(model_dir, audio_folder, tmp_path / "out", streaming=True, per_device_train_batch_size=1)
+    both = run(command, tmp_path, processes=2)
+    for process in both:
+        process.process.join(300)
+    assert [process.process.exitcode for process in both] == [1, 1]
+    assert "error: Process 1 of 2 (counted from 0) has nothing to read: have at least as many" in both[1].errors()
+
+
 def test_folder_of_another_run_is_refused_until_it_ends(model_dir, audio_folder, tmp_path, capsys):
     code = """
 import sys, time

@@ -1,5 +1,6 @@
 """The processes of a run: all that were started, alone in their folder, and told by number when one is lost."""
 
+import gc
 import os
 import time
 from contextlib import contextmanager
@@ -90,6 +91,18 @@ def named_when_lost(lock: FolderLock):
             f"{what}, so process {lock.rank} ends, too. What it says itself comes first; if it says nothing, it was "
             "killed, perhaps for want of memory. The same command goes on from the last checkpoint."
         ) from error
+
+
+@contextmanager
+def group_of_run():
+    """
+    The group of processes ends with a run that ends well. A thread of it may still hold tensors, and aborts a Python
+    that ends before.
+    """
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+        gc.collect()  # a trainer holds groups, and itself
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from .models import ModelArguments, make_model
 from .option import option
 from .outcome import find_outcome, sentence
 from .pictures import Pictures
-from .processes import FolderLock, check_launcher, named_when_lost, told_when_alone
+from .processes import FolderLock, check_launcher, group_of_run, named_when_lost, told_when_alone
 from .recipe import recipe_of
 from .report import write_report
 from .resuming import checkpoints_in, find_checkpoint
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> list[str]:
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
     stop, decoded = StopRequest(arguments.max_minutes), without_decoded_files(arguments)
-    with stop, lock, decoded, named_when_lost(lock):
+    with stop, lock, decoded, named_when_lost(lock), group_of_run():
         stop.connect(arguments.ddp_timeout)
         try:
             return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)

@@ -106,10 +106,21 @@ class RunTrainer(Trainer):
         return EpochSampler(len(self.train_dataset), seed)
 
     def get_eval_dataloader(self, *args, **kwargs) -> DataLoader:
-        return with_shielded_workers(super().get_eval_dataloader(*args, **kwargs))
+        return self.loader_of_all(super().get_eval_dataloader, *args, **kwargs)
 
     def get_test_dataloader(self, *args, **kwargs) -> DataLoader:
-        return with_shielded_workers(super().get_test_dataloader(*args, **kwargs))
+        return self.loader_of_all(super().get_test_dataloader, *args, **kwargs)
+
+    def loader_of_all(self, make, *args, **kwargs) -> DataLoader:
+        """What `Trainer` makes, but of all clips, also of those that training drops, and with shielded workers."""
+        drops, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        try:
+            loader = make(*args, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = drops
+        # What accelerate makes is around the loader that starts the workers.
+        getattr(loader, "base_dataloader", loader).worker_init_fn = shield_worker
+        return loader
 
     def get_decay_parameter_names(self, model) -> list[str]:
         # The original decays biases and norms like everything else.
@@ -186,12 +197,6 @@ class RunTrainer(Trainer):
     def save_model(self, output_dir=None, _internal_call=False):
         with writing(Path(output_dir or self.args.output_dir) / "model.safetensors"):
             super().save_model(output_dir, _internal_call)
-
-
-def with_shielded_workers(loader: DataLoader) -> DataLoader:
-    # What accelerate makes is around the loader that starts the workers.
-    getattr(loader, "base_dataloader", loader).worker_init_fn = shield_worker
-    return loader
 
 
 @contextmanager

@@ -457,3 +457,11 @@ def test_from_scratch_by_size(audio_folder, tmp_path):
     config = SSASTForPretraining.from_pretrained(output).config
     assert (config.hidden_size, config.patch_size, config.num_patches) == (160, [128, 2], 32)
     assert config.num_masked_patches == 25  # 400 of 512
+
+
+def test_clips_that_training_drops_are_validated(model_dir, audio_folder, tmp_path):
+    """Also if they are fewer than a batch."""
+    changes = {"dataloader_drop_last": True, "per_device_eval_batch_size": 8, "max_steps": 3}
+    assert main(options(model_dir, audio_folder, tmp_path / "out", **changes)) == 0
+    state = json.loads((tmp_path / "out" / "trainer_state.json").read_text())
+    assert [entry["step"] for entry in state["log_history"] if "eval_loss" in entry] == [0, 3]

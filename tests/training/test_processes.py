@@ -73,7 +73,7 @@ def test_silent_process_is_waited_for_no_longer_than_the_timeout(model_dir, audi
 
 def test_processes_share_a_stream(model_dir, audio_folder, tmp_path):
     code = """
-import os, sys
+import os, sys, torch
 from ssast_hf.audio.audio_datasets import AudioStream
 from ssast_hf.cli import main
 find = AudioStream.find
@@ -83,7 +83,8 @@ def watched(self, epoch, worker):
             print(found[0]["path"], file=file)
         yield found
 AudioStream.find = watched
-sys.exit(main(sys.argv[1:]))
+main(sys.argv[1:])
+assert not torch.distributed.is_initialized()  # whose threads, if they outlive Python, abort
 """
     changes = {"streaming": True, "max_steps": 4, "per_device_train_batch_size": 1, "shuffle_buffer": 1}
     finish(run(options(model_dir, audio_folder, tmp_path / "out", **changes), tmp_path, 2, code))

@@ -28,7 +28,7 @@ from ...feature_extraction_ssast import SSASTFeatureExtractor
 from ...heads_ssast import check_ctc_token
 from ..arguments import parse_into
 from ..messages import quiet_libraries, say
-from ..processes import FolderLock, check_launcher, named_when_lost, told_when_alone
+from ..processes import FolderLock, check_launcher, group_of_run, named_when_lost, told_when_alone
 from ..stopping import EXIT_STATUS, Stopped, StopRequest
 from .clips import LabelledClips
 from .data_options import LABEL_KINDS, LabelledArguments
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> list[str]:
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
     stop = StopRequest(arguments.max_minutes)
-    with stop, lock, named_when_lost(lock):
+    with stop, lock, named_when_lost(lock), group_of_run():
         stop.connect(arguments.ddp_timeout)
         try:
             return finetune(task_arguments, data_arguments, arguments, stop, argv)

@@ -18,7 +18,6 @@ class Flow(TrainerCallback):
 
     def __init__(self, trainer):
         self.trainer = trainer
-        self.step_of_epoch = 0  # with which the epoch began
 
     def on_train_begin(self, args, state, control, **kwargs):
         # Trainer seeds all processes alike; they would draw the same masks. A resumed run restores its own state
@@ -34,19 +33,9 @@ class Flow(TrainerCallback):
             self.trainer.evaluate()
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.step_of_epoch = state.global_step
         # Not left to `set_epoch` of the loader, which does not reach a sampler behind all wrappers.
         if self.trainer.sampler is not None:
             self.trainer.sampler.epoch = int(state.epoch or 0)
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        # That of a stream has no end, unless nothing is left for a process. `Trainer` would leave the others waiting.
-        if self.trainer.sampler is None and state.global_step == self.step_of_epoch:
-            raise ValueError(
-                f"Process {args.process_index} of {max(args.world_size, 1)} (counted from 0) has nothing to read: "
-                "have at least as many recordings as processes, better as many files (or row groups of a single "
-                "parquet file). Or leave out --streaming."
-            )
 
     def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
         # The other schedules bring a warm-up of their own.

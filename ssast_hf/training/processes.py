@@ -94,13 +94,13 @@ def named_when_lost(lock: FolderLock):
 
 
 @contextmanager
-def group_of_run():
+def group_of_run(is_own: bool):
     """
-    The group of processes ends with a run that ends well. A thread of it may still hold tensors, and aborts a Python
-    that ends before.
+    The group of processes ends with a run that ends well, if it is the run's own. A thread of gloo may still hold
+    tensors, and aborts a Python that ends before.
     """
     yield
-    if torch.distributed.is_initialized():
+    if is_own and torch.distributed.is_initialized() and torch.distributed.get_backend() == "gloo":
         torch.distributed.destroy_process_group()
         gc.collect()  # a trainer holds groups, and itself
 

@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from transformers import set_seed
 
@@ -61,6 +62,7 @@ class PretrainingArguments(RunArguments):
 def main(argv: list[str] | None = None) -> list[str]:
     """Pretrain as the command line says; returns a short report."""
     argv = sys.argv[1:] if argv is None else argv
+    is_own = not torch.distributed.is_initialized()
     with told_when_alone():  # `TrainingArguments` begin the group of processes
         parser, model_arguments, data_arguments, arguments = parse_into(
             (ModelArguments, DataArguments, PretrainingArguments),
@@ -74,7 +76,7 @@ def main(argv: list[str] | None = None) -> list[str]:
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
     stop, decoded = StopRequest(arguments.max_minutes), without_decoded_files(arguments)
-    with stop, lock, decoded, named_when_lost(lock), group_of_run():
+    with stop, lock, decoded, named_when_lost(lock), group_of_run(is_own):
         stop.connect(arguments.ddp_timeout)
         try:
             return pretrain(parser, model_arguments, data_arguments, arguments, stop, argv)

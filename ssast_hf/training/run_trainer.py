@@ -105,6 +105,17 @@ class RunTrainer(Trainer):
         """The order of the data of each epoch, which has to follow from the seed and the epoch alone."""
         return EpochSampler(len(self.train_dataset), seed)
 
+    def get_batch_samples(self, *args, **kwargs):
+        batches, count = super().get_batch_samples(*args, **kwargs)
+        # A stream has no end, unless nothing is left for a process. `Trainer` would leave the others waiting.
+        if not batches and self.sampler is None:
+            raise ValueError(
+                f"Process {self.args.process_index} of {max(self.args.world_size, 1)} (counted from 0) has nothing to "
+                "read: have at least as many recordings as processes, better as many files (or row groups of a single "
+                "parquet file). Or leave out --streaming."
+            )
+        return batches, count
+
     def get_eval_dataloader(self, *args, **kwargs) -> DataLoader:
         return self.loader_of_all(super().get_eval_dataloader, *args, **kwargs)
 

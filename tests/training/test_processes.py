@@ -94,10 +94,12 @@ assert not torch.distributed.is_initialized()  # whose threads, if they outlive 
 
 
 @pytest.mark.slow
-def test_process_without_a_recording_of_a_stream_is_named(model_dir, audio_folder, tmp_path):
+@pytest.mark.parametrize("length", [{}, {"max_steps": -1, "max_minutes": 9}], ids=["steps", "minutes"])
+def test_process_without_a_recording_of_a_stream_is_named(model_dir, audio_folder, tmp_path, length):
     for path in sorted(audio_folder.iterdir())[1:]:
         path.unlink()
-    command = options(model_dir, audio_folder, tmp_path / "out", streaming=True, per_device_train_batch_size=1)
+    changes = {"streaming": True, "per_device_train_batch_size": 1} | length
+    command = options(model_dir, audio_folder, tmp_path / "out", **changes)
     both = run(command, tmp_path, processes=2)
     for process in both:
         process.process.join(300)

@@ -100,8 +100,8 @@ def check_options(
         parser.error("--model_name_or_path and --train_data are required")
     if text := contradiction(data, task.task):
         parser.error(text)
-    if arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        parser.error("--fsdp is for pretrain: leave it out, each process has the whole model here")
+    if arguments.fsdp or os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        parser.error("--fsdp is for pretrain: leave it out, or launch without it; each process has a whole model here")
     for name, values in {"max_bad_fraction": data, "mixup": arguments, "label_smoothing_factor": arguments}.items():
         if not 0 <= getattr(values, name) <= 1:
             parser.error(f"--{name} is a share from 0 to 1, got {getattr(values, name):g}")

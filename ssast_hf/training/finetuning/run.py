@@ -17,6 +17,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 
 from ...assets import named_model
@@ -59,6 +60,7 @@ SHOWN = (
 def main(argv: list[str] | None = None) -> list[str]:
     """Fine-tune as the command line says; returns a short report."""
     argv = sys.argv[1:] if argv is None else argv
+    is_own = not torch.distributed.is_initialized()
     with told_when_alone():  # `TrainingArguments` begin the group of processes
         parser, task_arguments, data_arguments, arguments = parse_into(
             (TaskArguments, LabelledArguments, FinetuningArguments),
@@ -72,7 +74,7 @@ def main(argv: list[str] | None = None) -> list[str]:
     check_launcher(arguments.world_size)
     lock = FolderLock(arguments.output_dir, arguments.process_index, arguments.world_size)
     stop = StopRequest(arguments.max_minutes)
-    with stop, lock, named_when_lost(lock), group_of_run():
+    with stop, lock, named_when_lost(lock), group_of_run(is_own):
         stop.connect(arguments.ddp_timeout)
         try:
             return finetune(task_arguments, data_arguments, arguments, stop, argv)
